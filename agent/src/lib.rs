@@ -1,0 +1,1 @@
+//! The agent of U-Mail: one on every mail node.

@@ -1,0 +1,1 @@
+//! Bodies of the REST API, shared by the server, its clients and the tests.

@@ -1,0 +1,17 @@
+//! The contract between `umail-api` and `umail-agent`: messages, services, ids and functions.
+
+pub mod functions;
+pub mod ids;
+/// Messages and services of `umail.agent.v1`, generated.
+#[expect(missing_docs, reason = "generated; oneofs and clients carry no comments")]
+#[expect(
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unused_qualifications,
+    reason = "generated"
+)]
+pub mod agent {
+    tonic::include_proto!("umail.agent.v1");
+}
