@@ -1,1 +1,10 @@
 //! The agent of U-Mail: one on every mail node.
+//!
+//! What the server wishes arrives over the link, is written to the ledger and made true by
+//! the reconciler through the [`drivers`]. The directory goes into the replica, which
+//! Postfix and Dovecot read themselves. What the meters count waits in the spool until the
+//! server has committed it.
+
+pub mod config;
+pub mod drivers;
+pub mod layout;

@@ -1,0 +1,94 @@
+//! The agent's configuration file.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use serde::Deserialize;
+
+/// What a person writes into `agent.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where everything of this node lies.
+    #[serde(default = "default_data_dir")]
+    pub data_dir: PathBuf,
+    /// The gRPC address of the server, such as `https://umail.example.net:7443`. Several API
+    /// servers may be listed; the link goes round.
+    pub servers: Vec<String>,
+    /// Address under which clients and other nodes reach this node's mail services and its agent.
+    pub address: IpAddr,
+    /// Port on which the agent answers the agents of other nodes (mailbox moves), mTLS.
+    #[serde(default = "default_peer_port")]
+    pub peer_port: u16,
+    /// Port of `/metrics` on 127.0.0.1; 0 switches it off.
+    #[serde(default = "default_metrics_port")]
+    pub metrics_port: u16,
+    /// Who starts and stops the mail daemons.
+    #[serde(default)]
+    pub supervisor: SupervisorKind,
+    /// Ports of the mail listeners.
+    #[serde(default)]
+    pub ports: Ports,
+    /// `json` or `human`.
+    #[serde(default)]
+    pub log_format: LogFormat,
+}
+
+/// Who starts and stops the mail daemons.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SupervisorKind {
+    /// systemd over D-Bus: production.
+    #[default]
+    Systemd,
+    /// The daemons' own commands: containers, network namespaces, tests.
+    Direct,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// For a terminal.
+    Human,
+}
+
+/// Ports of the mail listeners, as standards assign them.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ports {
+    /// Mail from other servers, RFC 5321.
+    pub smtp: u16,
+    /// Mail from users, RFC 6409.
+    pub submission: u16,
+    /// POP3, RFC 1939, with STARTTLS.
+    pub pop3: u16,
+    /// POP3 over TLS, RFC 8314.
+    pub pop3s: u16,
+    /// IMAP, RFC 9051, with STARTTLS.
+    pub imap: u16,
+    /// IMAP over TLS, RFC 8314.
+    pub imaps: u16,
+    /// LMTP between nodes, RFC 2033.
+    pub lmtp: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self { smtp: 25, submission: 587, pop3: 110, pop3s: 995, imap: 143, imaps: 993, lmtp: 24 }
+    }
+}
+
+fn default_data_dir() -> PathBuf {
+    PathBuf::from("/var/lib/umail-agent")
+}
+
+const fn default_peer_port() -> u16 {
+    7444
+}
+
+const fn default_metrics_port() -> u16 {
+    9464
+}
