@@ -7,4 +7,7 @@
 
 pub mod config;
 pub mod drivers;
+pub mod exec;
 pub mod layout;
+pub mod replica;
+pub mod supervisors;

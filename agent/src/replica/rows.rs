@@ -1,0 +1,264 @@
+//! Rows of the directory as SQLite takes them, after the checks that no server is trusted to do.
+
+use std::net::IpAddr;
+
+use sqlx::SqliteConnection;
+use umail_proto::agent::{DirectoryKey, DirectoryRow, RowKind, directory_row::Row};
+use uuid::Uuid;
+
+use super::{Files, ReplicaError, connection::composed};
+
+/// A table that rows of the directory go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Table {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Number of its columns.
+    columns: usize,
+    /// The column that names the row of the directory.
+    key: &'static str,
+    /// Whether it lies in `secrets.sqlite`.
+    is_secret: bool,
+}
+
+const fn table(name: &'static str, columns: usize) -> Table {
+    Table { name, columns, key: "id", is_secret: false }
+}
+
+const DOMAIN: Table = table("domain", 5);
+const DOMAIN_ALIAS: Table = table("domain_alias", 3);
+const DEPARTMENT: Table = table("department", 4);
+const USER: Table = table("user", 10);
+const ALIAS: Table = table("alias", 5);
+const ALIAS_TARGET: Table =
+    Table { name: "alias_target", columns: 3, key: "alias_id", is_secret: false };
+const STORAGE_NODE: Table = table("storage_node", 3);
+const CREDENTIAL: Table = Table { name: "credential", columns: 6, key: "id", is_secret: true };
+
+/// Every table that a snapshot replaces.
+pub(super) const TABLES: [Table; 8] =
+    [DOMAIN, DOMAIN_ALIAS, DEPARTMENT, STORAGE_NODE, ALIAS, ALIAS_TARGET, USER, CREDENTIAL];
+
+enum Value {
+    Text(String),
+    Integer(i64),
+}
+
+/// A row for one table.
+pub(super) struct Record {
+    table: Table,
+    values: Vec<Value>,
+}
+
+impl Record {
+    /// Writes it into its table, or into the table of the same name behind this prefix.
+    pub(super) async fn insert(self, files: &mut Files, prefix: &str) -> Result<(), ReplicaError> {
+        let marks = vec!["?"; self.table.columns].join(", ");
+        let sql = format!("INSERT OR REPLACE INTO {prefix}{} VALUES ({marks})", self.table.name);
+        let mut query = composed(sql);
+        for value in self.values {
+            query = match value {
+                Value::Text(text) => query.bind(text),
+                Value::Integer(number) => query.bind(number),
+            };
+        }
+        query.execute(file_of(files, self.table)).await?;
+        Ok(())
+    }
+}
+
+pub(super) const fn file_of(files: &mut Files, table: Table) -> &mut SqliteConnection {
+    if table.is_secret { &mut files.secrets } else { &mut files.directory }
+}
+
+/// Takes a row out of its table; nothing happens when it is not there.
+pub(super) async fn remove(files: &mut Files, key: &DirectoryKey) -> Result<(), ReplicaError> {
+    let tables: &[Table] = match key.kind() {
+        RowKind::Domain => &[DOMAIN],
+        RowKind::User => &[USER],
+        RowKind::Alias => &[ALIAS_TARGET, ALIAS],
+        RowKind::Credential => &[CREDENTIAL],
+        RowKind::StorageNode => &[STORAGE_NODE],
+        RowKind::DomainAlias => &[DOMAIN_ALIAS],
+        RowKind::Department => &[DEPARTMENT],
+        RowKind::Unspecified => {
+            return Err(ReplicaError::Refused(format!("a key of unknown kind {}", key.kind)));
+        }
+    };
+    for table in tables {
+        delete(files, *table, &key.id).await?;
+    }
+    Ok(())
+}
+
+async fn delete(files: &mut Files, table: Table, id: &str) -> Result<(), ReplicaError> {
+    composed(format!("DELETE FROM {} WHERE {} = ?", table.name, table.key))
+        .bind(id.to_owned())
+        .execute(file_of(files, table))
+        .await?;
+    Ok(())
+}
+
+/// Takes out what an upsert of this row does not overwrite: targets that the alias had before.
+pub(super) async fn clear(files: &mut Files, row: &DirectoryRow) -> Result<(), ReplicaError> {
+    if let Some(Row::Alias(alias)) = &row.row {
+        delete(files, ALIAS_TARGET, &alias.id).await?;
+    }
+    Ok(())
+}
+
+/// Checks a row and splits it into records. Ids become folders and addresses become lookups:
+/// nothing but their narrow forms is let in.
+pub(super) fn records(row: &DirectoryRow) -> Result<Vec<Record>, ReplicaError> {
+    let Some(row) = &row.row else {
+        return Err(ReplicaError::Refused("a row of unknown kind".to_owned()));
+    };
+    let record = |table, values| Ok(vec![Record { table, values }]);
+    match row {
+        Row::Domain(row) => record(
+            DOMAIN,
+            vec![
+                id(&row.id)?,
+                domain(&row.name)?,
+                Value::Integer(row.status.into()),
+                bits(row.functions),
+                optional(&row.catch_all, address)?,
+            ],
+        ),
+        Row::DomainAlias(row) => {
+            record(DOMAIN_ALIAS, vec![id(&row.id)?, domain(&row.name)?, id(&row.domain_id)?])
+        }
+        Row::Department(row) => record(
+            DEPARTMENT,
+            vec![
+                id(&row.id)?,
+                id(&row.domain_id)?,
+                optional(&row.parent_id, id)?,
+                bits(row.functions),
+            ],
+        ),
+        Row::StorageNode(row) => {
+            record(STORAGE_NODE, vec![id(&row.id)?, domain(&row.name)?, ip(&row.address)?])
+        }
+        Row::Credential(row) => record(
+            CREDENTIAL,
+            vec![
+                id(&row.id)?,
+                id(&row.user_id)?,
+                Value::Integer(row.kind.into()),
+                hash(&row.hash)?,
+                bits(row.functions),
+                Value::Integer(row.expires_at_seconds),
+            ],
+        ),
+        Row::User(row) => user(row),
+        Row::Alias(row) => alias(row),
+    }
+}
+
+fn user(row: &umail_proto::agent::User) -> Result<Vec<Record>, ReplicaError> {
+    let values = vec![
+        id(&row.id)?,
+        id(&row.domain_id)?,
+        optional(&row.department_id, id)?,
+        local_part(&row.local_part)?,
+        Value::Integer(row.status.into()),
+        bits(row.functions),
+        bits(row.quota_bytes),
+        Value::Integer(row.quota_unlimited.into()),
+        optional(&row.storage_node_id, id)?,
+        Value::Integer(row.moving.into()),
+    ];
+    Ok(vec![Record { table: USER, values }])
+}
+
+fn alias(row: &umail_proto::agent::Alias) -> Result<Vec<Record>, ReplicaError> {
+    let values = vec![
+        id(&row.id)?,
+        id(&row.domain_id)?,
+        local_part(&row.local_part)?,
+        optional(&row.user_id, id)?,
+        Value::Integer(row.keep_copy.into()),
+    ];
+    let mut records = vec![Record { table: ALIAS, values }];
+    for (target, place) in row.targets.iter().zip(0..) {
+        let values = vec![id(&row.id)?, Value::Integer(place), address(target)?];
+        records.push(Record { table: ALIAS_TARGET, values });
+    }
+    Ok(records)
+}
+
+fn refuse<T>(what: &str, text: &str) -> Result<T, ReplicaError> {
+    Err(ReplicaError::Refused(format!("{text:?} is not {what}")))
+}
+
+fn optional(
+    text: &str,
+    check: impl Fn(&str) -> Result<Value, ReplicaError>,
+) -> Result<Value, ReplicaError> {
+    if text.is_empty() { Ok(Value::Text(String::new())) } else { check(text) }
+}
+
+fn bits(bits: u64) -> Value {
+    Value::Integer(i64::try_from(bits).unwrap_or(i64::MAX))
+}
+
+fn id(text: &str) -> Result<Value, ReplicaError> {
+    match Uuid::parse_str(text) {
+        Ok(uuid) => Ok(Value::Text(uuid.hyphenated().to_string())),
+        Err(_not_an_id) => refuse("an id", text),
+    }
+}
+
+fn ip(text: &str) -> Result<Value, ReplicaError> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(Value::Text(address.to_string())),
+        Err(_not_an_address) => refuse("an IP address", text),
+    }
+}
+
+fn domain(text: &str) -> Result<Value, ReplicaError> {
+    if is_domain(text) { Ok(Value::Text(text.to_owned())) } else { refuse("a domain name", text) }
+}
+
+fn local_part(text: &str) -> Result<Value, ReplicaError> {
+    if is_local_part(text) && !text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Ok(Value::Text(text.to_owned()))
+    } else {
+        refuse("a canonical local part", text)
+    }
+}
+
+fn address(text: &str) -> Result<Value, ReplicaError> {
+    match text.rsplit_once('@') {
+        Some((local, domain)) if is_local_part(local) && is_domain(domain) => {
+            Ok(Value::Text(text.to_owned()))
+        }
+        _ => refuse("an address", text),
+    }
+}
+
+/// A hash with its scheme in braces; without one Dovecot would take it as plain text.
+fn hash(text: &str) -> Result<Value, ReplicaError> {
+    let known = text.starts_with("{ARGON2ID}") || text.starts_with("{SSHA512}");
+    if known && text.len() <= 512 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(Value::Text(text.to_owned()))
+    } else {
+        Err(ReplicaError::Refused("a hash of unknown scheme or form".to_owned()))
+    }
+}
+
+fn is_domain(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.bytes().all(allowed) && !label.starts_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}
+
+/// RFC 5321's dot-string: what needs quoting in a mail address is let in nowhere.
+fn is_local_part(text: &str) -> bool {
+    let atom = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
+    (1..=64).contains(&text.len())
+        && text.split('.').all(|part| !part.is_empty() && part.bytes().all(atom))
+}

@@ -1,0 +1,184 @@
+//! Tables of the replica, and the views that Postfix and Dovecot ask.
+
+use sqlx::SqliteConnection;
+
+use super::ReplicaError;
+
+/// Tables of `directory.sqlite`. Those of the directory are replaced by a snapshot; `frozen`,
+/// `throttle` and `setting` are the node's own and survive it.
+pub(super) const DIRECTORY: &str = "
+CREATE TABLE IF NOT EXISTS domain (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, status INTEGER NOT NULL, functions INTEGER NOT NULL,
+  catch_all TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS domain_name_idx ON domain (name);
+CREATE TABLE IF NOT EXISTS domain_alias (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, domain_id TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS domain_alias_name_idx ON domain_alias (name);
+CREATE TABLE IF NOT EXISTS department (
+  id TEXT PRIMARY KEY, domain_id TEXT NOT NULL, parent_id TEXT NOT NULL,
+  functions INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS user (
+  id TEXT PRIMARY KEY, domain_id TEXT NOT NULL, department_id TEXT NOT NULL,
+  local_part TEXT NOT NULL, status INTEGER NOT NULL, functions INTEGER NOT NULL,
+  quota_bytes INTEGER NOT NULL, quota_unlimited INTEGER NOT NULL,
+  storage_node_id TEXT NOT NULL, moving INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS user_address_idx ON user (domain_id, local_part);
+CREATE INDEX IF NOT EXISTS user_storage_idx ON user (storage_node_id);
+CREATE TABLE IF NOT EXISTS alias (
+  id TEXT PRIMARY KEY, domain_id TEXT NOT NULL, local_part TEXT NOT NULL,
+  user_id TEXT NOT NULL, keep_copy INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS alias_address_idx ON alias (domain_id, local_part);
+CREATE TABLE IF NOT EXISTS alias_target (
+  alias_id TEXT NOT NULL, place INTEGER NOT NULL, address TEXT NOT NULL,
+  PRIMARY KEY (alias_id, place)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS storage_node (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, address TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS frozen (user_id TEXT PRIMARY KEY, move_id TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS throttle (key TEXT PRIMARY KEY, until INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS setting (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS position (
+  one INTEGER PRIMARY KEY CHECK (one = 1), epoch TEXT NOT NULL, version INTEGER NOT NULL);
+";
+
+/// Tables and views of `secrets.sqlite`. Functions and addresses are not repeated here: Dovecot
+/// asks the directory first and carries the user id over.
+pub(super) const SECRETS: &str = "
+CREATE TABLE IF NOT EXISTS credential (
+  id TEXT PRIMARY KEY, user_id TEXT NOT NULL, kind INTEGER NOT NULL, hash TEXT NOT NULL,
+  functions INTEGER NOT NULL, expires_at INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS credential_user_idx ON credential (user_id, kind, id);
+BEGIN IMMEDIATE;
+DROP VIEW IF EXISTS live_credential;
+CREATE VIEW live_credential AS
+  SELECT user_id, kind, id, hash, functions FROM credential
+   WHERE expires_at = 0 OR expires_at > unixepoch();
+COMMIT;
+";
+
+/// Drops and makes the views anew in one transaction, so that an upgraded agent brings its own.
+pub(super) async fn install_views(directory: &mut SqliteConnection) -> Result<(), ReplicaError> {
+    sqlx::raw_sql(VIEWS).execute(directory).await?;
+    Ok(())
+}
+
+/// The views. Addresses are always asked as (`local_part`, `domain`): both are indexed.
+///
+/// Status: 1 active, 2 locked (receives, cannot sign in), 3 maintenance (everything fails
+/// temporarily), 4 suspended, 5 closed, 6 deleted (all three refuse mail and logins).
+const VIEWS: &str = "
+BEGIN IMMEDIATE;
+DROP VIEW IF EXISTS unready;
+DROP VIEW IF EXISTS throttled;
+DROP VIEW IF EXISTS domain_name;
+DROP VIEW IF EXISTS account;
+DROP VIEW IF EXISTS route;
+DROP VIEW IF EXISTS refusal;
+DROP VIEW IF EXISTS sender_owner;
+DROP VIEW IF EXISTS known_address;
+DROP VIEW IF EXISTS system_address;
+DROP VIEW IF EXISTS fallback;
+
+-- One row while no snapshot has arrived: every lookup then answers 'temporarily'.
+CREATE VIEW unready AS SELECT 1 AS one WHERE NOT EXISTS (SELECT 1 FROM position);
+
+CREATE VIEW throttled AS SELECT key FROM throttle WHERE until > unixepoch();
+
+-- Every name a domain goes by.
+CREATE VIEW domain_name AS
+  SELECT name, id AS domain_id, name AS canonical, status, catch_all, 0 AS is_alias FROM domain
+  UNION ALL
+  SELECT a.name, d.id, d.name, d.status, d.catch_all, 1
+    FROM domain_alias a JOIN domain d ON d.id = a.domain_id;
+
+-- A user with what really holds for it: the stricter status, the functions every level leaves.
+CREATE VIEW account AS
+  SELECT u.id AS user_id, u.domain_id, u.local_part, d.name AS domain,
+         u.local_part || '@' || d.name AS address,
+         max(u.status, d.status) AS status,
+         u.functions & d.functions & coalesce(
+           (WITH RECURSIVE chain (parent_id, functions) AS (
+              SELECT p.parent_id, p.functions FROM department p WHERE p.id = u.department_id
+              UNION ALL
+              SELECT p.parent_id, p.functions & c.functions
+                FROM chain c JOIN department p ON p.id = c.parent_id
+              LIMIT 64)
+            SELECT min(functions) FROM chain), -1) AS functions,
+         u.quota_bytes, u.quota_unlimited,
+         u.storage_node_id, n.name AS storage_name, n.address AS storage_address,
+         (u.moving OR EXISTS (SELECT 1 FROM frozen f WHERE f.user_id = u.id)) AS held
+    FROM user u
+    JOIN domain d ON d.id = u.domain_id
+    LEFT JOIN storage_node n ON n.id = u.storage_node_id;
+
+-- Every address that a row stands for, under the canonical name of its domain.
+CREATE VIEW known_address AS
+  SELECT u.local_part, d.name AS domain FROM user u JOIN domain d ON d.id = u.domain_id
+  UNION ALL
+  SELECT a.local_part, d.name FROM alias a JOIN domain d ON d.id = a.domain_id;
+
+-- Where mail for an alias or a forwarding user goes. Without the function, forwarding rests.
+CREATE VIEW route AS
+  SELECT a.local_part, d.name AS domain, t.address AS target
+    FROM alias a
+    JOIN domain d ON d.id = a.domain_id
+    JOIN alias_target t ON t.alias_id = a.id
+   WHERE NOT EXISTS (SELECT 1 FROM account u
+                      WHERE u.local_part = a.local_part AND u.domain_id = a.domain_id
+                        AND NOT u.functions & 32)
+  UNION ALL
+  SELECT a.local_part, d.name, a.local_part || '@' || d.name
+    FROM alias a JOIN domain d ON d.id = a.domain_id
+   WHERE a.keep_copy
+     AND EXISTS (SELECT 1 FROM user u
+                  WHERE u.local_part = a.local_part AND u.domain_id = a.domain_id);
+
+-- Where mail goes that must arrive somewhere: the setting, or whoever has been here longest.
+CREATE VIEW system_address AS
+  SELECT coalesce(
+    (SELECT nullif(value, '') FROM setting WHERE key = 'postmaster_address'),
+    (SELECT address FROM account WHERE status = 1 ORDER BY user_id LIMIT 1)) AS target;
+
+CREATE VIEW fallback AS
+  SELECT s.local_part, d.name AS domain, coalesce(
+      (SELECT value FROM setting WHERE key = 'postmaster_address'
+          AND value NOT IN ('', s.local_part || '@' || d.name)),
+      (SELECT u.local_part || '@' || d.canonical FROM user u
+        WHERE u.domain_id = d.domain_id AND u.status = 1 ORDER BY u.id LIMIT 1)) AS target
+    FROM domain_name d
+    JOIN (SELECT 'postmaster' AS local_part UNION ALL SELECT 'abuse') s
+   WHERE NOT EXISTS (SELECT 1 FROM user u
+                      WHERE u.domain_id = d.domain_id AND u.local_part = s.local_part)
+     AND NOT EXISTS (SELECT 1 FROM alias a
+                      WHERE a.domain_id = d.domain_id AND a.local_part = s.local_part);
+
+-- What the SMTP dialogue answers for a recipient that gets no mail now.
+CREATE VIEW refusal AS
+  SELECT local_part, domain, answer FROM (
+    SELECT local_part, domain,
+           CASE WHEN status >= 6 THEN '550 5.1.1 The mailbox was deleted'
+                WHEN status >= 4 THEN '550 5.2.1 The mailbox is disabled'
+                WHEN held THEN '450 4.2.0 The mailbox is being moved, try again'
+                WHEN status = 3 THEN '450 4.2.1 The mailbox is under maintenance, try again'
+           END AS answer
+      FROM account)
+   WHERE answer IS NOT NULL;
+
+-- Who may send as an address: its user, under every name of the domain.
+CREATE VIEW sender_owner AS
+  SELECT u.local_part, n.name AS domain, u.local_part || '@' || n.canonical AS owner
+    FROM user u JOIN domain_name n ON n.domain_id = u.domain_id
+  UNION ALL
+  SELECT a.local_part, n.name, o.address
+    FROM alias a
+    JOIN domain_name n ON n.domain_id = a.domain_id
+    JOIN account o ON o.user_id = a.user_id;
+COMMIT;
+";
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_bit_of_forwarding_is_the_one_in_the_views() {
+        assert_eq!(umail_proto::functions::Function::Forwarding as u64, 32);
+    }
+}

@@ -1,0 +1,136 @@
+//! The direct supervisor: the daemons' own commands, for containers, namespaces and tests.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use umail_proto::agent::ServiceKind;
+
+use super::Supervisor;
+use crate::{
+    drivers::Refusal,
+    exec::{self, Program},
+    layout::Layout,
+};
+
+/// How long a daemon's own start, stop or reload command may take.
+const COMMAND_LIMIT: Duration = Duration::from_secs(30);
+/// How long a daemon may take to be gone after its stop command.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+
+/// Runs the daemons by their own commands; they daemonise themselves.
+#[derive(Clone, Debug)]
+pub struct Direct {
+    layout: Layout,
+}
+
+impl Direct {
+    /// A supervisor of the daemons of this layout.
+    #[must_use]
+    pub const fn new(layout: Layout) -> Self {
+        Self { layout }
+    }
+
+    fn postfix(&self, verb: &str) -> (Program, Vec<OsString>) {
+        let folder = self.layout.etc("postfix").into_os_string();
+        (Program::Postfix, vec!["-c".into(), folder, verb.into()])
+    }
+
+    fn doveadm(&self, verb: &str) -> (Program, Vec<OsString>) {
+        (Program::Doveadm, vec!["-c".into(), self.dovecot_conf().into(), verb.into()])
+    }
+
+    fn dovecot_conf(&self) -> PathBuf {
+        self.layout.etc("dovecot").join("dovecot.conf")
+    }
+
+    async fn is_running(&self, service: ServiceKind) -> Result<bool, Refusal> {
+        match service {
+            ServiceKind::Postfix => {
+                if !self.layout.etc("postfix").join("main.cf").exists() {
+                    return Ok(false);
+                }
+                let (program, arguments) = self.postfix("status");
+                let output = exec::run(program, &arguments, COMMAND_LIMIT).await;
+                output.map(|output| output.success()).map_err(|error| Refusal(error.to_string()))
+            }
+            ServiceKind::Dovecot => {
+                Ok(is_master_alive(&self.layout.run("dovecot").join("master.pid")))
+            }
+            ServiceKind::Unspecified => Err(Refusal("no such service".to_owned())),
+        }
+    }
+
+    async fn wait_for_end(&self, service: ServiceKind) -> Result<(), Refusal> {
+        let gone = async {
+            while self.is_running(service).await? {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Ok(())
+        };
+        let late = || Refusal(format!("{} does not end", service.as_str_name()));
+        tokio::time::timeout(STOP_LIMIT, gone).await.map_err(|_elapsed| late())?
+    }
+}
+
+impl Supervisor for Direct {
+    fn start(&self, service: ServiceKind) -> BoxFuture<'_, Result<(), Refusal>> {
+        async move {
+            if self.is_running(service).await? {
+                return Ok(());
+            }
+            match service {
+                ServiceKind::Postfix => command(self.postfix("start")).await,
+                ServiceKind::Dovecot => {
+                    let arguments = vec!["-c".into(), self.dovecot_conf().into()];
+                    command((Program::Dovecot, arguments)).await
+                }
+                ServiceKind::Unspecified => Err(Refusal("no such service".to_owned())),
+            }
+        }
+        .boxed()
+    }
+
+    fn stop(&self, service: ServiceKind) -> BoxFuture<'_, Result<(), Refusal>> {
+        async move {
+            if !self.is_running(service).await? {
+                return Ok(());
+            }
+            match service {
+                ServiceKind::Postfix => command(self.postfix("stop")).await?,
+                ServiceKind::Dovecot => command(self.doveadm("stop")).await?,
+                ServiceKind::Unspecified => return Err(Refusal("no such service".to_owned())),
+            }
+            self.wait_for_end(service).await
+        }
+        .boxed()
+    }
+
+    fn reload(&self, service: ServiceKind) -> BoxFuture<'_, Result<(), Refusal>> {
+        async move {
+            match service {
+                ServiceKind::Postfix => command(self.postfix("reload")).await,
+                ServiceKind::Dovecot => command(self.doveadm("reload")).await,
+                ServiceKind::Unspecified => Err(Refusal("no such service".to_owned())),
+            }
+        }
+        .boxed()
+    }
+
+    fn running(&self, service: ServiceKind) -> BoxFuture<'_, Result<bool, Refusal>> {
+        self.is_running(service).boxed()
+    }
+}
+
+async fn command((program, arguments): (Program, Vec<OsString>)) -> Result<(), Refusal> {
+    let output = exec::run(program, &arguments, COMMAND_LIMIT)
+        .await
+        .map_err(|error| Refusal(error.to_string()))?;
+    if output.success() { Ok(()) } else { Err(Refusal(output.complaint())) }
+}
+
+/// Whether the process of this pid file is a Dovecot master: pids are used again.
+fn is_master_alive(pid_file: &std::path::Path) -> bool {
+    let Ok(text) = std::fs::read_to_string(pid_file) else { return false };
+    let Ok(pid) = text.trim().parse::<u32>() else { return false };
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "dovecot")
+}
