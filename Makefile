@@ -2,7 +2,6 @@
 
 SHELL := /bin/bash
 export SQLX_OFFLINE ?= true
-NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
 .PHONY: help
 help: ## List the targets
@@ -13,9 +12,22 @@ packages: ## Install the Debian packages that the product and its tests need
 	@deploy/packages.sh
 
 .PHONY: test
-test: packages ## Run all tests
-	@if command -v cargo-nextest >/dev/null; then cargo nextest run --workspace --no-fail-fast; \
-	 else cargo test --workspace; fi
+test: packages ## Run all tests, on a private PostgreSQL cluster
+	tests/with-database.sh tests/run.sh --workspace --no-fail-fast
+
+.PHONY: demo
+demo: packages ## Run the main job on real mail nodes; ONCE=1 stops by itself
+	cargo build --workspace --bins
+	target/debug/demo $(if $(ONCE),--once)
+
+.PHONY: openapi
+openapi: ## Write the API document
+	cargo run -q -p umail-api -- openapi > openapi/umail.json
+
+.PHONY: sqlx
+sqlx: packages ## Check every query against a fresh database and write .sqlx
+	rm -rf .sqlx && mkdir .sqlx && touch api/src/lib.rs tests/src/lib.rs
+	SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/.sqlx tests/with-database.sh cargo check --workspace --all-targets
 
 .PHONY: check
 check: ## Format, lints, documentation

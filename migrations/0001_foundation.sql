@@ -165,8 +165,9 @@ CREATE TABLE account (
     -- NULL: unlimited.
     quota_bytes     bigint CHECK (quota_bytes > 0),
     storage_node_id uuid REFERENCES node,
-    -- Where the mailbox was before its last move: that node keeps a forwarding row.
-    former_node_id  uuid REFERENCES node,
+    -- Another storage node that carries the row: the destination while the mailbox is being
+    -- moved, the source afterwards, which forwards what still arrives there.
+    companion_node_id  uuid REFERENCES node,
     moving          boolean NOT NULL DEFAULT false,
     revision        bigint NOT NULL DEFAULT 1,
     created_at      timestamptz NOT NULL,
@@ -178,7 +179,7 @@ CREATE TABLE account (
 CREATE INDEX account_domain_id_idx ON account (domain_id, id);
 CREATE INDEX account_department_id_idx ON account (department_id, id);
 CREATE INDEX account_storage_node_id_idx ON account (storage_node_id, id);
-CREATE INDEX account_former_node_id_idx ON account (former_node_id) WHERE former_node_id IS NOT NULL;
+CREATE INDEX account_companion_node_id_idx ON account (companion_node_id) WHERE companion_node_id IS NOT NULL;
 
 CREATE TABLE role_assignment (
     account_id    uuid NOT NULL REFERENCES account ON DELETE CASCADE,

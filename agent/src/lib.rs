@@ -7,6 +7,7 @@
 
 pub mod config;
 pub mod drivers;
+pub mod durable;
 pub mod exec;
 pub mod layout;
 pub mod replica;

@@ -1,1 +1,3 @@
-//! The control plane of U-Mail.
+//! The U-Mail control plane.
+
+pub mod error;

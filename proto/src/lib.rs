@@ -1,5 +1,6 @@
-//! The contract between `umail-api` and `umail-agent`: messages, services, ids and functions.
+//! The contract between `umail-api` and `umail-agent`: messages, services, ids, functions and the clock.
 
+pub mod clock;
 pub mod functions;
 pub mod ids;
 /// Messages and services of `umail.agent.v1`, generated.
