@@ -1,3 +1,65 @@
-//! Side-by-side measurements.
+//! Side-by-side measurements: what we do against what the engine below can do, in one run.
 
-fn main() {}
+mod outcome;
+mod replica_load;
+mod rows;
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use crate::outcome::Outcome;
+
+/// Why a measurement could not be taken.
+type Failure = Box<dyn std::error::Error>;
+
+/// Measures, prints one line per measurement, and fails when a gate is missed.
+#[derive(Parser)]
+struct Arguments {
+    /// What to measure; nothing means everything.
+    names: Vec<Name>,
+    /// Rounds, each one A-B; the median counts.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// The agent applies a snapshot of 1,000,000 rows, against a bare bulk insert of the same.
+    ReplicaLoad,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let names =
+        if arguments.names.is_empty() { Name::value_variants().to_vec() } else { arguments.names };
+    let mut held = true;
+    for name in names {
+        match measure(name, arguments.rounds).await {
+            Ok(outcome) => {
+                held &= outcome.holds();
+                say(&outcome.to_string());
+            }
+            Err(error) => {
+                held = false;
+                let name = name
+                    .to_possible_value()
+                    .map_or_else(String::new, |one| one.get_name().to_owned());
+                say(&format!("bench {name} failed: {error}"));
+            }
+        }
+    }
+    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn measure(name: Name, rounds: usize) -> Result<Outcome, Failure> {
+    match name {
+        Name::ReplicaLoad => replica_load::measure(rounds).await,
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the program")]
+fn say(line: &str) {
+    println!("{line}");
+}
