@@ -20,6 +20,11 @@ demo: packages ## Run the main job on real mail nodes; ONCE=1 stops by itself
 	cargo build --workspace --bins
 	target/debug/demo $(if $(ONCE),--once)
 
+.PHONY: bench
+bench: packages ## Measure side by side; NAME=<name> takes one
+	cargo build --release --workspace --bins
+	target/release/umail-bench $(NAME)
+
 .PHONY: openapi
 openapi: ## Write the API document
 	cargo run -q -p umail-api -- openapi > openapi/umail.json

@@ -1,6 +1,7 @@
 //! Side-by-side measurements: what we do against what the engine below can do, in one run.
 
 mod outcome;
+mod replica_live;
 mod replica_load;
 mod rows;
 
@@ -27,6 +28,8 @@ struct Arguments {
 enum Name {
     /// The agent applies a snapshot of 1,000,000 rows, against a bare bulk insert of the same.
     ReplicaLoad,
+    /// Postfix's lookups while changes are applied, against lookups without a writer.
+    ReplicaLive,
 }
 
 #[tokio::main]
@@ -56,6 +59,7 @@ async fn main() -> ExitCode {
 async fn measure(name: Name, rounds: usize) -> Result<Outcome, Failure> {
     match name {
         Name::ReplicaLoad => replica_load::measure(rounds).await,
+        Name::ReplicaLive => replica_live::measure(rounds).await,
     }
 }
 

@@ -58,3 +58,17 @@ pub(crate) fn median(figures: &[f64]) -> f64 {
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
+
+/// The figure below which this share of them lies; 0 of none.
+pub(crate) fn percentile(figures: &[f64], share: f64) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a place in a short list"
+    )]
+    let place = ((sorted.len() as f64 * share).ceil() as usize).saturating_sub(1);
+    sorted.get(place).copied().unwrap_or_default()
+}

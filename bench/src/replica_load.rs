@@ -57,12 +57,13 @@ async fn snapshot(chunks: &[Vec<DirectoryRow>]) -> Result<Duration, Failure> {
     let frame = rows::frame();
     let started = Instant::now();
     let begin = SnapshotBegin { epoch: "bench".to_owned(), version: 1 };
-    let mut writer = replica.begin_snapshot(&begin).await?;
-    writer.add(&frame).await?;
+    let mut writer = replica.begin_snapshot(&begin)?;
+    let frame_rows = u64::try_from(frame.len())?;
+    writer.add(frame)?;
     for chunk in chunks {
-        writer.add(chunk).await?;
+        writer.add(chunk.clone())?;
     }
-    let rows = USERS + u64::try_from(frame.len())?;
+    let rows = USERS + frame_rows;
     writer.finish(&SnapshotEnd { rows }).await?;
     Ok(started.elapsed())
 }

@@ -3,7 +3,12 @@
 use sqlx::SqliteConnection;
 use umail_proto::agent::{Delta, RowKind};
 
-use super::{Files, Position, Replica, ReplicaError, connection::statement, position, rows};
+use super::{
+    Files, Position, Replica, ReplicaError,
+    connection::statement,
+    position,
+    rows::{self, Batch},
+};
 
 impl Replica {
     /// Applies a delta that begins where the replica stands. One that was applied already changes
@@ -44,13 +49,15 @@ async fn write(files: &mut Files, delta: &Delta) -> Result<(), ReplicaError> {
                 .await?;
         }
     }
+    let mut batch = Batch::default();
     for row in &delta.upserts {
         let records = rows::records(row)?;
         rows::clear(files, row).await?;
         for record in records {
-            record.insert(files, "").await?;
+            batch.add(files, record).await?;
         }
     }
+    batch.finish(files).await?;
     set_position(&mut files.directory, &delta.epoch, delta.to_version).await
 }
 

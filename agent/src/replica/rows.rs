@@ -10,9 +10,9 @@ use super::{Files, ReplicaError, connection::composed};
 
 /// A table that rows of the directory go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Table {
+struct Table {
     /// Its name.
-    pub(super) name: &'static str,
+    name: &'static str,
     /// Number of its columns.
     columns: usize,
     /// The column that names the row of the directory.
@@ -36,8 +36,16 @@ const STORAGE_NODE: Table = table("storage_node", 3);
 const CREDENTIAL: Table = Table { name: "credential", columns: 6, key: "id", is_secret: true };
 
 /// Every table that a snapshot replaces.
-pub(super) const TABLES: [Table; 8] =
+const TABLES: [Table; 8] =
     [DOMAIN, DOMAIN_ALIAS, DEPARTMENT, STORAGE_NODE, ALIAS, ALIAS_TARGET, USER, CREDENTIAL];
+
+/// Empties every table that a snapshot replaces.
+pub(super) async fn clear_all(files: &mut Files) -> Result<(), ReplicaError> {
+    for table in TABLES {
+        composed(format!("DELETE FROM {}", table.name)).execute(file_of(files, table)).await?;
+    }
+    Ok(())
+}
 
 enum Value {
     Text(String),
@@ -50,24 +58,65 @@ pub(super) struct Record {
     values: Vec<Value>,
 }
 
-impl Record {
-    /// Writes it into its table, or into the table of the same name behind this prefix.
-    pub(super) async fn insert(self, files: &mut Files, prefix: &str) -> Result<(), ReplicaError> {
-        let marks = vec!["?"; self.table.columns].join(", ");
-        let sql = format!("INSERT OR REPLACE INTO {prefix}{} VALUES ({marks})", self.table.name);
-        let mut query = composed(sql);
-        for value in self.values {
-            query = match value {
-                Value::Text(text) => query.bind(text),
-                Value::Integer(number) => query.bind(number),
-            };
+/// Rows in one statement of a [`Batch`]: a statement costs far more than a row.
+const BATCH_ROWS: usize = 100;
+
+/// Records on their way into their tables, many in one statement.
+#[derive(Default)]
+pub(super) struct Batch {
+    waiting: Vec<(Table, Vec<Record>)>,
+}
+
+impl Batch {
+    /// Adds a record; writes those of its table when there are enough of them.
+    pub(super) async fn add(
+        &mut self,
+        files: &mut Files,
+        record: Record,
+    ) -> Result<(), ReplicaError> {
+        let table = record.table;
+        let place = self.waiting.iter().position(|(of, _records)| *of == table);
+        let place = place.unwrap_or(self.waiting.len());
+        if place == self.waiting.len() {
+            self.waiting.push((table, Vec::with_capacity(BATCH_ROWS)));
         }
-        query.execute(file_of(files, self.table)).await?;
+        let Some((_table, records)) = self.waiting.get_mut(place) else { return Ok(()) };
+        records.push(record);
+        if records.len() < BATCH_ROWS {
+            return Ok(());
+        }
+        let full = std::mem::replace(records, Vec::with_capacity(BATCH_ROWS));
+        insert(files, table, full).await
+    }
+
+    /// Writes what still waits.
+    pub(super) async fn finish(self, files: &mut Files) -> Result<(), ReplicaError> {
+        for (table, records) in self.waiting {
+            insert(files, table, records).await?;
+        }
         Ok(())
     }
 }
 
-pub(super) const fn file_of(files: &mut Files, table: Table) -> &mut SqliteConnection {
+/// Writes records of one table in one statement; those that are there already are replaced.
+async fn insert(files: &mut Files, table: Table, records: Vec<Record>) -> Result<(), ReplicaError> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let marks = format!("({})", vec!["?"; table.columns].join(", "));
+    let marks = vec![marks.as_str(); records.len()].join(", ");
+    let mut query = composed(format!("INSERT OR REPLACE INTO {} VALUES {marks}", table.name));
+    for value in records.into_iter().flat_map(|record| record.values) {
+        query = match value {
+            Value::Text(text) => query.bind(text),
+            Value::Integer(number) => query.bind(number),
+        };
+    }
+    query.execute(file_of(files, table)).await?;
+    Ok(())
+}
+
+const fn file_of(files: &mut Files, table: Table) -> &mut SqliteConnection {
     if table.is_secret { &mut files.secrets } else { &mut files.directory }
 }
 

@@ -10,10 +10,8 @@ pub(super) const DIRECTORY: &str = "
 CREATE TABLE IF NOT EXISTS domain (
   id TEXT PRIMARY KEY, name TEXT NOT NULL, status INTEGER NOT NULL, functions INTEGER NOT NULL,
   catch_all TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS domain_name_idx ON domain (name);
 CREATE TABLE IF NOT EXISTS domain_alias (
   id TEXT PRIMARY KEY, name TEXT NOT NULL, domain_id TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS domain_alias_name_idx ON domain_alias (name);
 CREATE TABLE IF NOT EXISTS department (
   id TEXT PRIMARY KEY, domain_id TEXT NOT NULL, parent_id TEXT NOT NULL,
   functions INTEGER NOT NULL);
@@ -22,12 +20,9 @@ CREATE TABLE IF NOT EXISTS user (
   local_part TEXT NOT NULL, status INTEGER NOT NULL, functions INTEGER NOT NULL,
   quota_bytes INTEGER NOT NULL, quota_unlimited INTEGER NOT NULL,
   storage_node_id TEXT NOT NULL, moving INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS user_address_idx ON user (domain_id, local_part);
-CREATE INDEX IF NOT EXISTS user_storage_idx ON user (storage_node_id);
 CREATE TABLE IF NOT EXISTS alias (
   id TEXT PRIMARY KEY, domain_id TEXT NOT NULL, local_part TEXT NOT NULL,
   user_id TEXT NOT NULL, keep_copy INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS alias_address_idx ON alias (domain_id, local_part);
 CREATE TABLE IF NOT EXISTS alias_target (
   alias_id TEXT NOT NULL, place INTEGER NOT NULL, address TEXT NOT NULL,
   PRIMARY KEY (alias_id, place)) WITHOUT ROWID;
@@ -38,6 +33,24 @@ CREATE TABLE IF NOT EXISTS throttle (key TEXT PRIMARY KEY, until INTEGER NOT NUL
 CREATE TABLE IF NOT EXISTS setting (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS position (
   one INTEGER PRIMARY KEY CHECK (one = 1), epoch TEXT NOT NULL, version INTEGER NOT NULL);
+";
+
+/// Indexes of `directory.sqlite`.
+pub(super) const INDEXES: &str = "
+CREATE INDEX IF NOT EXISTS domain_name_idx ON domain (name);
+CREATE INDEX IF NOT EXISTS domain_alias_name_idx ON domain_alias (name);
+CREATE INDEX IF NOT EXISTS user_address_idx ON user (domain_id, local_part);
+CREATE INDEX IF NOT EXISTS user_storage_idx ON user (storage_node_id);
+CREATE INDEX IF NOT EXISTS alias_address_idx ON alias (domain_id, local_part);
+";
+
+/// Drops them: a snapshot makes them anew.
+pub(super) const DROP_INDEXES: &str = "
+DROP INDEX IF EXISTS domain_name_idx;
+DROP INDEX IF EXISTS domain_alias_name_idx;
+DROP INDEX IF EXISTS user_address_idx;
+DROP INDEX IF EXISTS user_storage_idx;
+DROP INDEX IF EXISTS alias_address_idx;
 ";
 
 /// Tables and views of `secrets.sqlite`. Functions and addresses are not repeated here: Dovecot

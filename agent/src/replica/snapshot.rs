@@ -1,57 +1,52 @@
-//! Taking a snapshot: rows wait in temporary tables and replace the directory in one transaction.
+//! Taking a snapshot: rows wait in a file and replace the directory in one transaction.
 
-use umail_proto::agent::{DirectoryRow, SnapshotBegin, SnapshotEnd};
+use std::{
+    fs::File,
+    io::{self, BufReader, BufWriter, Read as _, Seek as _, Write as _},
+};
+
+use prost::Message as _;
+use umail_proto::agent::{DirectoryRow, SnapshotBegin, SnapshotChunk, SnapshotEnd};
 
 use super::{
     Files, Position, Replica, ReplicaError,
     apply::{begin, end, set_position},
-    connection::composed,
-    rows::{self, TABLES},
+    rows::{self, Batch},
+    schema,
 };
 
-/// Prefix of the temporary tables.
-const STAGE: &str = "temp.stage_";
-
 /// Takes the rows of one snapshot. Readers see the old directory until `finish` has committed;
-/// dropping the writer leaves the old one in place. One writer at a time: a later one wins.
+/// dropping the writer leaves the old one in place.
 pub struct SnapshotWriter {
     replica: Replica,
     begin: SnapshotBegin,
+    /// Chunks as they came, each behind its length. Has no name: it vanishes with the writer.
+    waiting: BufWriter<File>,
     rows: u64,
 }
 
 impl Replica {
     /// Begins a snapshot.
-    pub async fn begin_snapshot(
-        &self,
-        begin: &SnapshotBegin,
-    ) -> Result<SnapshotWriter, ReplicaError> {
-        let mut files = self.files.lock().await;
-        for table in TABLES {
-            let name = table.name;
-            let file = rows::file_of(&mut files, table);
-            composed(format!("DROP TABLE IF EXISTS {STAGE}{name}")).execute(&mut *file).await?;
-            composed(format!("CREATE TABLE {STAGE}{name} AS SELECT * FROM main.{name} WHERE 0"))
-                .execute(file)
-                .await?;
-        }
-        drop(files);
-        Ok(SnapshotWriter { replica: self.clone(), begin: begin.clone(), rows: 0 })
+    pub fn begin_snapshot(&self, begin: &SnapshotBegin) -> Result<SnapshotWriter, ReplicaError> {
+        let folder = self.secrets_path.parent().ok_or(io::ErrorKind::NotFound);
+        // Hashes pass through this file: it lies where only the agent and Dovecot's auth look.
+        let file = tempfile::tempfile_in(folder.map_err(io::Error::from)?)?;
+        let waiting = BufWriter::with_capacity(1 << 20, file);
+        Ok(SnapshotWriter { replica: self.clone(), begin: begin.clone(), waiting, rows: 0 })
     }
 }
 
 impl SnapshotWriter {
-    /// Adds rows, sorted or not.
-    pub async fn add(&mut self, rows: &[DirectoryRow]) -> Result<(), ReplicaError> {
-        let mut files = self.replica.files.lock().await;
-        begin(&mut files.secrets).await?;
-        let staged = match begin(&mut files.directory).await {
-            Ok(()) => stage(&mut files, rows).await,
-            Err(error) => Err(error),
-        };
-        end(&mut files, staged).await?;
-        drop(files);
+    /// Adds rows; sorted by kind and key they are faster to load.
+    pub fn add(&mut self, rows: Vec<DirectoryRow>) -> Result<(), ReplicaError> {
+        for row in &rows {
+            rows::records(row)?;
+        }
         self.rows += u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        let chunk = SnapshotChunk { rows }.encode_to_vec();
+        let length = u32::try_from(chunk.len()).map_err(io::Error::other)?;
+        self.waiting.write_all(&length.to_le_bytes())?;
+        self.waiting.write_all(&chunk)?;
         Ok(())
     }
 
@@ -61,41 +56,49 @@ impl SnapshotWriter {
             let text = format!("the snapshot has {} rows, {} came", last.rows, self.rows);
             return Err(ReplicaError::Refused(text));
         }
+        let mut waiting = self.waiting.into_inner().map_err(io::IntoInnerError::into_error)?;
+        waiting.rewind()?;
         let mut files = self.replica.files.lock().await;
         begin(&mut files.secrets).await?;
         let replaced = match begin(&mut files.directory).await {
-            Ok(()) => self.replace(&mut files).await,
+            Ok(()) => replace(&mut files, waiting, &self.begin).await,
             Err(error) => Err(error),
         };
         end(&mut files, replaced).await?;
-        for table in TABLES {
-            composed(format!("DROP TABLE IF EXISTS {STAGE}{}", table.name))
-                .execute(rows::file_of(&mut files, table))
-                .await?;
-        }
         Ok(Position { epoch: self.begin.epoch, version: self.begin.version })
-    }
-
-    async fn replace(&self, files: &mut Files) -> Result<(), ReplicaError> {
-        for table in TABLES {
-            let name = table.name;
-            let file = rows::file_of(files, table);
-            composed(format!("DELETE FROM main.{name}")).execute(&mut *file).await?;
-            composed(format!(
-                "INSERT OR REPLACE INTO main.{name} SELECT * FROM {STAGE}{name} ORDER BY 1"
-            ))
-            .execute(file)
-            .await?;
-        }
-        set_position(&mut files.directory, &self.begin.epoch, self.begin.version).await
     }
 }
 
-async fn stage(files: &mut Files, rows: &[DirectoryRow]) -> Result<(), ReplicaError> {
-    for row in rows {
-        for record in rows::records(row)? {
-            record.insert(files, STAGE).await?;
+/// Writes the rows into emptied tables. Indexes are made afterwards, which is several times
+/// faster than keeping them up row by row; readers notice nothing of it before the commit.
+async fn replace(files: &mut Files, waiting: File, to: &SnapshotBegin) -> Result<(), ReplicaError> {
+    sqlx::raw_sql(schema::DROP_INDEXES).execute(&mut files.directory).await?;
+    rows::clear_all(files).await?;
+    let mut waiting = BufReader::with_capacity(1 << 20, waiting);
+    let mut batch = Batch::default();
+    while let Some(chunk) = read_chunk(&mut waiting)? {
+        for row in &chunk.rows {
+            for record in rows::records(row)? {
+                batch.add(files, record).await?;
+            }
         }
     }
-    Ok(())
+    batch.finish(files).await?;
+    sqlx::raw_sql(schema::INDEXES).execute(&mut files.directory).await?;
+    set_position(&mut files.directory, &to.epoch, to.version).await
+}
+
+/// The next chunk; none at the end.
+fn read_chunk(waiting: &mut impl io::Read) -> Result<Option<SnapshotChunk>, ReplicaError> {
+    let mut length = [0; 4];
+    match waiting.read_exact(&mut length) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let length = u64::from(u32::from_le_bytes(length));
+    let mut chunk = Vec::new();
+    waiting.take(length).read_to_end(&mut chunk)?;
+    SnapshotChunk::decode(chunk.as_slice())
+        .map(Some)
+        .map_err(|error| io::Error::other(error).into())
 }
