@@ -26,7 +26,7 @@ use crate::{
 const USERS: u64 = 100_000;
 /// Keys that one `postmap -q -` answers.
 const LOOKUPS: u64 = 200;
-const COMMANDS: usize = 60;
+const COMMANDS: usize = 200;
 /// 50 deltas of 20 changes a second.
 const PERIOD: Duration = Duration::from_millis(20);
 const CHANGES: u64 = 20;
