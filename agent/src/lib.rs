@@ -9,6 +9,8 @@ pub mod config;
 pub mod drivers;
 pub mod durable;
 pub mod exec;
+pub mod identity;
 pub mod layout;
+pub mod link;
 pub mod replica;
 pub mod supervisors;
