@@ -76,13 +76,9 @@ impl Identity {
         let folder = layout.agent();
         let node_id = read(&folder, "node-id")?.trim().to_owned();
         let key_pem = read(&folder, "node.key")?;
-        let current = current(
-            &node_id,
-            &key_pem,
-            &read(&folder, "node.pem")?,
-            &read(&folder, "roots.pem")?,
-        )
-        .map_err(|reason| IdentityError::Broken { folder: folder.clone(), reason })?;
+        let current =
+            current(&node_id, &key_pem, &read(&folder, "node.pem")?, &read(&folder, "roots.pem")?)
+                .map_err(|reason| IdentityError::Broken { folder: folder.clone(), reason })?;
         Ok(Self {
             folder,
             node_id: node_id.into(),
@@ -126,10 +122,10 @@ impl Identity {
 
     /// Takes a new certificate, on the disk and for every connection from now on.
     pub fn install(&self, renewed: &NodeCertificate) -> Result<(), IdentityError> {
-        let current =
-            current(&self.node_id, &self.key_pem, &renewed.chain_pem, &renewed.roots_pem).map_err(
-                |reason| IdentityError::Refused(format!("the renewed certificate: {reason}")),
-            )?;
+        let current = current(&self.node_id, &self.key_pem, &renewed.chain_pem, &renewed.roots_pem)
+            .map_err(|reason| {
+                IdentityError::Refused(format!("the renewed certificate: {reason}"))
+            })?;
         // Roots first: the new certificate may need them, the old one is among their children too.
         write(&self.folder, "roots.pem", &renewed.roots_pem)?;
         write(&self.folder, "node.pem", &renewed.chain_pem)?;

@@ -34,7 +34,8 @@ pub enum ConnectError {
 pub async fn connect(server: &str, config: Arc<ClientConfig>) -> Result<Channel, ConnectError> {
     let uri: Uri = server.parse().map_err(|_error| ConnectError::Address)?;
     let host = uri.host().ok_or(ConnectError::Address)?;
-    let address = (host.trim_matches(['[', ']']).to_owned(), uri.port_u16().unwrap_or(DEFAULT_PORT));
+    let address =
+        (host.trim_matches(['[', ']']).to_owned(), uri.port_u16().unwrap_or(DEFAULT_PORT));
     let mut config = (*config).clone();
     config.alpn_protocols = vec![b"h2".to_vec()];
     let config = Arc::new(config);
