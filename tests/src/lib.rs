@@ -1,1 +1,4 @@
 //! The harness for tests that need more than one crate.
+#![expect(clippy::expect_used, reason = "a harness that cannot start has nobody to tell")]
+
+pub mod database;

@@ -1,0 +1,450 @@
+//! The rows that nodes carry, as one node may see them.
+
+use sqlx::{PgConnection, PgExecutor};
+use time::OffsetDateTime;
+use umail_proto::{
+    agent::{
+        AccountStatus, Alias, Credential, Department, DirectoryRow, Domain, RowKind, StorageNode,
+        User, directory_row::Row,
+    },
+    ids::NodeId,
+};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+
+/// Every kind of row there is, in the order of a snapshot.
+pub const KINDS: [RowKind; 6] = [
+    RowKind::Domain,
+    RowKind::User,
+    RowKind::Alias,
+    RowKind::Credential,
+    RowKind::StorageNode,
+    RowKind::Department,
+];
+
+/// What a node may see. Its rows follow from its roles alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The node.
+    pub node: NodeId,
+    /// Whether it relays or proxies for everybody: all users and aliases, not only its own.
+    pub sees_everybody: bool,
+    /// Whether it verifies passwords of the users it sees.
+    pub verifies_passwords: bool,
+}
+
+/// The rows that are asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Keys<'a> {
+    /// These.
+    Of(&'a [Uuid]),
+    /// The next ones in the order of their ids.
+    After(Uuid, i64),
+}
+
+impl View {
+    /// What the node may see now. An smtp node verifies passwords only where it takes submissions.
+    pub async fn find(db: impl PgExecutor<'_>, node: NodeId) -> Result<Self> {
+        let row = sqlx::query!(
+            r#"SELECT roles,
+                      EXISTS (SELECT FROM service WHERE node_id = node.id AND kind = 'postfix'
+                                AND 'submission' = ANY (listeners)) AS "submission!"
+                 FROM node WHERE id = $1 AND revoked_at IS NULL"#,
+            node.uuid(),
+        )
+        .fetch_optional(db)
+        .await?
+        .ok_or_else(|| Error::not_found("node", node))?;
+        let has = |role: &str| row.roles.iter().any(|one| one == role);
+        Ok(Self {
+            node,
+            sees_everybody: has("smtp") || has("pop"),
+            verifies_passwords: has("pop") || has("storage") || row.submission,
+        })
+    }
+
+    /// Whether rows of this kind are ever part of the view.
+    #[must_use]
+    pub const fn includes(&self, kind: RowKind) -> bool {
+        match kind {
+            RowKind::Domain | RowKind::User | RowKind::StorageNode | RowKind::Department => true,
+            RowKind::Alias => self.sees_everybody,
+            RowKind::Credential => self.verifies_passwords,
+            RowKind::Unspecified | RowKind::DomainAlias => false,
+        }
+    }
+
+    /// The credentials of an smtp or pop node are everybody's, unless it verifies only as the
+    /// storage of its own users.
+    const fn own(&self) -> Option<Uuid> {
+        if self.sees_everybody { None } else { Some(self.node.uuid()) }
+    }
+}
+
+/// The rows of one kind that the view has, sorted by id, each with its key.
+pub async fn list(
+    db: &mut PgConnection,
+    view: &View,
+    kind: RowKind,
+    keys: Keys<'_>,
+) -> Result<Vec<(Uuid, DirectoryRow)>> {
+    if !view.includes(kind) {
+        return Ok(Vec::new());
+    }
+    match kind {
+        RowKind::Domain => domains(db, keys).await,
+        RowKind::User => users(db, view.own(), keys).await,
+        RowKind::Alias => aliases(db, keys).await,
+        RowKind::Credential => credentials(db, view.own(), keys).await,
+        RowKind::StorageNode => storage_nodes(db, keys).await,
+        RowKind::Department => departments(db, keys).await,
+        RowKind::Unspecified | RowKind::DomainAlias => Ok(Vec::new()),
+    }
+}
+
+/// The credentials of these users, seen or not: id and user.
+pub async fn credentials_of(db: impl PgExecutor<'_>, users: &[Uuid]) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "SELECT id FROM credential WHERE account_id = ANY ($1) ORDER BY id",
+        users,
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+struct DomainRow {
+    id: Uuid,
+    name: String,
+    status: i16,
+    functions: i64,
+    catch_all: String,
+    is_deleted: bool,
+}
+
+async fn domains(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, DirectoryRow)>> {
+    let rows = match keys {
+        Keys::Of(ids) => {
+            sqlx::query_as!(
+                DomainRow,
+                r#"SELECT id, name, status, functions, catch_all,
+                          deleted_at IS NOT NULL AS "is_deleted!"
+                     FROM domain WHERE id = ANY ($1) ORDER BY id"#,
+                ids,
+            )
+            .fetch_all(db)
+            .await?
+        }
+        Keys::After(after, limit) => {
+            sqlx::query_as!(
+                DomainRow,
+                r#"SELECT id, name, status, functions, catch_all,
+                          deleted_at IS NOT NULL AS "is_deleted!"
+                     FROM domain WHERE id > $1 ORDER BY id LIMIT $2"#,
+                after,
+                limit,
+            )
+            .fetch_all(db)
+            .await?
+        }
+    };
+    let convert = |row: DomainRow| {
+        let domain = Domain {
+            id: row.id.to_string(),
+            name: row.name,
+            status: status(row.status, row.is_deleted),
+            functions: row.functions.cast_unsigned(),
+            catch_all: row.catch_all,
+        };
+        (row.id, DirectoryRow { row: Some(Row::Domain(domain)) })
+    };
+    Ok(rows.into_iter().map(convert).collect())
+}
+
+struct UserRow {
+    id: Uuid,
+    domain_id: Uuid,
+    department_id: Option<Uuid>,
+    local_part: String,
+    status: i16,
+    functions: i64,
+    quota_bytes: Option<i64>,
+    storage_node_id: Option<Uuid>,
+    moving: bool,
+    is_deleted: bool,
+}
+
+async fn users(
+    db: &mut PgConnection,
+    own: Option<Uuid>,
+    keys: Keys<'_>,
+) -> Result<Vec<(Uuid, DirectoryRow)>> {
+    let rows = match (keys, own) {
+        (Keys::Of(ids), own) => {
+            sqlx::query_as!(
+                UserRow,
+                r#"SELECT id, domain_id, department_id, local_part, status, functions, quota_bytes,
+                          storage_node_id, moving, deleted_at IS NOT NULL AS "is_deleted!"
+                     FROM account
+                    WHERE id = ANY ($1)
+                      AND ($2::uuid IS NULL OR $2 IN (storage_node_id, companion_node_id))
+                    ORDER BY id"#,
+                ids,
+                own,
+            )
+            .fetch_all(db)
+            .await?
+        }
+        (Keys::After(after, limit), None) => {
+            sqlx::query_as!(
+                UserRow,
+                r#"SELECT id, domain_id, department_id, local_part, status, functions, quota_bytes,
+                          storage_node_id, moving, deleted_at IS NOT NULL AS "is_deleted!"
+                     FROM account WHERE id > $1 ORDER BY id LIMIT $2"#,
+                after,
+                limit,
+            )
+            .fetch_all(db)
+            .await?
+        }
+        (Keys::After(after, limit), Some(node)) => {
+            sqlx::query_as!(
+                UserRow,
+                r#"SELECT id, domain_id, department_id, local_part, status, functions, quota_bytes,
+                          storage_node_id, moving, deleted_at IS NOT NULL AS "is_deleted!"
+                     FROM account
+                    WHERE id > $1 AND (storage_node_id = $2 OR companion_node_id = $2)
+                    ORDER BY id LIMIT $3"#,
+                after,
+                node,
+                limit,
+            )
+            .fetch_all(db)
+            .await?
+        }
+    };
+    Ok(rows.into_iter().map(user).collect())
+}
+
+fn user(row: UserRow) -> (Uuid, DirectoryRow) {
+    let user = User {
+        id: row.id.to_string(),
+        domain_id: row.domain_id.to_string(),
+        department_id: text(row.department_id),
+        local_part: row.local_part,
+        status: status(row.status, row.is_deleted),
+        functions: row.functions.cast_unsigned(),
+        quota_bytes: row.quota_bytes.unwrap_or_default().cast_unsigned(),
+        quota_unlimited: row.quota_bytes.is_none(),
+        storage_node_id: text(row.storage_node_id),
+        moving: row.moving,
+    };
+    (row.id, DirectoryRow { row: Some(Row::User(user)) })
+}
+
+struct AliasRow {
+    id: Uuid,
+    domain_id: Uuid,
+    local_part: String,
+    targets: Vec<String>,
+    account_id: Option<Uuid>,
+    keep_copy: bool,
+}
+
+async fn aliases(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, DirectoryRow)>> {
+    let rows = match keys {
+        Keys::Of(ids) => {
+            sqlx::query_as!(
+                AliasRow,
+                "SELECT id, domain_id, local_part, targets, account_id, keep_copy
+                   FROM alias WHERE id = ANY ($1) ORDER BY id",
+                ids,
+            )
+            .fetch_all(db)
+            .await?
+        }
+        Keys::After(after, limit) => {
+            sqlx::query_as!(
+                AliasRow,
+                "SELECT id, domain_id, local_part, targets, account_id, keep_copy
+                   FROM alias WHERE id > $1 ORDER BY id LIMIT $2",
+                after,
+                limit,
+            )
+            .fetch_all(db)
+            .await?
+        }
+    };
+    let convert = |row: AliasRow| {
+        let alias = Alias {
+            id: row.id.to_string(),
+            domain_id: row.domain_id.to_string(),
+            local_part: row.local_part,
+            targets: row.targets,
+            user_id: text(row.account_id),
+            keep_copy: row.keep_copy,
+        };
+        (row.id, DirectoryRow { row: Some(Row::Alias(alias)) })
+    };
+    Ok(rows.into_iter().map(convert).collect())
+}
+
+struct CredentialRow {
+    id: Uuid,
+    account_id: Uuid,
+    kind: i16,
+    hash: String,
+    functions: i64,
+    expires_at: Option<OffsetDateTime>,
+}
+
+async fn credentials(
+    db: &mut PgConnection,
+    own: Option<Uuid>,
+    keys: Keys<'_>,
+) -> Result<Vec<(Uuid, DirectoryRow)>> {
+    let rows = match (keys, own) {
+        (Keys::Of(ids), own) => {
+            sqlx::query_as!(
+                CredentialRow,
+                "SELECT credential.id, account_id, kind, hash, credential.functions, expires_at
+                   FROM credential JOIN account ON account.id = account_id
+                  WHERE credential.id = ANY ($1)
+                    AND ($2::uuid IS NULL OR $2 IN (storage_node_id, companion_node_id))
+                  ORDER BY credential.id",
+                ids,
+                own,
+            )
+            .fetch_all(db)
+            .await?
+        }
+        (Keys::After(after, limit), None) => {
+            sqlx::query_as!(
+                CredentialRow,
+                "SELECT id, account_id, kind, hash, functions, expires_at
+                   FROM credential WHERE id > $1 ORDER BY id LIMIT $2",
+                after,
+                limit,
+            )
+            .fetch_all(db)
+            .await?
+        }
+        (Keys::After(after, limit), Some(node)) => {
+            sqlx::query_as!(
+                CredentialRow,
+                "SELECT credential.id, account_id, kind, hash, credential.functions, expires_at
+                   FROM credential JOIN account ON account.id = account_id
+                  WHERE credential.id > $1 AND (storage_node_id = $2 OR companion_node_id = $2)
+                  ORDER BY credential.id LIMIT $3",
+                after,
+                node,
+                limit,
+            )
+            .fetch_all(db)
+            .await?
+        }
+    };
+    let convert = |row: CredentialRow| {
+        let credential = Credential {
+            id: row.id.to_string(),
+            user_id: row.account_id.to_string(),
+            kind: row.kind.into(),
+            hash: row.hash,
+            functions: row.functions.cast_unsigned(),
+            expires_at_seconds: row.expires_at.map_or(0, OffsetDateTime::unix_timestamp),
+        };
+        (row.id, DirectoryRow { row: Some(Row::Credential(credential)) })
+    };
+    Ok(rows.into_iter().map(convert).collect())
+}
+
+struct StorageNodeRow {
+    id: Uuid,
+    name: String,
+    address: String,
+}
+
+async fn storage_nodes(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, DirectoryRow)>> {
+    let rows = match keys {
+        Keys::Of(ids) => {
+            sqlx::query_as!(
+                StorageNodeRow,
+                r#"SELECT id, name, host(address) AS "address!" FROM node
+                    WHERE id = ANY ($1) AND 'storage' = ANY (roles) AND revoked_at IS NULL
+                    ORDER BY id"#,
+                ids,
+            )
+            .fetch_all(db)
+            .await?
+        }
+        Keys::After(after, limit) => {
+            sqlx::query_as!(
+                StorageNodeRow,
+                r#"SELECT id, name, host(address) AS "address!" FROM node
+                    WHERE id > $1 AND 'storage' = ANY (roles) AND revoked_at IS NULL
+                    ORDER BY id LIMIT $2"#,
+                after,
+                limit,
+            )
+            .fetch_all(db)
+            .await?
+        }
+    };
+    let convert = |row: StorageNodeRow| {
+        let node = StorageNode { id: row.id.to_string(), name: row.name, address: row.address };
+        (row.id, DirectoryRow { row: Some(Row::StorageNode(node)) })
+    };
+    Ok(rows.into_iter().map(convert).collect())
+}
+
+struct DepartmentRow {
+    id: Uuid,
+    domain_id: Uuid,
+    parent_id: Option<Uuid>,
+    functions: i64,
+}
+
+async fn departments(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, DirectoryRow)>> {
+    let rows = match keys {
+        Keys::Of(ids) => {
+            sqlx::query_as!(
+                DepartmentRow,
+                "SELECT id, domain_id, parent_id, functions
+                   FROM department WHERE id = ANY ($1) ORDER BY id",
+                ids,
+            )
+            .fetch_all(db)
+            .await?
+        }
+        Keys::After(after, limit) => {
+            sqlx::query_as!(
+                DepartmentRow,
+                "SELECT id, domain_id, parent_id, functions
+                   FROM department WHERE id > $1 ORDER BY id LIMIT $2",
+                after,
+                limit,
+            )
+            .fetch_all(db)
+            .await?
+        }
+    };
+    let convert = |row: DepartmentRow| {
+        let department = Department {
+            id: row.id.to_string(),
+            domain_id: row.domain_id.to_string(),
+            parent_id: text(row.parent_id),
+            functions: row.functions.cast_unsigned(),
+        };
+        (row.id, DirectoryRow { row: Some(Row::Department(department)) })
+    };
+    Ok(rows.into_iter().map(convert).collect())
+}
+
+/// Nodes learn of a deletion as of a status, so that mail is refused for the right reason.
+fn status(status: i16, is_deleted: bool) -> i32 {
+    if is_deleted { AccountStatus::Deleted.into() } else { status.into() }
+}
+
+fn text(id: Option<Uuid>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
+}

@@ -1,0 +1,106 @@
+//! Rows for the tests of the fleet, written as the server writes them: with their changes.
+
+use sqlx::{AssertSqlSafe, PgPool};
+use time::{Duration, OffsetDateTime};
+use umail_api::store::changes;
+use umail_proto::{
+    agent::{Delta, DirectoryRow, RowKind, directory_row::Row},
+    ids::NodeId,
+};
+use uuid::Uuid;
+
+pub(crate) const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+pub(crate) fn now() -> OffsetDateTime {
+    NOW + Duration::days(20_000)
+}
+
+/// Runs statements that belong to no function of the server.
+pub(crate) async fn run(pool: &PgPool, sql: impl Into<String>) {
+    sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(pool).await.unwrap();
+}
+
+pub(crate) async fn node(pool: &PgPool, name: &str, roles: &str) -> NodeId {
+    let id = NodeId::generate(now());
+    run(
+        pool,
+        format!(
+            "INSERT INTO node (id, name, address, roles, created_at, updated_at)
+             VALUES ('{id}', '{name}', '10.0.0.1', '{{{roles}}}', now(), now())"
+        ),
+    )
+    .await;
+    changed(pool, RowKind::StorageNode, id.uuid(), None).await;
+    id
+}
+
+pub(crate) async fn domain(pool: &PgPool, name: &str) -> Uuid {
+    let id = Uuid::new_v4();
+    run(
+        pool,
+        format!(
+            "INSERT INTO domain (id, name, functions, created_at, updated_at)
+             VALUES ('{id}', '{name}', 63, now(), now())"
+        ),
+    )
+    .await;
+    changed(pool, RowKind::Domain, id, None).await;
+    id
+}
+
+/// A user with one password, on a storage node.
+pub(crate) async fn user(pool: &PgPool, domain: Uuid, local_part: &str, storage: NodeId) -> (Uuid, Uuid) {
+    let (id, credential) = (Uuid::new_v4(), Uuid::new_v4());
+    run(
+        pool,
+        format!(
+            "INSERT INTO account (id, domain_id, local_part, functions, storage_node_id,
+                                  created_at, updated_at)
+             VALUES ('{id}', '{domain}', '{local_part}', 63, '{storage}', now(), now());
+             INSERT INTO credential (id, account_id, kind, hash, functions, created_at)
+             VALUES ('{credential}', '{id}', 1, '{{ARGON2ID}}x', 63, now())"
+        ),
+    )
+    .await;
+    changed(pool, RowKind::User, id, Some(&[storage])).await;
+    changed(pool, RowKind::Credential, credential, Some(&[storage])).await;
+    (id, credential)
+}
+
+pub(crate) async fn changed(pool: &PgPool, kind: RowKind, key: Uuid, nodes: Option<&[NodeId]>) {
+    changes::insert(pool, kind, key, nodes).await.unwrap();
+}
+
+/// Gives every visible change its version.
+pub(crate) async fn sequence(pool: &PgPool) -> u64 {
+    let mut tx = pool.begin().await.unwrap();
+    let count = changes::sequence(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+    count
+}
+
+/// Kind and id of each row, sorted.
+pub(crate) fn keys(rows: &[DirectoryRow]) -> Vec<(RowKind, String)> {
+    let mut keys: Vec<_> = rows.iter().map(key).collect();
+    keys.sort();
+    keys
+}
+
+pub(crate) fn removed(delta: &Delta) -> Vec<(RowKind, String)> {
+    let mut keys: Vec<_> =
+        delta.removals.iter().map(|key| (key.kind(), key.id.clone())).collect();
+    keys.sort();
+    keys
+}
+
+fn key(row: &DirectoryRow) -> (RowKind, String) {
+    match row.row.as_ref().unwrap() {
+        Row::Domain(row) => (RowKind::Domain, row.id.clone()),
+        Row::User(row) => (RowKind::User, row.id.clone()),
+        Row::Alias(row) => (RowKind::Alias, row.id.clone()),
+        Row::Credential(row) => (RowKind::Credential, row.id.clone()),
+        Row::StorageNode(row) => (RowKind::StorageNode, row.id.clone()),
+        Row::DomainAlias(row) => (RowKind::DomainAlias, row.id.clone()),
+        Row::Department(row) => (RowKind::Department, row.id.clone()),
+    }
+}

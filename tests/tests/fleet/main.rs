@@ -1,0 +1,6 @@
+//! The change log, the streams to nodes and the reports from them, on a real database.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod feed;
+mod fixture;
+mod sequencer;
