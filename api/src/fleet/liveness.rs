@@ -34,7 +34,13 @@ pub struct Beat {
 impl Liveness {
     /// Takes a heartbeat. Returns whether the node should report in full, and whether it has
     /// applied something new.
-    pub fn beat(&self, node: NodeId, now: OffsetDateTime, boot: &str, version: i64) -> (bool, bool) {
+    pub fn beat(
+        &self,
+        node: NodeId,
+        now: OffsetDateTime,
+        boot: &str,
+        version: i64,
+    ) -> (bool, bool) {
         let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let former = beats.get(&node).filter(|beat| beat.boot == boot);
         let epoch = former.and_then(|beat| beat.epoch);

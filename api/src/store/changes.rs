@@ -136,16 +136,18 @@ pub async fn newest(db: impl PgExecutor<'_>, key: Uuid) -> Result<Option<i64>> {
 /// The version at which a change can be seen: `None` while it waits for one. A change that has
 /// been trimmed is older than everything that nodes resume from.
 pub async fn version(db: impl PgExecutor<'_>, id: i64) -> Result<Option<i64>> {
-    let row = sqlx::query!("SELECT version FROM change WHERE id = $1", id).fetch_optional(db).await?;
+    let row =
+        sqlx::query!("SELECT version FROM change WHERE id = $1", id).fetch_optional(db).await?;
     Ok(row.map_or(Some(0), |row| row.version))
 }
 
 /// Forgets changes older than a time and those beyond the newest `keep`, at most 10,000 of them.
 /// Nodes that are further behind get a snapshot.
 pub async fn trim(db: &mut PgConnection, before: OffsetDateTime, keep: i64) -> Result<u64> {
-    let last = sqlx::query!("SELECT directory_version, trimmed_version FROM control_plane FOR UPDATE")
-        .fetch_one(&mut *db)
-        .await?;
+    let last =
+        sqlx::query!("SELECT directory_version, trimmed_version FROM control_plane FOR UPDATE")
+            .fetch_one(&mut *db)
+            .await?;
     let aged = sqlx::query_scalar!(
         r#"SELECT coalesce(max(version), 0) AS "version!" FROM
              (SELECT version, created_at FROM change WHERE version IS NOT NULL

@@ -179,9 +179,9 @@ async fn users(
     own: Option<Uuid>,
     keys: Keys<'_>,
 ) -> Result<Vec<(Uuid, DirectoryRow)>> {
-    let rows = match (keys, own) {
-        (Keys::Of(ids), own) => {
-            sqlx::query_as!(
+    let rows =
+        match (keys, own) {
+            (Keys::Of(ids), own) => sqlx::query_as!(
                 UserRow,
                 r#"SELECT id, domain_id, department_id, local_part, status, functions, quota_bytes,
                           storage_node_id, moving, deleted_at IS NOT NULL AS "is_deleted!"
@@ -193,10 +193,8 @@ async fn users(
                 own,
             )
             .fetch_all(db)
-            .await?
-        }
-        (Keys::After(after, limit), None) => {
-            sqlx::query_as!(
+            .await?,
+            (Keys::After(after, limit), None) => sqlx::query_as!(
                 UserRow,
                 r#"SELECT id, domain_id, department_id, local_part, status, functions, quota_bytes,
                           storage_node_id, moving, deleted_at IS NOT NULL AS "is_deleted!"
@@ -205,10 +203,8 @@ async fn users(
                 limit,
             )
             .fetch_all(db)
-            .await?
-        }
-        (Keys::After(after, limit), Some(node)) => {
-            sqlx::query_as!(
+            .await?,
+            (Keys::After(after, limit), Some(node)) => sqlx::query_as!(
                 UserRow,
                 r#"SELECT id, domain_id, department_id, local_part, status, functions, quota_bytes,
                           storage_node_id, moving, deleted_at IS NOT NULL AS "is_deleted!"
@@ -220,9 +216,8 @@ async fn users(
                 limit,
             )
             .fetch_all(db)
-            .await?
-        }
-    };
+            .await?,
+        };
     Ok(rows.into_iter().map(user).collect())
 }
 

@@ -49,7 +49,12 @@ pub(crate) async fn domain(pool: &PgPool, name: &str) -> Uuid {
 }
 
 /// A user with one password, on a storage node.
-pub(crate) async fn user(pool: &PgPool, domain: Uuid, local_part: &str, storage: NodeId) -> (Uuid, Uuid) {
+pub(crate) async fn user(
+    pool: &PgPool,
+    domain: Uuid,
+    local_part: &str,
+    storage: NodeId,
+) -> (Uuid, Uuid) {
     let (id, credential) = (Uuid::new_v4(), Uuid::new_v4());
     run(
         pool,
@@ -87,8 +92,7 @@ pub(crate) fn keys(rows: &[DirectoryRow]) -> Vec<(RowKind, String)> {
 }
 
 pub(crate) fn removed(delta: &Delta) -> Vec<(RowKind, String)> {
-    let mut keys: Vec<_> =
-        delta.removals.iter().map(|key| (key.kind(), key.id.clone())).collect();
+    let mut keys: Vec<_> = delta.removals.iter().map(|key| (key.kind(), key.id.clone())).collect();
     keys.sort();
     keys
 }
