@@ -325,6 +325,7 @@ CREATE TABLE traffic_report (
     ended_at   timestamptz NOT NULL,
     PRIMARY KEY (node_id, boot, sequence)
 );
+CREATE INDEX traffic_report_ended_at_idx ON traffic_report (node_id, ended_at);
 -- Sums per node, minute and kind.
 CREATE TABLE traffic (
     node_id  uuid NOT NULL REFERENCES node ON DELETE CASCADE,
