@@ -20,11 +20,7 @@ pub struct Usage {
 
 /// Keeps newer figures of mailboxes, each once. A node speaks for the mailboxes that it holds:
 /// figures of others are passed over.
-pub async fn upsert(
-    db: impl PgExecutor<'_>,
-    node: NodeId,
-    usages: &[(Uuid, Usage)],
-) -> Result<()> {
+pub async fn upsert(db: impl PgExecutor<'_>, node: NodeId, usages: &[(Uuid, Usage)]) -> Result<()> {
     let accounts: Vec<_> = usages.iter().map(|(account, _)| *account).collect();
     let bytes: Vec<_> = usages.iter().map(|(_, usage)| usage.bytes).collect();
     let messages: Vec<_> = usages.iter().map(|(_, usage)| usage.messages).collect();
