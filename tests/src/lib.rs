@@ -2,3 +2,5 @@
 #![expect(clippy::expect_used, reason = "a harness that cannot start has nobody to tell")]
 
 pub mod database;
+pub mod demo;
+pub mod harness;

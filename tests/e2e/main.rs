@@ -1,0 +1,4 @@
+//! The end-to-end suite: real daemons, real namespaces, real mail.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by them")]
+
+mod harness;
