@@ -1,6 +1,10 @@
 //! The agent's configuration file.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    fmt, fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 
@@ -31,6 +35,35 @@ pub struct Config {
     /// `json` or `human`.
     #[serde(default)]
     pub log_format: LogFormat,
+}
+
+/// A configuration file that cannot be used: names the file, the key and the reason.
+#[derive(Debug)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let named =
+            |reason: &dyn fmt::Display| ConfigError(format!("{}: {reason}", path.display()));
+        let text = fs::read_to_string(path).map_err(|error| named(&error))?;
+        let config: Self = toml::from_str(&text).map_err(|error| named(&error))?;
+        if config.servers.is_empty() {
+            return Err(named(&"servers: at least one is needed"));
+        }
+        if !config.data_dir.is_absolute() {
+            return Err(named(&"data_dir: the path must be absolute"));
+        }
+        Ok(config)
+    }
 }
 
 /// Who starts and stops the mail daemons.

@@ -5,12 +5,24 @@
 //! Postfix and Dovecot read themselves. What the meters count waits in the spool until the
 //! server has committed it.
 
+pub mod actions;
+pub mod agent;
+pub mod commands;
 pub mod config;
+pub mod desired;
 pub mod drivers;
 pub mod durable;
 pub mod exec;
 pub mod identity;
 pub mod layout;
+pub mod ledger;
 pub mod link;
+pub mod metrics;
+pub mod reconciler;
 pub mod replica;
+pub mod state;
+pub mod status;
 pub mod supervisors;
+pub mod telemetry;
+pub mod verbs;
+pub mod watchers;

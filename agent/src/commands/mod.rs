@@ -1,0 +1,90 @@
+//! The command line of `umail-agent`.
+
+mod check;
+mod join;
+mod run;
+mod status;
+
+use std::{
+    error::Error,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::{Parser, Subcommand};
+
+use crate::{config::Config, drivers::Driver, layout::Layout, telemetry};
+
+/// What any command may fail with: the text is for the person at the terminal.
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// The agent of U-Mail: steers the mail services of this node.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    /// The agent's configuration file.
+    #[arg(long, env = "UMAIL_AGENT_CONFIG", default_value = "/etc/umail/agent.toml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Gets this node its certificate, once.
+    Join(join::Arguments),
+    /// Runs until SIGTERM or Ctrl-C. The mail services go on without the agent.
+    Run,
+    /// Shows what the running agent knows; needs no server.
+    Status(status::Arguments),
+    /// Checks the configuration, the identity, the replica and the ledger; needs no server.
+    Check,
+}
+
+impl Cli {
+    /// Runs the command and says on standard error what went wrong.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return complain(&error),
+        };
+        let outcome = runtime.block_on(self.execute());
+        // Whatever did not stop in its time is given up.
+        runtime.shutdown_timeout(Duration::from_millis(500));
+        match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(error.as_ref()),
+        }
+    }
+
+    async fn execute(self) -> Outcome {
+        let config = Config::load(&self.config)?;
+        telemetry::start(config.log_format);
+        match self.command {
+            Command::Join(arguments) => join::join(&config, arguments).await,
+            Command::Run => run::run(config).await,
+            Command::Status(arguments) => status::status(&config, &arguments),
+            Command::Check => check::check(&config).await,
+        }
+    }
+}
+
+fn complain(error: &dyn Error) -> ExitCode {
+    // Nothing can be done when standard error is closed.
+    writeln!(io::stderr(), "umail-agent: {error}").ok();
+    ExitCode::FAILURE
+}
+
+/// Prints one line for a person.
+fn say(line: impl std::fmt::Display) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
+}
+
+/// The drivers of this node's services.
+async fn drivers(_layout: &Layout, _config: &Config) -> Result<Vec<Arc<dyn Driver>>, String> {
+    Ok(Vec::new())
+}

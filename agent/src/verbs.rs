@@ -1,0 +1,57 @@
+//! The verbs of actions, as this node carries them out.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, future::BoxFuture};
+use time::OffsetDateTime;
+use umail_proto::agent::{ActionFindings, Peer, action::Verb};
+
+use crate::{
+    actions::Verbs,
+    drivers::Refusal,
+    exec::{self, Program},
+    layout::Layout,
+};
+
+/// How long `postqueue -f` may take.
+const FLUSH_LIMIT: Duration = Duration::from_secs(30);
+
+/// Carries out verbs by Postfix, Dovecot and the agents of other nodes.
+pub struct NodeVerbs {
+    layout: Layout,
+}
+
+impl NodeVerbs {
+    /// The verbs of the node with this layout.
+    #[must_use]
+    pub const fn new(layout: Layout) -> Self {
+        Self { layout }
+    }
+}
+
+impl Verbs for NodeVerbs {
+    fn execute<'a>(
+        &'a self,
+        verb: &'a Verb,
+        _deadline: OffsetDateTime,
+        _peers: &'a [Peer],
+    ) -> BoxFuture<'a, Result<ActionFindings, Refusal>> {
+        async move {
+            match verb {
+                Verb::FlushQueue(_) => {
+                    flush(&self.layout).await.map(|()| ActionFindings::default())
+                }
+                _ => Err(Refusal("this agent cannot do that yet".to_owned())),
+            }
+        }
+        .boxed()
+    }
+}
+
+async fn flush(layout: &Layout) -> Result<(), Refusal> {
+    let arguments = ["-c".into(), layout.etc("postfix").into_os_string(), "-f".into()];
+    let output = exec::run(Program::Postqueue, &arguments, FLUSH_LIMIT)
+        .await
+        .map_err(|error| Refusal(error.to_string()))?;
+    if output.success() { Ok(()) } else { Err(Refusal(output.complaint())) }
+}
