@@ -18,7 +18,8 @@ impl Backoff {
             .with_min_delay(shortest)
             .with_max_delay(longest)
             .without_max_times()
-            .with_jitter();
+            .with_jitter()
+            .with_jitter_seed(seed());
         Self { builder, pauses: builder.build(), longest }
     }
 
@@ -31,6 +32,12 @@ impl Backoff {
     pub(super) async fn pause(&mut self) {
         tokio::time::sleep(self.pauses.next().unwrap_or(self.longest)).await;
     }
+}
+
+/// Without a seed of its own every node would pause alike.
+fn seed() -> u64 {
+    // When the system has no random numbers the pauses are merely alike.
+    getrandom::u64().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -48,9 +48,8 @@ async fn watch(
     client: &mut Client,
     backoff: &mut Backoff,
 ) -> Result<(), DirectoryError> {
-    let epoch = || state.ledger.desired().map(|desired| desired.epoch.clone());
-    let began_in = epoch();
     let mut desired = state.ledger.watch();
+    let mut epoch = desired.borrow_and_update().as_ref().map(|desired| desired.epoch.clone());
     let position = state.replica.position().await?;
     let (epoch_of_replica, version) =
         position.map_or_else(Default::default, |at| (at.epoch, at.version));
@@ -63,7 +62,9 @@ async fn watch(
             message = stream.message() => message.map_err(LinkError::from)?,
             () = state.replica_moved.notified() => return Ok(()),
             _ = desired.changed() => {
-                if began_in.is_some() && epoch() != began_in {
+                let now = desired.borrow_and_update().as_ref().map(|now| now.epoch.clone());
+                let before = epoch.replace(now.unwrap_or_default());
+                if before.is_some() && before != epoch {
                     return Ok(());
                 }
                 continue;
