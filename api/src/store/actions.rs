@@ -7,7 +7,6 @@ use umail_proto::{
     agent::{Action, ActionFindings, ActionOutcome},
     ids::{ActionId, NodeId, OperationId},
 };
-use uuid::Uuid;
 
 use crate::error::{Error, Result};
 
@@ -54,7 +53,7 @@ pub async fn list_open(db: impl PgExecutor<'_>, node: NodeId) -> Result<Vec<Acti
     )
     .fetch_all(db)
     .await?;
-    let decode = |id: Uuid, body: &[u8]| {
+    let decode = |id: ActionId, body: &[u8]| {
         Action::decode(body).map_err(|cause| Error::corrupt("action", id, cause))
     };
     rows.iter().map(|row| decode(row.id, &row.body)).collect()
@@ -73,7 +72,7 @@ pub async fn list_newest(
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.node_id.into(), row.id.into())).collect())
+    Ok(rows.into_iter().map(|row| (row.node_id, row.id)).collect())
 }
 
 /// Keeps the first answer of an action; any later one changes nothing. Returns whether there is

@@ -7,7 +7,7 @@ use umail_proto::{
         AccountStatus, Alias, Credential, Department, DirectoryRow, Domain, RowKind, StorageNode,
         User, directory_row::Row,
     },
-    ids::NodeId,
+    ids::{DepartmentId, NodeId, UserId},
 };
 use uuid::Uuid;
 
@@ -105,12 +105,11 @@ pub async fn list(
 
 /// The credentials of these users, seen or not: id and user.
 pub async fn credentials_of(db: impl PgExecutor<'_>, users: &[Uuid]) -> Result<Vec<Uuid>> {
-    Ok(sqlx::query_scalar!(
+    let rows = sqlx::query_scalar!(
         "SELECT id FROM credential WHERE account_id = ANY ($1) ORDER BY id",
         users,
-    )
-    .fetch_all(db)
-    .await?)
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(Uuid::from).collect())
 }
 
 struct DomainRow {
@@ -164,12 +163,12 @@ async fn domains(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, Dir
 struct UserRow {
     id: Uuid,
     domain_id: Uuid,
-    department_id: Option<Uuid>,
+    department_id: Option<DepartmentId>,
     local_part: String,
     status: i16,
     functions: i64,
     quota_bytes: Option<i64>,
-    storage_node_id: Option<Uuid>,
+    storage_node_id: Option<NodeId>,
     moving: bool,
     is_deleted: bool,
 }
@@ -242,7 +241,7 @@ struct AliasRow {
     domain_id: Uuid,
     local_part: String,
     targets: Vec<String>,
-    account_id: Option<Uuid>,
+    account_id: Option<UserId>,
     keep_copy: bool,
 }
 
@@ -395,7 +394,7 @@ async fn storage_nodes(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uui
 struct DepartmentRow {
     id: Uuid,
     domain_id: Uuid,
-    parent_id: Option<Uuid>,
+    parent_id: Option<DepartmentId>,
     functions: i64,
 }
 
@@ -440,6 +439,6 @@ fn status(status: i16, is_deleted: bool) -> i32 {
     if is_deleted { AccountStatus::Deleted.into() } else { status.into() }
 }
 
-fn text(id: Option<Uuid>) -> String {
+fn text(id: Option<impl ToString>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
 }

@@ -107,7 +107,7 @@ pub async fn list_running(db: impl PgExecutor<'_>) -> Result<Vec<OperationId>> {
     let ids = sqlx::query_scalar!("SELECT id FROM operation WHERE state = 'running' ORDER BY id")
         .fetch_all(db)
         .await?;
-    Ok(ids.into_iter().map(OperationId::from).collect())
+    Ok(ids)
 }
 
 /// Whether an operation of this kind on this user has not ended.

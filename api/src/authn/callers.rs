@@ -1,0 +1,83 @@
+//! Who is behind a session: looked up at each request, remembered for a second at most.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use umail_proto::ids::SessionId;
+
+use crate::{
+    context::{Assignment, Caller, State},
+    error::{Error, Result},
+    store,
+};
+
+/// A demotion or revocation is effective everywhere after this time.
+const REMEMBERED: Duration = Duration::from_millis(900);
+/// Sessions remembered at most.
+const SESSIONS: usize = 20_000;
+
+/// Callers seen within the last second.
+#[derive(Debug, Default)]
+pub struct Callers(Mutex<HashMap<SessionId, (Instant, Arc<Caller>)>>);
+
+impl Callers {
+    fn recall(&self, session: SessionId) -> Option<Arc<Caller>> {
+        let callers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (seen, caller) = callers.get(&session)?;
+        (seen.elapsed() < REMEMBERED).then(|| Arc::clone(caller))
+    }
+
+    fn remember(&self, session: SessionId, caller: Arc<Caller>) {
+        let mut callers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if callers.len() >= SESSIONS {
+            callers.retain(|_, (seen, _)| seen.elapsed() < REMEMBERED);
+        }
+        if callers.len() < SESSIONS {
+            callers.insert(session, (Instant::now(), caller));
+        }
+    }
+
+    /// Looks everybody up again: a session, an operator or an account has changed.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// The caller of a session that is still good.
+pub async fn of_session(state: &State, session: SessionId) -> Result<Arc<Caller>> {
+    if let Some(caller) = state.callers().recall(session) {
+        return Ok(caller);
+    }
+    let caller = Arc::new(load(state, session).await?);
+    state.callers().remember(session, Arc::clone(&caller));
+    Ok(caller)
+}
+
+async fn load(state: &State, session: SessionId) -> Result<Caller> {
+    const ENDED: Error = Error::Unauthenticated("the session has ended; sign in again");
+    let now = state.clock().now();
+    let owner = store::sessions::find_owner(state.pool(), session, now).await?.ok_or(ENDED)?;
+    if let Some(id) = owner.operator_id {
+        let operator = store::operators::find(state.pool(), id).await?;
+        let operator = operator.filter(|one| one.active).ok_or(ENDED)?;
+        return Ok(Caller::Operator { id, role: operator.role });
+    }
+    let id = owner.user_id.ok_or(ENDED)?;
+    let domain_id = store::accounts::find_sign_in_domain(state.pool(), id).await?.ok_or(ENDED)?;
+    let mut assignments = Vec::new();
+    for row in store::role_assignments::list(state.pool(), id).await? {
+        assignments.push(match row.department_id {
+            None => Assignment::DomainAdmin(row.domain_id),
+            Some(department_id) => Assignment::DepartmentAdmin {
+                domain_id: row.domain_id,
+                department_id,
+                subtree: store::departments::subtree(state.pool(), row.domain_id, department_id)
+                    .await?,
+            },
+        });
+    }
+    Ok(Caller::User { id, domain_id, assignments })
+}

@@ -1,0 +1,7 @@
+//! Who is it: passwords, tokens, and the callers behind them.
+
+pub mod callers;
+pub mod passwords;
+pub mod random;
+pub mod throttle;
+pub mod tokens;

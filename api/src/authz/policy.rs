@@ -1,0 +1,92 @@
+//! The whole policy: which role may do what to which kind of resource.
+
+use super::{Action, Resource, Role};
+
+/// Whether a role that the caller has in respect of the resource allows the action.
+pub(super) fn allows(role: Role, action: Action, resource: Resource) -> bool {
+    use Action::{Create, Delete, List, Operate, Read, Update};
+    match (role, resource) {
+        (Role::SystemAdmin, _) => true,
+        // Status and functions of a domain are its limits, set from above: that is Operate.
+        (Role::SuperDomainAdmin | Role::DomainAdmin, Resource::Domain(_)) => {
+            matches!(action, Read | List | Update)
+        }
+        (Role::SuperDomainAdmin | Role::DomainAdmin, Resource::Domains) => {
+            matches!(action, Read | List)
+        }
+        (
+            Role::SuperDomainAdmin | Role::DomainAdmin,
+            Resource::Department { .. } | Resource::Alias(_),
+        ) => action != Operate,
+        // To place or move a user is Operate.
+        (
+            Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
+            Resource::Users(_) | Resource::User(_) | Resource::Profile(_),
+        ) => action != Operate,
+        (
+            Role::DepartmentAdmin,
+            Resource::Domains | Resource::Domain(_) | Resource::Department { .. },
+        ) => matches!(action, Read | List),
+        (Role::User, Resource::User(_)) => action == Read,
+        (Role::User, Resource::Profile(_)) => {
+            matches!(action, Read | List | Create | Update | Delete)
+        }
+        (
+            Role::SuperDomainAdmin
+            | Role::DomainAdmin
+            | Role::DepartmentAdmin
+            | Role::User
+            | Role::Stranger,
+            _,
+        ) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use umail_proto::ids::DomainId;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::authz::UserScope;
+
+    fn table() -> String {
+        let domain = DomainId::from(Uuid::nil());
+        let scope =
+            UserScope { id: None, domain_id: domain, department_id: None, role: Role::User };
+        let resources = [
+            ("settings", Resource::Settings),
+            ("operators", Resource::Operators),
+            ("nodes", Resource::Nodes),
+            ("directory", Resource::Directory),
+            ("operations", Resource::Operations),
+            ("domains", Resource::Domains),
+            ("domain", Resource::Domain(domain)),
+            ("department", Resource::Department { domain_id: domain, id: None }),
+            ("alias", Resource::Alias(domain)),
+            ("users", Resource::Users(domain)),
+            ("user", Resource::User(scope)),
+            ("profile", Resource::Profile(scope)),
+        ];
+        let mut text = String::new();
+        for (name, resource) in resources {
+            let actions = Action::ALL.map(|action| format!("{:<8}", action.name())).concat();
+            writeln!(text, "{name:<22}{}", actions.trim_end()).unwrap();
+            for role in Role::ALL {
+                let marks = Action::ALL
+                    .map(|one| if allows(role, one, resource) { "+       " } else { "-       " })
+                    .concat();
+                writeln!(text, "  {:<20}{}", role.name(), marks.trim_end()).unwrap();
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn the_policy_is_the_one_that_was_agreed() {
+        let table = table();
+        assert_eq!(table, include_str!("policy.txt"), "policy.txt should be:\n{table}");
+    }
+}

@@ -1,0 +1,228 @@
+//! One caller and one request, and the handles that all requests share.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use umail_proto::{
+    clock::Clock,
+    ids::{DepartmentId, DomainId, NodeId, OperatorId, SessionId, UserId},
+};
+
+use crate::{
+    authn::{callers::Callers, passwords::Passwords, throttle::Throttle, tokens::Tokens},
+    authz::{self, Action, Resource},
+    error::Result,
+    model::operator::OperatorRole,
+    sealer::Sealer,
+    transaction::{Enclosing, Transaction},
+};
+
+/// What all requests share; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct State(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    pool: PgPool,
+    clock: Clock,
+    sealer: Sealer,
+    tokens: Tokens,
+    passwords: Passwords,
+    throttle: Throttle,
+    callers: Callers,
+    changes: Notify,
+}
+
+impl State {
+    /// Loads the key of the access tokens, or makes it in a new database.
+    pub async fn new(pool: PgPool, clock: Clock, sealer: Sealer) -> Result<Self> {
+        let tokens = Tokens::load(&pool, &sealer).await?;
+        Ok(Self(Arc::new(Shared {
+            pool,
+            clock,
+            sealer,
+            tokens,
+            passwords: Passwords::new()?,
+            throttle: Throttle::default(),
+            callers: Callers::default(),
+            changes: Notify::new(),
+        })))
+    }
+
+    /// Connections to the database, as the role `umail_app`.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.0.pool
+    }
+
+    /// Where the time comes from.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Seals secrets before they are stored.
+    #[must_use]
+    pub fn sealer(&self) -> &Sealer {
+        &self.0.sealer
+    }
+
+    /// Signs and reads access tokens.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.0.tokens
+    }
+
+    /// Hashes and verifies passwords.
+    #[must_use]
+    pub fn passwords(&self) -> &Passwords {
+        &self.0.passwords
+    }
+
+    /// Slows down the guessing of passwords.
+    #[must_use]
+    pub fn throttle(&self) -> &Throttle {
+        &self.0.throttle
+    }
+
+    /// Who is behind a session, remembered for a second.
+    #[must_use]
+    pub fn callers(&self) -> &Callers {
+        &self.0.callers
+    }
+
+    /// Wakes the sequencer of the change log; notify it after a commit that logged changes.
+    #[must_use]
+    pub fn changes(&self) -> &Notify {
+        &self.0.changes
+    }
+}
+
+/// Where a user has a role beyond that of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Assignment {
+    /// Administers a domain.
+    DomainAdmin(DomainId),
+    /// Administers a department and everything below it.
+    DepartmentAdmin {
+        /// The domain of the department.
+        domain_id: DomainId,
+        /// The department that was assigned.
+        department_id: DepartmentId,
+        /// It and all below it.
+        subtree: Vec<DepartmentId>,
+    },
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Staff.
+    Operator {
+        /// Who.
+        id: OperatorId,
+        /// What the operator may do.
+        role: OperatorRole,
+    },
+    /// A person with an address.
+    User {
+        /// Who.
+        id: UserId,
+        /// The domain of the address.
+        domain_id: DomainId,
+        /// Roles beyond that of a user.
+        assignments: Vec<Assignment>,
+    },
+    /// A mail node, known by its certificate.
+    Node(NodeId),
+    /// The server itself: tasks and commands.
+    System,
+    /// Nobody is signed in; only the few public calls work.
+    Nobody,
+}
+
+/// One caller and one request; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Context {
+    state: State,
+    caller: Arc<Caller>,
+    session: Option<SessionId>,
+    request_id: Arc<str>,
+    enclosing: Option<Enclosing>,
+}
+
+impl Context {
+    /// A request of this caller.
+    #[must_use]
+    pub fn new(state: State, caller: Arc<Caller>, request_id: Arc<str>) -> Self {
+        Self { state, caller, session: None, request_id, enclosing: None }
+    }
+
+    /// Work of the server itself.
+    #[must_use]
+    pub fn system(state: State) -> Self {
+        Self::new(state, Arc::new(Caller::System), Arc::from("system"))
+    }
+
+    /// The same, as part of a session.
+    #[must_use]
+    pub fn in_session(mut self, session: SessionId) -> Self {
+        self.session = Some(session);
+        self
+    }
+
+    /// The same, all its transactions being parts of this one.
+    #[must_use]
+    pub fn enclosed(mut self, enclosing: Enclosing) -> Self {
+        self.enclosing = Some(enclosing);
+        self
+    }
+
+    /// What all requests share.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The session that the request came in.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionId> {
+        self.session
+    }
+
+    /// Finds the request in the logs.
+    #[must_use]
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> OffsetDateTime {
+        self.state.clock().now()
+    }
+
+    /// For reading outside a transaction.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        self.state.pool()
+    }
+
+    /// Refuses what the caller may not do.
+    pub fn authorize(&self, action: Action, resource: Resource) -> Result<()> {
+        authz::authorize(&self.caller, action, resource)
+    }
+
+    /// Begins a transaction.
+    pub async fn begin(&self) -> Result<Transaction> {
+        Transaction::begin(self.pool(), self.enclosing.as_ref()).await
+    }
+}

@@ -1,0 +1,58 @@
+//! The context of a request: who is calling, by the bearer token.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRef, FromRequestParts},
+    http::{header::AUTHORIZATION, request::Parts},
+};
+
+use crate::{
+    authn::callers,
+    context::{Caller, Context, State},
+    error::{Error, Result},
+    http::problem::request_id,
+};
+
+impl<S: Send + Sync> FromRequestParts<S> for Context
+where
+    State: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        // The layer for idempotent requests has made it already.
+        if let Some(cx) = parts.extensions.get::<Self>() {
+            return Ok(cx.clone());
+        }
+        let state = State::from_ref(state);
+        let header = parts.headers.get(AUTHORIZATION);
+        let header = header.ok_or(Error::Unauthenticated("sign in first"))?;
+        let token = header.to_str().ok().and_then(|header| {
+            let (scheme, token) = header.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+        });
+        let session = token
+            .and_then(|token| state.tokens().read(token, state.clock().now()))
+            .ok_or(Error::Unauthenticated("the access token is not good; refresh it"))?;
+        let caller = callers::of_session(&state, session).await?;
+        let request_id = request_id(&parts.extensions);
+        Ok(Self::new(state, caller, request_id).in_session(session))
+    }
+}
+
+/// The context of a request that needs nobody to be signed in.
+#[derive(Debug)]
+pub struct Public(pub Context);
+
+impl<S: Send + Sync> FromRequestParts<S> for Public
+where
+    State: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let request_id = request_id(&parts.extensions);
+        Ok(Self(Context::new(State::from_ref(state), Arc::new(Caller::Nobody), request_id)))
+    }
+}

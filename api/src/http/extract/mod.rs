@@ -1,0 +1,15 @@
+//! What handlers take from a request, each refused with problem details.
+
+mod caller;
+mod json;
+mod named;
+mod query;
+mod revision;
+
+pub use self::{
+    caller::Public,
+    json::Json,
+    named::Named,
+    query::{NoFilter, Pages, Query},
+    revision::{IfMatch, Tagged},
+};

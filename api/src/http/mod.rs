@@ -1,0 +1,69 @@
+//! REST, for people: one file per resource, each a router with its part of the document.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{StatusCode, header::AUTHORIZATION},
+    middleware,
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    sensitive_headers::SetSensitiveRequestHeadersLayer,
+    timeout::TimeoutLayer,
+    trace::TraceLayer,
+};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::context::State;
+
+mod document;
+pub mod extract;
+mod idempotency;
+mod me;
+mod operators;
+pub mod problem;
+mod sessions;
+
+/// Bodies of requests are no larger than this.
+const BODY_LIMIT_BYTES: usize = 1024 * 1024;
+/// Longer than the longest wait that a caller may ask for.
+const TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Every resource, a line each.
+fn resources() -> OpenApiRouter<State> {
+    OpenApiRouter::with_openapi(document::head())
+        .merge(sessions::router())
+        .merge(me::router())
+        .merge(operators::router())
+}
+
+/// The document of the API.
+#[must_use]
+pub fn document() -> OpenApi {
+    let (_, document) = resources().split_for_parts();
+    document::complete(document)
+}
+
+/// All that is answered over HTTP.
+pub fn router(state: State) -> Router {
+    let (resources, _) = resources().split_for_parts();
+    let idempotency = middleware::from_fn_with_state(state.clone(), idempotency::layer);
+    Router::new()
+        .merge(resources.layer(idempotency).with_state(state))
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document()))
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(middleware::from_fn(problem::render))
+        .layer(TraceLayer::new_for_http())
+        .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+}

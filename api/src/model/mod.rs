@@ -1,0 +1,8 @@
+//! What is true whoever asks: types that cannot hold what is wrong. Pure, no async.
+
+pub mod address;
+pub mod operator;
+pub mod page;
+pub mod password;
+pub mod revision;
+pub mod text;

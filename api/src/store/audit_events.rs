@@ -1,0 +1,59 @@
+//! Audit events: written once, never changed.
+
+use serde_json::Value;
+use sqlx::PgExecutor;
+use time::OffsetDateTime;
+use umail_proto::ids::{AuditEventId, DomainId};
+use uuid::Uuid;
+
+use crate::error::Result;
+
+/// Who did what to what.
+#[derive(Debug)]
+pub struct AuditEvent<'a> {
+    /// Identifies the event.
+    pub id: AuditEventId,
+    /// When.
+    pub at: OffsetDateTime,
+    /// What the caller is.
+    pub actor_kind: &'a str,
+    /// Who.
+    pub actor_id: Option<Uuid>,
+    /// What was done.
+    pub action: &'a str,
+    /// To what kind of thing.
+    pub resource: &'a str,
+    /// To which one.
+    pub resource_id: Uuid,
+    /// The domain that it belongs to.
+    pub domain_id: Option<DomainId>,
+    /// As it was.
+    pub before: Option<Value>,
+    /// As it is now.
+    pub after: Option<Value>,
+    /// Finds the request in the logs.
+    pub request_id: &'a str,
+}
+
+/// Writes an event.
+pub async fn insert(db: impl PgExecutor<'_>, event: AuditEvent<'_>) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO audit_event (id, at, actor_kind, actor_id, action, resource, resource_id,
+                                  domain_id, before, after, request_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        event.id.uuid(),
+        event.at,
+        event.actor_kind,
+        event.actor_id,
+        event.action,
+        event.resource,
+        event.resource_id.to_string(),
+        event.domain_id.map(DomainId::uuid),
+        event.before,
+        event.after,
+        event.request_id,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

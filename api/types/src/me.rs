@@ -1,0 +1,54 @@
+//! The caller itself.
+
+use serde::{Deserialize, Serialize};
+use umail_proto::ids::{DepartmentId, DomainId};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What the caller is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallerKind {
+    /// A staff account without mail.
+    Operator,
+    /// A person's account with an address.
+    User,
+}
+
+/// A role and where it is good.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RoleAssignment {
+    /// `system_admin`, `super_domain_admin`, `domain_admin`, `department_admin` or `user`.
+    #[schema(example = "domain_admin")]
+    pub role: String,
+    /// The domain that it is good for; null: all of them.
+    pub domain_id: Option<DomainId>,
+    /// The department whose subtree it is good for; null: all of the domain.
+    pub department_id: Option<DepartmentId>,
+}
+
+/// The caller.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Me {
+    /// Identifies the operator or user.
+    pub id: Uuid,
+    /// What the caller is.
+    pub kind: CallerKind,
+    /// Name of the operator, or address of the user.
+    #[schema(example = "root")]
+    pub name: String,
+    /// What the caller may do.
+    pub roles: Vec<RoleAssignment>,
+}
+
+/// A change of one's own password.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordChange {
+    /// The password that is good now.
+    #[schema(format = Password, max_length = 1024)]
+    pub current_password: String,
+    /// At least 10 characters.
+    #[schema(format = Password, min_length = 10, max_length = 1024)]
+    pub new_password: String,
+}

@@ -1,0 +1,26 @@
+//! Lists come in pages.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// One page of a list.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    /// What is on this page, in the order of creation.
+    pub items: Vec<T>,
+    /// Asks for the next page as `page_token`; null on the last page.
+    pub next_page_token: Option<String>,
+}
+
+/// Which page of a list is wanted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct PageQuery {
+    /// How many items a page has at most; 50 when absent.
+    #[param(minimum = 1, maximum = 100, nullable = false)]
+    pub page_size: Option<u16>,
+    /// `next_page_token` of the page before; absent for the first page.
+    #[param(nullable = false)]
+    pub page_token: Option<String>,
+}

@@ -1,0 +1,40 @@
+//! Signing in and staying signed in.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Who signs in.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSession {
+    /// Name of an operator, or address of a user.
+    #[schema(example = "root", max_length = 320)]
+    pub name: String,
+    /// The password.
+    #[schema(format = Password, max_length = 1024)]
+    pub password: String,
+}
+
+/// The refresh token that was given last.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefreshSession {
+    /// It is good once; the answer holds the next one.
+    #[schema(max_length = 1024)]
+    pub refresh_token: String,
+}
+
+/// What a client carries from now on.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Session {
+    /// Goes into the header `Authorization: Bearer …`.
+    pub access_token: String,
+    /// Always `Bearer`.
+    #[schema(example = "Bearer")]
+    pub token_type: String,
+    /// How long the access token is good.
+    #[schema(example = 900)]
+    pub expires_in_seconds: u32,
+    /// Gets the next access token; good once.
+    pub refresh_token: String,
+}

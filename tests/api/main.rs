@@ -1,0 +1,5 @@
+//! The API, each test on a database of its own.
+
+mod me;
+mod operators;
+mod sessions;
