@@ -26,6 +26,9 @@ pub struct Config {
     /// Port of `/metrics` on 127.0.0.1; 0 switches it off.
     #[serde(default = "default_metrics_port")]
     pub metrics_port: u16,
+    /// Seconds that one report of traffic covers.
+    #[serde(default = "default_traffic_interval_seconds")]
+    pub traffic_interval_seconds: u32,
     /// Who starts and stops the mail daemons.
     #[serde(default)]
     pub supervisor: SupervisorKind,
@@ -124,4 +127,38 @@ const fn default_peer_port() -> u16 {
 
 const fn default_metrics_port() -> u16 {
     9464
+}
+
+const fn default_traffic_interval_seconds() -> u32 {
+    10
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_file_is_one_and_says_the_defaults() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/umail-agent.toml");
+        let documented = Config::load(&path).unwrap();
+        let least = "servers = ['https://umail.example.net:7443']\naddress = '192.0.2.11'";
+        let least: Config = toml::from_str(least).unwrap();
+        assert_eq!(format!("{documented:?}"), format!("{least:?}"));
+    }
+
+    #[test]
+    fn an_error_names_file_key_and_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.toml");
+        for (text, key) in [
+            ("servers = []\naddress = '192.0.2.11'", "servers"),
+            ("servers = ['https://a']\naddress = 'mx-1'", "address"),
+            ("servers = ['https://a']\naddress = '192.0.2.11'\npeer_prot = 1", "peer_prot"),
+            ("servers = ['https://a']\naddress = '192.0.2.11'\ndata_dir = 'data'", "data_dir"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = Config::load(&path).unwrap_err().to_string();
+            assert!(error.contains("agent.toml") && error.contains(key), "{error}");
+        }
+    }
 }
