@@ -14,7 +14,9 @@ use crate::{
     authn::{callers::Callers, passwords::Passwords, throttle::Throttle, tokens::Tokens},
     authz::{self, Action, Resource},
     error::Result,
+    fleet::Fleet,
     model::operator::OperatorRole,
+    pki::Authority,
     sealer::Sealer,
     transaction::{Enclosing, Transaction},
 };
@@ -33,12 +35,15 @@ struct Shared {
     throttle: Throttle,
     callers: Callers,
     changes: Notify,
+    authority: Arc<Authority>,
+    fleet: Fleet,
 }
 
 impl State {
     /// Loads the key of the access tokens, or makes it in a new database.
     pub async fn new(pool: PgPool, clock: Clock, sealer: Sealer) -> Result<Self> {
         let tokens = Tokens::load(&pool, &sealer).await?;
+        let authority = Arc::new(Authority::open(&pool, &sealer, clock.clone()).await?);
         Ok(Self(Arc::new(Shared {
             pool,
             clock,
@@ -48,6 +53,8 @@ impl State {
             throttle: Throttle::default(),
             callers: Callers::default(),
             changes: Notify::new(),
+            authority,
+            fleet: Fleet::default(),
         })))
     }
 
@@ -91,6 +98,18 @@ impl State {
     #[must_use]
     pub fn callers(&self) -> &Callers {
         &self.0.callers
+    }
+
+    /// Issues certificates.
+    #[must_use]
+    pub fn authority(&self) -> &Arc<Authority> {
+        &self.0.authority
+    }
+
+    /// The live agents of this instance.
+    #[must_use]
+    pub fn fleet(&self) -> &Fleet {
+        &self.0.fleet
     }
 
     /// Wakes the sequencer of the change log; notify it after a commit that logged changes.

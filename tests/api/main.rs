@@ -1,5 +1,10 @@
 //! The API, each test on a database of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod join_tokens;
 mod me;
+mod nodes;
 mod operators;
+mod services;
 mod sessions;

@@ -5,3 +5,4 @@ pub mod api;
 pub mod database;
 pub mod demo;
 pub mod harness;
+pub mod nodes;

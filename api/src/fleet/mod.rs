@@ -1,8 +1,10 @@
 //! The nodes that are connected to this instance, and the directory on its way to them.
 
 pub mod feed;
+pub mod links;
 pub mod liveness;
 pub mod registry;
+pub mod roster;
 
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::store::changes::Watermark;
 
-pub use self::{liveness::Liveness, registry::Registry};
+pub use self::{links::Links, liveness::Liveness, registry::Registry};
 
 /// Streams that read from the database at the same time; the others wait for their turn.
 const READERS: usize = 8;
@@ -24,6 +26,7 @@ pub struct Fleet(Arc<Inner>);
 struct Inner {
     watermark: watch::Sender<Watermark>,
     progress: watch::Sender<u64>,
+    links: Links,
     registry: Registry,
     liveness: Liveness,
     readers: Semaphore,
@@ -36,6 +39,7 @@ impl Default for Inner {
         Self {
             watermark: watch::Sender::default(),
             progress: watch::Sender::default(),
+            links: Links::default(),
             registry: Registry::default(),
             liveness: Liveness::default(),
             readers: Semaphore::new(READERS),
@@ -71,6 +75,12 @@ impl Fleet {
     /// Says that a node has applied, answered or reported something, or that an operation moved on.
     pub fn progressed(&self) {
         self.0.progress.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// The connections that nodes have open.
+    #[must_use]
+    pub fn links(&self) -> &Links {
+        &self.0.links
     }
 
     /// The nodes with open streams.

@@ -24,9 +24,13 @@ use crate::context::State;
 mod document;
 pub mod extract;
 mod idempotency;
+mod join_tokens;
 mod me;
+mod nodes;
 mod operators;
+pub mod probes;
 pub mod problem;
+mod services;
 mod sessions;
 
 /// Bodies of requests are no larger than this.
@@ -40,6 +44,9 @@ fn resources() -> OpenApiRouter<State> {
         .merge(sessions::router())
         .merge(me::router())
         .merge(operators::router())
+        .merge(nodes::router())
+        .merge(services::router())
+        .merge(join_tokens::router())
 }
 
 /// The document of the API.

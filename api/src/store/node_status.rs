@@ -1,11 +1,18 @@
 //! What nodes said last.
 
+use std::collections::HashMap;
+
+use prost::Message;
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
-use umail_proto::ids::NodeId;
+use umail_proto::{agent::ObservedState, ids::NodeId};
 use uuid::Uuid;
 
-use crate::{error::Result, fleet::liveness::Beat};
+use crate::{
+    error::{Error, Result},
+    fleet::liveness::Beat,
+    model::overview::Said,
+};
 
 /// A status report, as it is kept.
 #[derive(Clone, Debug)]
@@ -125,6 +132,40 @@ pub async fn list_applied(db: impl PgExecutor<'_>) -> Result<Vec<Applied>> {
     )
     .fetch_all(db)
     .await?)
+}
+
+/// What these nodes said last.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    nodes: &[NodeId],
+) -> Result<HashMap<NodeId, Said>> {
+    let nodes: Vec<_> = nodes.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT node_id, seen_at, agent_version, accepted_generation, applied_generation,
+                  status.directory_version, refusal, observed,
+                  status.epoch = control_plane.epoch::text AS "is_current!"
+             FROM node_status AS status CROSS JOIN control_plane
+            WHERE node_id = ANY ($1)"#,
+        &nodes,
+    )
+    .fetch_all(db)
+    .await?;
+    let said = rows.into_iter().map(|row| {
+        let current = |number: i64| if row.is_current { number } else { 0 };
+        let observed = row.observed.as_deref().map(ObservedState::decode).transpose();
+        let said = Said {
+            seen_at: row.seen_at,
+            agent_version: row.agent_version,
+            accepted_generation: current(row.accepted_generation),
+            applied_generation: current(row.applied_generation),
+            directory_version: current(row.directory_version),
+            refusal: row.refusal,
+            observed: observed
+                .map_err(|cause| Error::corrupt("node_status", row.node_id, cause))?,
+        };
+        Ok((row.node_id, said))
+    });
+    said.collect()
 }
 
 fn text(id: Option<Uuid>) -> String {

@@ -1,0 +1,28 @@
+//! `umail-api serve`: everything, until it is told to stop.
+
+use umail_proto::clock::Clock;
+
+use crate::{
+    config::Config, context::State, database::Database, error::Result, sealer::Sealer, server,
+    telemetry,
+};
+
+pub(super) async fn run(config: &Config) -> Result<()> {
+    telemetry::start_logging(&config.log)?;
+    let metrics = telemetry::start_metrics()?;
+    let listeners = server::Listeners::bind(config).await?;
+    let database = Database::open(config).await?;
+    let prepared = async {
+        database.migrate().await?;
+        let sealer = Sealer::open_or_create(&config.key_file)?;
+        let pool = database.pool(config.database.max_connections);
+        State::new(pool, Clock::system(), sealer).await
+    };
+    match prepared.await {
+        Ok(state) => server::run(state, listeners, metrics, database.into_cluster()).await,
+        Err(error) => {
+            database.close().await;
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The way to the database: embedded or configured, migrated, and as the role that the server plays.
+
+pub mod embedded;
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use sqlx::{
+    ConnectOptions, Connection, PgConnection, PgPool,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use self::embedded::{Cluster, Running};
+use crate::{
+    config::Config,
+    error::{Error, Result},
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+
+/// A database that can be connected to, and the private cluster it may live in.
+#[derive(Debug)]
+pub struct Database {
+    owner: PgConnectOptions,
+    cluster: Option<Box<Cluster>>,
+}
+
+impl Database {
+    /// The configured database; else the private one, which is started unless it runs already.
+    pub async fn open(config: &Config) -> Result<Self> {
+        if let Some(url) = &config.database.url {
+            let owner = url.expose_secret().parse::<PgConnectOptions>();
+            let owner = owner.map_err(|cause| Error::internal(format!("database.url: {cause}")))?;
+            return Ok(Self { owner: quiet(owner), cluster: None });
+        }
+        let connections = config.database.max_connections.saturating_add(20);
+        let running = Cluster::start(&config.data_dir, connections).await?;
+        let owner = quiet(embedded::options(&config.data_dir));
+        match running {
+            Running::Ours(cluster) => Ok(Self { owner, cluster: Some(cluster) }),
+            Running::Elsewhere => Ok(Self { owner, cluster: None }),
+        }
+    }
+
+    /// Brings the schema up to date, as the owner. Several servers may do so at once.
+    pub async fn migrate(&self) -> Result<()> {
+        let mut owner = self.connect().await?;
+        MIGRATIONS
+            .run(&mut owner)
+            .await
+            .map_err(|cause| Error::internal(format!("migration: {cause}")))?;
+        owner.close().await?;
+        Ok(())
+    }
+
+    /// Begins a new life of the control plane: every node takes a snapshot, and generations
+    /// start anew. For a database that was restored from a dump.
+    pub async fn begin_epoch(&self) -> Result<uuid::Uuid> {
+        let mut owner = self.connect().await?;
+        let epoch = crate::store::control_plane::begin_epoch(&mut owner).await?;
+        owner.close().await?;
+        Ok(epoch)
+    }
+
+    /// Connections as the role that the server plays. They are made when they are needed.
+    #[must_use]
+    pub fn pool(&self, max_connections: u32) -> PgPool {
+        let settings = [
+            ("role", "umail_app"),
+            ("statement_timeout", "30s"),
+            ("lock_timeout", "10s"),
+            ("idle_in_transaction_session_timeout", "30s"),
+        ];
+        PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(Duration::from_secs(5))
+            // The ping before each use doubles the cost of a query; a lost connection shows itself.
+            .test_before_acquire(false)
+            .connect_lazy_with(self.owner.clone().options(settings))
+    }
+
+    /// The private cluster, for whoever looks after it from now on.
+    #[must_use]
+    pub fn into_cluster(self) -> Option<Box<Cluster>> {
+        self.cluster
+    }
+
+    /// Stops the private cluster if this process started it.
+    pub async fn close(self) {
+        if let Some(cluster) = self.cluster {
+            cluster.stop().await;
+        }
+    }
+
+    async fn connect(&self) -> Result<PgConnection> {
+        Ok(PgConnection::connect_with(&self.owner).await?)
+    }
+}
+
+/// Statements are logged by whoever runs them, not by the driver.
+fn quiet(options: PgConnectOptions) -> PgConnectOptions {
+    options.disable_statement_logging().application_name("umail-api")
+}

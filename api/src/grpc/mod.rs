@@ -1,0 +1,43 @@
+//! In, from agents: one port, mutual TLS with the own authority.
+
+mod acceptor;
+mod enrolment;
+pub mod identity;
+pub mod status;
+
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::transport::Server;
+use umail_proto::agent::enrolment_service_server::EnrolmentServiceServer;
+
+use crate::{
+    context::State,
+    error::{Error, Result},
+};
+
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// More than an agent opens: three watches and its reports.
+const STREAMS_PER_CONNECTION: u32 = 64;
+
+/// Serves agents until it shall stop; then waits for calls to end.
+pub async fn serve(state: State, listener: TcpListener, stop: CancellationToken) -> Result<()> {
+    let tracker = TaskTracker::new();
+    let incoming = acceptor::accept(&state, listener, &tracker, stop.clone())?;
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<EnrolmentServiceServer<enrolment::Enrolment>>().await;
+    let enrolment = EnrolmentServiceServer::new(enrolment::Enrolment::new(state.clone()));
+    let served = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .add_service(health)
+        .add_service(enrolment)
+        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+        .await;
+    tracker.close();
+    tracker.wait().await;
+    served.map_err(Error::internal)
+}

@@ -1,0 +1,17 @@
+//! `umail-api`: see `commands` for what it can do.
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Parser;
+use umail_api::commands::Arguments;
+
+fn main() -> ExitCode {
+    match Arguments::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when standard error is closed.
+            let _ = writeln!(std::io::stderr(), "umail-api: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The running server: listeners, background work, and how they end.
+
+use std::{future::IntoFuture, time::Duration};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    time::{interval, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info, warn};
+
+use crate::{
+    app,
+    config::Config,
+    context::State,
+    database::embedded::Cluster,
+    error::{Error, Result},
+    fleet, grpc, http,
+};
+
+/// Requests may end by themselves for so long.
+const SOFT_STOP: Duration = Duration::from_secs(4);
+const RENEWAL_PERIOD: Duration = Duration::from_hours(1);
+
+/// The sockets, bound before anything else so that a taken port is found out first.
+#[derive(Debug)]
+pub struct Listeners {
+    http: TcpListener,
+    grpc: TcpListener,
+}
+
+impl Listeners {
+    /// Binds both.
+    pub async fn bind(config: &Config) -> Result<Self> {
+        Ok(Self {
+            http: bind("http.listen", config.http.listen).await?,
+            grpc: bind("grpc.listen", config.grpc.listen).await?,
+        })
+    }
+}
+
+async fn bind(key: &str, address: std::net::SocketAddr) -> Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|cause| Error::internal(format_args!("{key}: {address}: {cause}")))
+}
+
+/// Serves until SIGTERM or SIGINT, or until a listener fails.
+///
+/// Stopping takes less than 10 seconds: nothing new is accepted, requests have `SOFT_STOP` to
+/// end, connections are cut, then the database is stopped.
+pub async fn run(
+    state: State,
+    listeners: Listeners,
+    metrics: PrometheusHandle,
+    cluster: Option<Box<Cluster>>,
+) -> Result<()> {
+    let (stop, stop_database) = (CancellationToken::new(), CancellationToken::new());
+    let (tasks, database) = (TaskTracker::new(), TaskTracker::new());
+    if let Some(cluster) = cluster {
+        database.spawn(cluster.supervise(stop_database.clone()));
+    }
+    tasks.spawn(fleet::roster::run(state.clone(), stop.clone()));
+    tasks.spawn(renew_mail_certificates(state.clone(), stop.clone()));
+    info!(http = ?listeners.http.local_addr().ok(), grpc = ?listeners.grpc.local_addr().ok(), "serving");
+    let router = http::router(state.clone()).merge(http::probes::router(state.clone(), metrics));
+    let http = axum::serve(listeners.http, router)
+        .with_graceful_shutdown(stop.clone().cancelled_owned())
+        .into_future();
+    tasks.spawn(until_failed("http", stop.clone(), async { http.await.map_err(Error::internal) }));
+    let grpc = grpc::serve(state.clone(), listeners.grpc, stop.clone());
+    tasks.spawn(until_failed("grpc", stop.clone(), grpc));
+    tasks.close();
+    database.close();
+
+    let signalled = wait_for_signal(&stop).await;
+    info!("stopping");
+    stop.cancel();
+    if timeout(SOFT_STOP, tasks.wait()).await.is_err() {
+        warn!("cutting off what has not ended");
+    }
+    stop_database.cancel();
+    database.wait().await;
+    signalled
+}
+
+/// Ends the server when a listener ends before it shall.
+async fn until_failed(
+    name: &'static str,
+    stop: CancellationToken,
+    serve: impl Future<Output = Result<()>>,
+) {
+    if let Err(cause) = serve.await {
+        error!(%cause, listener = name, "a listener failed");
+    }
+    stop.cancel();
+}
+
+async fn wait_for_signal(stop: &CancellationToken) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        () = stop.cancelled() => Err(Error::internal("a listener failed")),
+    }
+}
+
+async fn renew_mail_certificates(state: State, stop: CancellationToken) {
+    let mut ticks = interval(RENEWAL_PERIOD);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        match app::mail_certificates::renew_due(&state).await {
+            Ok(0) => {}
+            Ok(renewed) => info!(renewed, "renewed mail certificates"),
+            Err(error) => warn!(%error, "cannot renew mail certificates"),
+        }
+    }
+}
