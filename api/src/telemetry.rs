@@ -12,7 +12,8 @@ use crate::{
 
 /// Starts logging to standard error.
 pub fn start_logging(config: &LogConfig) -> Result<()> {
-    let filter = EnvFilter::try_new(&config.level)
+    // What is configured comes last and wins; notices of migrations are noise.
+    let filter = EnvFilter::try_new(format!("sqlx::postgres::notice=warn,{}", config.level))
         .map_err(|cause| Error::internal(format_args!("log.level: {cause}")))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
