@@ -236,8 +236,7 @@ async fn a_revoked_node_is_cut_off_and_cannot_come_back() {
     let watch = async |node: &Node| {
         let mut client = HealthClient::new(server.channel(Some(node)).await.unwrap());
         let service = "umail.agent.v1.EnrolmentService".to_owned();
-        let mut stream =
-            client.watch(HealthCheckRequest { service }).await.unwrap().into_inner();
+        let mut stream = client.watch(HealthCheckRequest { service }).await.unwrap().into_inner();
         assert!(stream.message().await.unwrap().is_some());
         stream
     };

@@ -76,7 +76,10 @@ fn describe(config: &Config) -> String {
 }
 
 /// Does something as the server itself, beside the server if that is running.
-async fn with_system<T>(config: &Config, work: impl AsyncFnOnce(&Context) -> Result<T>) -> Result<T> {
+async fn with_system<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&Context) -> Result<T>,
+) -> Result<T> {
     telemetry::start_logging(&config.log)?;
     let database = Database::open(config).await?;
     let done = async {

@@ -52,13 +52,20 @@ impl Operator {
             Self::ResetPassword { name, .. } => reset_password(cx, &name, password).await,
         })
         .await?;
-        print(&[Some(format!("operator: {name}")), shown].into_iter().flatten().collect::<Vec<_>>().join("\n"))
+        print(
+            &[Some(format!("operator: {name}")), shown]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join("\n"),
+        )
     }
 }
 
 async fn create(cx: &Context, name: String, role: &str, password: String) -> Result<()> {
     let role = OperatorRole::from_name(role);
-    let role = role.ok_or_else(|| Error::invalid("--role", "must be system_admin or super_domain_admin"))?;
+    let role =
+        role.ok_or_else(|| Error::invalid("--role", "must be system_admin or super_domain_admin"))?;
     app::operators::create(cx, NewOperator { name, role, password }).await.map(|_| ())
 }
 

@@ -6,7 +6,6 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use umail_proto::ids::NodeId;
 
-
 pub use umail_api_types::{
     nodes::{NodeStatus, Role},
     services::{Listener, ServiceHealth, ServiceKind},

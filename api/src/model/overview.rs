@@ -73,12 +73,7 @@ fn observed(said: &Said, kind: ServiceKind) -> Option<&ObservedService> {
     said.observed.as_ref()?.services.iter().find(|one| one.kind() == kind)
 }
 
-fn judge(
-    node: &Node,
-    services: &[Service],
-    said: &Said,
-    is_silent: bool,
-) -> (NodeStatus, String) {
+fn judge(node: &Node, services: &[Service], said: &Said, is_silent: bool) -> (NodeStatus, String) {
     if node.revoked_at.is_some() {
         return (NodeStatus::Unreachable, "revoked".to_owned());
     }

@@ -135,10 +135,7 @@ pub async fn list_applied(db: impl PgExecutor<'_>) -> Result<Vec<Applied>> {
 }
 
 /// What these nodes said last.
-pub async fn list(
-    db: impl PgExecutor<'_>,
-    nodes: &[NodeId],
-) -> Result<HashMap<NodeId, Said>> {
+pub async fn list(db: impl PgExecutor<'_>, nodes: &[NodeId]) -> Result<HashMap<NodeId, Said>> {
     let nodes: Vec<_> = nodes.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
         r#"SELECT node_id, seen_at, agent_version, accepted_generation, applied_generation,

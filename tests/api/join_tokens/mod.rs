@@ -18,7 +18,8 @@ async fn create_join_token_shows_it_once() {
     assert_eq!(list.items("node_name"), ["mx-1"]);
     assert!(!list.body.to_string().contains(token));
     let mut owner = api.owner().await;
-    let kept: String = sqlx::query_scalar("SELECT t::text FROM join_token t").fetch_one(&mut owner).await.unwrap();
+    let kept: String =
+        sqlx::query_scalar("SELECT t::text FROM join_token t").fetch_one(&mut owner).await.unwrap();
     assert!(!kept.contains(token));
 }
 

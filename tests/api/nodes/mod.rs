@@ -76,7 +76,8 @@ async fn update_node_reaches_the_others() {
         let answer = api.patch("/v1/nodes/store-1", json!({"address": address})).await;
         answer.is_invalid(&["/address"]);
     }
-    api.patch("/v1/nodes/store-1", json!({"roles": ["smtp"]})).await
+    api.patch("/v1/nodes/store-1", json!({"roles": ["smtp"]}))
+        .await
         .is_problem(StatusCode::UNPROCESSABLE_ENTITY);
 }
 
