@@ -21,7 +21,8 @@ demo: packages ## Run the main job on real mail nodes; ONCE=1 stops by itself
 	target/debug/demo $(if $(ONCE),--once)
 
 .PHONY: bench
-bench: packages ## Measure side by side; NAME=<name> takes one
+bench: ## Measure side by side; NAME=<name> takes one
+	@deploy/packages.sh wrk etcd-server etcd-client
 	cargo build --release --workspace --bins
 	target/release/umail-bench $(NAME)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the product and its tests need, and says which.
-# No service is started or enabled: a policy-rc.d that answers 101 sees to it.
+# More packages may be named as arguments. No service is started or enabled: a policy-rc.d that answers 101 sees to it.
 set -euo pipefail
 
 packages=(
@@ -12,6 +12,7 @@ packages=(
   gcc libc6-dev perl pkg-config
   # namespaces, tests, and looking at things by hand
   iproute2 util-linux sqlite3 swaks curl jq ca-certificates dbus
+  "$@"
 )
 
 missing=()

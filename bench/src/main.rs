@@ -1,9 +1,12 @@
 //! Side-by-side measurements: what we do against what the engine below can do, in one run.
 
 mod outcome;
+mod propagate;
 mod replica_live;
 mod replica_load;
+mod rest_read;
 mod rows;
+mod server;
 
 use std::process::ExitCode;
 
@@ -26,6 +29,10 @@ struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Name {
+    /// GET of one user over HTTP, against `pgbench -S`.
+    RestRead,
+    /// PATCH until a node answers the new value, against etcd's put until watchers see it.
+    Propagate,
     /// The agent applies a snapshot of 1,000,000 rows, against a bare bulk insert of the same.
     ReplicaLoad,
     /// Postfix's lookups while changes are applied, against lookups without a writer.
@@ -58,6 +65,8 @@ async fn main() -> ExitCode {
 
 async fn measure(name: Name, rounds: usize) -> Result<Outcome, Failure> {
     match name {
+        Name::Propagate => propagate::measure(rounds).await,
+        Name::RestRead => rest_read::measure(rounds).await,
         Name::ReplicaLoad => replica_load::measure(rounds).await,
         Name::ReplicaLive => replica_live::measure(rounds).await,
     }
