@@ -18,6 +18,7 @@ pub mod layout;
 pub mod ledger;
 pub mod link;
 pub mod metrics;
+pub mod moves;
 pub mod reconciler;
 pub mod replica;
 pub mod state;

@@ -11,6 +11,7 @@ use crate::{
     drivers::Refusal,
     exec::{self, Program},
     layout::Layout,
+    moves::Moves,
 };
 
 /// How long `postqueue -f` may take.
@@ -19,13 +20,14 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(30);
 /// Carries out verbs by Postfix, Dovecot and the agents of other nodes.
 pub struct NodeVerbs {
     layout: Layout,
+    moves: Moves,
 }
 
 impl NodeVerbs {
     /// The verbs of the node with this layout.
     #[must_use]
-    pub const fn new(layout: Layout) -> Self {
-        Self { layout }
+    pub const fn new(layout: Layout, moves: Moves) -> Self {
+        Self { layout, moves }
     }
 }
 
@@ -33,15 +35,15 @@ impl Verbs for NodeVerbs {
     fn execute<'a>(
         &'a self,
         verb: &'a Verb,
-        _deadline: OffsetDateTime,
-        _peers: &'a [Peer],
+        deadline: OffsetDateTime,
+        peers: &'a [Peer],
     ) -> BoxFuture<'a, Result<ActionFindings, Refusal>> {
         async move {
             match verb {
                 Verb::FlushQueue(_) => {
                     flush(&self.layout).await.map(|()| ActionFindings::default())
                 }
-                _ => Err(Refusal("this agent cannot do that yet".to_owned())),
+                step => self.moves.execute(step, deadline, peers).await,
             }
         }
         .boxed()

@@ -16,7 +16,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{config::Config, drivers::Driver, layout::Layout, telemetry};
+use crate::{config::Config, drivers::Driver, layout::Layout, moves, telemetry};
 
 /// What any command may fail with: the text is for the person at the terminal.
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
@@ -42,6 +42,14 @@ enum Command {
     Status(status::Arguments),
     /// Checks the configuration, the identity, the replica and the ledger; needs no server.
     Check,
+    /// Carries a mailbox between Dovecot and the running agent. Started by Dovecot only.
+    #[command(hide = true)]
+    DsyncPipe {
+        /// The agent's socket for this copy.
+        socket: PathBuf,
+        /// doveadm adds the name of what it believes to start.
+        added: Option<String>,
+    },
 }
 
 impl Cli {
@@ -62,6 +70,9 @@ impl Cli {
     }
 
     async fn execute(self) -> Outcome {
+        if let Command::DsyncPipe { socket, added: _ } = &self.command {
+            return Ok(moves::pipe(socket).await?);
+        }
         let config = Config::load(&self.config)?;
         telemetry::start(config.log_format);
         match self.command {
@@ -69,6 +80,7 @@ impl Cli {
             Command::Run => run::run(config).await,
             Command::Status(arguments) => status::status(&config, &arguments),
             Command::Check => check::check(&config).await,
+            Command::DsyncPipe { .. } => Ok(()),
         }
     }
 }

@@ -2,20 +2,33 @@
 
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 use umail_proto::clock::Clock;
 
 use super::{Outcome, drivers};
-use crate::{agent::Agent, config::Config, layout::Layout, state::Pace, verbs::NodeVerbs};
+use crate::{
+    agent::Agent, config::Config, layout::Layout, moves::Moves, state::Pace, verbs::NodeVerbs,
+};
 
 pub(super) async fn run(config: Config) -> Outcome {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let layout = Layout::new(&config.data_dir);
     let drivers = drivers(&layout, &config).await?;
-    let agent = Agent::open(config, Clock::system(), Pace::default()).await?;
+    let agent = Agent::open(config.clone(), Clock::system(), Pace::default()).await?;
     tracing::info!(node.id = agent.state().identity.node_id(), "the agent starts");
-    agent.start(drivers, Arc::new(NodeVerbs::new(layout)));
+    let state = Arc::clone(agent.state());
+    let (replica, identity) = (state.replica.clone(), state.identity.clone());
+    let moves = Moves::new(layout.clone(), &config, replica, identity, Clock::system())?;
+    let peers = TcpListener::bind((config.address, config.peer_port))
+        .await
+        .map_err(|error| format!("peer_port: {}:{}: {error}", config.address, config.peer_port))?;
+    let (served, stop) = (moves.clone(), agent.stopping().clone());
+    agent.task(async move { served.serve(peers, stop).await });
+    agent.start(drivers, Arc::new(NodeVerbs::new(layout, moves)));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -154,6 +154,16 @@ impl Replica {
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
+    /// The node that holds the mailbox of this user, empty while it is not placed; none when the
+    /// replica does not know the user.
+    pub async fn storage_node(&self, user_id: &str) -> Result<Option<String>, ReplicaError> {
+        let row = statement("SELECT storage_node_id FROM user WHERE id = ?")
+            .bind(user_id)
+            .fetch_optional(&mut self.files.lock().await.directory)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
     /// Ids of the users whose mailboxes this node holds, sorted.
     pub async fn users_on(&self, node_id: &str) -> Result<Vec<String>, ReplicaError> {
         statement("SELECT id FROM user WHERE storage_node_id = ? ORDER BY id")
