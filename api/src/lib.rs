@@ -20,6 +20,7 @@ pub mod store;
 
 pub mod database;
 pub mod fleet;
+pub mod tasks;
 
 pub mod error;
 pub mod telemetry;

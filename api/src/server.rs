@@ -17,7 +17,7 @@ use crate::{
     context::State,
     database::embedded::Cluster,
     error::{Error, Result},
-    fleet, grpc, http,
+    fleet, grpc, http, tasks as periodic,
 };
 
 /// Requests may end by themselves for so long.
@@ -62,6 +62,7 @@ pub async fn run(
         database.spawn(cluster.supervise(stop_database.clone()));
     }
     tasks.spawn(fleet::roster::run(state.clone(), stop.clone()));
+    periodic::start(&state, &tasks, &stop);
     tasks.spawn(renew_mail_certificates(state.clone(), stop.clone()));
     info!(http = ?listeners.http.local_addr().ok(), grpc = ?listeners.grpc.local_addr().ok(), "serving");
     let router = http::router(state.clone()).merge(http::probes::router(state.clone(), metrics));

@@ -1,6 +1,7 @@
 //! The harness for tests that need more than one crate.
 #![expect(clippy::expect_used, reason = "a harness that cannot start has nobody to tell")]
 
+pub mod agents;
 pub mod api;
 pub mod database;
 pub mod demo;

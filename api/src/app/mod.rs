@@ -1,13 +1,20 @@
 //! What the system can do: authorize, then rules, then rows and their audit in one transaction.
 
+pub mod actions;
 pub mod audit;
 pub mod desired_state;
+pub mod directory;
 pub mod enrolment;
 pub mod fields;
+pub mod flushes;
 pub mod join_tokens;
 pub mod mail_certificates;
 pub mod me;
+pub mod moves;
 pub mod nodes;
+pub mod operations;
 pub mod operators;
+pub mod reports;
 pub mod services;
 pub mod sessions;
+pub mod traffic;

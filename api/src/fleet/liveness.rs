@@ -27,6 +27,8 @@ pub struct Beat {
     pub epoch: Option<Uuid>,
     /// The version of the directory that it has applied.
     pub version: i64,
+    /// Whether it has reported in full to this instance.
+    is_reported: bool,
     /// Whether the database knows less.
     is_dirty: bool,
 }
@@ -44,21 +46,26 @@ impl Liveness {
         let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let former = beats.get(&node).filter(|beat| beat.boot == boot);
         let epoch = former.and_then(|beat| beat.epoch);
+        let is_reported = former.is_some_and(|beat| beat.is_reported);
         let is_news = former.is_none_or(|beat| beat.version != version);
         let boot = boot.to_owned();
-        beats.insert(node, Beat { boot, seen_at: now, epoch, version, is_dirty: true });
-        (epoch.is_none(), is_news)
+        let beat = Beat { boot, seen_at: now, epoch, version, is_reported, is_dirty: true };
+        beats.insert(node, beat);
+        (!is_reported, is_news)
     }
 
-    /// Takes where a node stands, as its reports and requests say it in full.
-    pub fn report(&self, node: NodeId, now: OffsetDateTime, boot: &str, epoch: Uuid, version: i64) {
-        let beat = Beat {
-            boot: boot.to_owned(),
-            seen_at: now,
-            epoch: Some(epoch),
-            version,
-            is_dirty: true,
-        };
+    /// Takes where a node stands, as its report says it in full: with the life of the database
+    /// that the version belongs to, unless it has no directory at all.
+    pub fn report(
+        &self,
+        node: NodeId,
+        now: OffsetDateTime,
+        boot: &str,
+        epoch: Option<Uuid>,
+        version: i64,
+    ) {
+        let boot = boot.to_owned();
+        let beat = Beat { boot, seen_at: now, epoch, version, is_reported: true, is_dirty: true };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, beat);
     }
 
@@ -101,7 +108,7 @@ mod tests {
         let (liveness, node, now) = node();
         assert_eq!(liveness.beat(node, now, "a", 4), (true, true));
         assert_eq!(liveness.beat(node, now, "a", 4), (true, false));
-        liveness.report(node, now, "a", Uuid::max(), 4);
+        liveness.report(node, now, "a", Some(Uuid::max()), 4);
         assert_eq!(liveness.beat(node, now, "a", 5), (false, true));
         assert_eq!(liveness.beat(node, now, "b", 5), (true, true));
     }

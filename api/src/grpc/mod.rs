@@ -1,16 +1,24 @@
 //! In, from agents: one port, mutual TLS with the own authority.
 
 mod acceptor;
+mod actions;
+mod agent;
+mod convert;
+mod desired_state;
+mod directory;
 mod enrolment;
 pub mod identity;
 pub mod status;
+mod stream;
 
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::Server;
-use umail_proto::agent::enrolment_service_server::EnrolmentServiceServer;
+use tonic::{service::interceptor::InterceptedService, transport::Server};
+use umail_proto::agent::{
+    agent_service_server::AgentServiceServer, enrolment_service_server::EnrolmentServiceServer,
+};
 
 use crate::{
     context::State,
@@ -29,13 +37,22 @@ pub async fn serve(state: State, listener: TcpListener, stop: CancellationToken)
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<EnrolmentServiceServer<enrolment::Enrolment>>().await;
     let enrolment = EnrolmentServiceServer::new(enrolment::Enrolment::new(state.clone()));
+    let agents = AgentServiceServer::new(agent::Agent::new(state.clone()));
+    let agents = InterceptedService::new(agents, identity::require_node(state.clock().clone()));
+    let fleet = state.fleet().clone();
+    // Streams end only when they are told to.
+    let stopped = async {
+        stop.cancelled_owned().await;
+        fleet.shut_down().await;
+    };
     let served = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .add_service(health)
         .add_service(enrolment)
-        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+        .add_service(agents)
+        .serve_with_incoming_shutdown(incoming, stopped)
         .await;
     tracker.close();
     tracker.wait().await;

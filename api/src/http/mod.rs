@@ -21,17 +21,21 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::context::State;
 
+mod directory;
 mod document;
 pub mod extract;
 mod idempotency;
 mod join_tokens;
 mod me;
+mod moves;
 mod nodes;
+mod operations;
 mod operators;
 pub mod probes;
 pub mod problem;
 mod services;
 mod sessions;
+mod traffic;
 
 /// Bodies of requests are no larger than this.
 const BODY_LIMIT_BYTES: usize = 1024 * 1024;
@@ -47,6 +51,10 @@ fn resources() -> OpenApiRouter<State> {
         .merge(nodes::router())
         .merge(services::router())
         .merge(join_tokens::router())
+        .merge(operations::router())
+        .merge(moves::router())
+        .merge(traffic::router())
+        .merge(directory::router())
 }
 
 /// The document of the API.

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod join_token;
+pub mod moves;
 pub mod node;
 pub mod operator;
 pub mod overview;

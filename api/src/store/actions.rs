@@ -142,6 +142,20 @@ pub async fn delete_before(db: impl PgExecutor<'_>, time: OffsetDateTime) -> Res
     Ok(done.rows_affected())
 }
 
+/// Closes an action that its node has not answered: nobody waits for it any more.
+pub async fn close(db: impl PgExecutor<'_>, id: ActionId, now: OffsetDateTime) -> Result<()> {
+    sqlx::query!(
+        "UPDATE action SET outcome = $2, detail = 'no answer in time', finished_at = $3
+          WHERE id = $1 AND outcome IS NULL",
+        id.uuid(),
+        outcome(ActionOutcome::Refused),
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 fn outcome(outcome: ActionOutcome) -> i16 {
     i16::try_from(i32::from(outcome)).unwrap_or_default()
 }

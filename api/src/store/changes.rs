@@ -133,6 +133,11 @@ pub async fn newest(db: impl PgExecutor<'_>, key: Uuid) -> Result<Option<i64>> {
     Ok(sqlx::query_scalar!("SELECT max(id) FROM change WHERE key = $1", key).fetch_one(db).await?)
 }
 
+/// The id of the newest change that is committed; `None` in a log that is empty.
+pub async fn newest_of_all(db: impl PgExecutor<'_>) -> Result<Option<i64>> {
+    Ok(sqlx::query_scalar!("SELECT max(id) FROM change").fetch_one(db).await?)
+}
+
 /// The version at which a change can be seen: `None` while it waits for one. A change that has
 /// been trimmed is older than everything that nodes resume from.
 pub async fn version(db: impl PgExecutor<'_>, id: i64) -> Result<Option<i64>> {

@@ -52,6 +52,32 @@ pub struct Applied {
     pub version: i64,
 }
 
+/// What is asked of a node before it is asked for something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Its roles.
+    pub roles: Vec<String>,
+}
+
+/// Finds a node that is not revoked by its id or name.
+pub async fn find_node(db: impl PgExecutor<'_>, id_or_name: &str) -> Result<Node> {
+    let id = id_or_name.parse::<Uuid>().ok();
+    sqlx::query_as!(
+        Node,
+        r#"SELECT id AS "id: NodeId", name, roles FROM node
+            WHERE (id = $1 OR name = $2) AND revoked_at IS NULL"#,
+        id,
+        id_or_name,
+    )
+    .fetch_optional(db)
+    .await?
+    .ok_or_else(|| Error::not_found("node", id_or_name))
+}
+
 /// Keeps a report unless one of the same start with the same or a later sequence is there.
 /// Returns whether it was kept.
 pub async fn upsert(

@@ -71,6 +71,19 @@ pub async fn find(db: impl PgExecutor<'_>, id: OperationId) -> Result<Option<Ope
     .await?)
 }
 
+/// Locks an operation.
+pub async fn lock(db: impl PgExecutor<'_>, id: OperationId) -> Result<Option<Operation>> {
+    Ok(sqlx::query_as!(
+        Operation,
+        r#"SELECT id AS "id: OperationId", kind, state, step, input, result, error,
+                  cancel_requested, created_by, created_at, updated_at
+             FROM operation WHERE id = $1 FOR UPDATE"#,
+        id.uuid(),
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
 /// Locks a running operation; `None` when it has ended or somebody else has it at the moment.
 pub async fn lock_running(db: impl PgExecutor<'_>, id: OperationId) -> Result<Option<Operation>> {
     Ok(sqlx::query_as!(

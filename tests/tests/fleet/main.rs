@@ -4,3 +4,4 @@
 mod feed;
 mod fixture;
 mod sequencer;
+mod streams;

@@ -1,0 +1,80 @@
+//! How far the nodes have followed the directory.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use umail_api_types::directory::{Directory, DirectoryNode};
+
+use crate::{
+    authz::{Action, Resource},
+    context::Context,
+    error::Result,
+    fleet::liveness::is_unreachable,
+    store::{self, node_status::Applied},
+};
+
+/// How often somebody who waits looks again, if nothing woke them.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Where the nodes are; waits, at most this long, until every node that can be reached has
+/// applied all that was committed when the request came.
+pub async fn read(cx: &Context, wait: Duration) -> Result<Directory> {
+    cx.authorize(Action::Read, Resource::Directory)?;
+    let mut progress = cx.state().fleet().progress();
+    let mut mark = cx.state().fleet().watermark();
+    let deadline = tokio::time::Instant::now() + wait;
+    let newest = store::changes::newest_of_all(cx.pool()).await?;
+    loop {
+        progress.borrow_and_update();
+        mark.borrow_and_update();
+        let directory = look(cx, newest).await?;
+        if directory.converged || tokio::time::Instant::now() >= deadline {
+            return Ok(directory);
+        }
+        tokio::select! {
+            _ = progress.changed() => {}
+            _ = mark.changed() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            () = tokio::time::sleep_until(deadline) => {}
+        }
+    }
+}
+
+/// How far every node has come: as the database knows it, or this instance, which knows it first.
+pub async fn applied(cx: &Context, db: &mut PgConnection) -> Result<Vec<Applied>> {
+    let epoch = store::changes::watermark(&mut *db).await?.epoch;
+    let mut nodes = store::node_status::list_applied(db).await?;
+    for node in &mut nodes {
+        let Some(beat) = cx.state().fleet().liveness().find(node.node_id) else { continue };
+        if node.seen_at.is_none_or(|seen| seen <= beat.seen_at) {
+            node.seen_at = Some(beat.seen_at);
+            if beat.epoch == Some(epoch) {
+                node.version = beat.version;
+            }
+        }
+    }
+    Ok(nodes)
+}
+
+/// `newest` is the change that must have been applied, by its id in the log.
+async fn look(cx: &Context, newest: Option<i64>) -> Result<Directory> {
+    let mut db = cx.pool().acquire().await?;
+    let mark = store::changes::watermark(&mut *db).await?;
+    let wanted = match newest {
+        Some(id) => store::changes::version(&mut *db, id).await?,
+        None => Some(mark.version),
+    };
+    let now = cx.now();
+    let shown = |one: Applied| DirectoryNode {
+        node_id: one.node_id,
+        reachable: one.seen_at.is_some_and(|seen| !is_unreachable(seen, now)),
+        name: one.name,
+        version: one.version.cast_unsigned(),
+        behind: (mark.version - one.version).max(0).cast_unsigned(),
+    };
+    let nodes: Vec<_> = applied(cx, &mut db).await?.into_iter().map(shown).collect();
+    let has = |node: &DirectoryNode, wanted: i64| node.version >= wanted.cast_unsigned();
+    let converged =
+        wanted.is_some_and(|wanted| nodes.iter().all(|node| !node.reachable || has(node, wanted)));
+    Ok(Directory { epoch: mark.epoch, version: mark.version.cast_unsigned(), converged, nodes })
+}

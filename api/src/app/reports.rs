@@ -1,0 +1,186 @@
+//! What nodes report: where they stand, what they carry, what they counted.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+use time::{Duration, OffsetDateTime};
+use umail_proto::{
+    agent::{AcceptedReports, ObservedState, TrafficReport},
+    ids::NodeId,
+};
+use uuid::Uuid;
+
+use crate::{
+    app::fields,
+    context::State,
+    error::{Error, Result},
+    store::{
+        self,
+        load::Load,
+        node_status::Report,
+        traffic::{self, Count},
+        usage::Usage,
+    },
+};
+
+/// Reports that one call may hand over.
+const AT_ONCE: usize = 500;
+/// How far the clock of a node may be ahead before its reports are dated by ours.
+const AHEAD: Duration = Duration::minutes(5);
+
+/// Takes a heartbeat; true asks for a report in full.
+pub fn beat(state: &State, node: NodeId, boot: &str, version: u64) -> Result<bool> {
+    fields::one("boot", boot.parse::<Uuid>().map_err(|cause| cause.to_string()))?;
+    let version = number(version)?;
+    let (in_full, is_news) =
+        state.fleet().liveness().beat(node, state.clock().now(), boot, version);
+    if is_news {
+        state.fleet().progressed();
+    }
+    Ok(in_full)
+}
+
+/// Takes a report of what a node is. One that was overtaken changes nothing.
+pub async fn status(state: &State, node: NodeId, observed: &ObservedState) -> Result<()> {
+    let now = state.clock().now();
+    let report = Report {
+        boot: observed.boot.clone(),
+        sequence: number(observed.sequence)?,
+        agent_version: observed.agent_version.clone(),
+        epoch: observed.epoch.clone(),
+        accepted_generation: number(observed.accepted_generation)?,
+        applied_generation: number(observed.applied_generation)?,
+        directory_version: number(observed.directory_version)?,
+        refusal: observed.refusal.clone(),
+        observed: observed.encode_to_vec(),
+    };
+    let mut tx = state.pool().begin().await?;
+    if store::node_status::upsert(&mut *tx, node, &report, now).await? {
+        if let Some(load) = load(observed, now)? {
+            store::load::upsert(&mut *tx, node, &load).await?;
+        }
+        tx.commit().await?;
+    }
+    let epoch = observed.epoch.parse().ok();
+    let version = report.directory_version;
+    state.fleet().liveness().report(node, now, &observed.boot, epoch, version);
+    state.fleet().progressed();
+    Ok(())
+}
+
+/// Takes reports of what a node counted, each once however often it is sent. Returns up to where
+/// those of each start are committed.
+pub async fn traffic(
+    state: &State,
+    node: NodeId,
+    reports: &[TrafficReport],
+) -> Result<Vec<AcceptedReports>> {
+    if reports.len() > AT_ONCE {
+        return Err(Error::invalid("reports", format!("has more than {AT_ONCE} reports")));
+    }
+    let now = state.clock().now();
+    let keys = reports.iter().map(|report| key(report, now)).collect::<Result<Vec<_>>>()?;
+    let mut tx = state.pool().begin().await?;
+    let mut fresh: Vec<_> = traffic::insert_reports(&mut *tx, node, &keys).await?;
+    let (mut sums, mut usages) = (BTreeMap::new(), BTreeMap::new());
+    for (report, key) in reports.iter().zip(&keys) {
+        // Taken out, so that a report that is in the list twice counts once.
+        let Some(place) = fresh.iter().position(|one| *one == (key.boot, key.sequence)) else {
+            continue;
+        };
+        fresh.swap_remove(place);
+        add(report, key.ended_at, &mut sums, &mut usages)?;
+    }
+    let counts: Vec<_> = sums
+        .into_iter()
+        .map(|((minute, kind), (messages, bytes))| Count { minute, kind, messages, bytes })
+        .collect();
+    traffic::add(&mut *tx, node, &counts).await?;
+    let usages: Vec<_> = usages.into_iter().collect();
+    store::usage::upsert(&mut *tx, node, &usages).await?;
+    tx.commit().await?;
+    let mut accepted: BTreeMap<Uuid, i64> = BTreeMap::new();
+    for key in keys {
+        let last = accepted.entry(key.boot).or_default();
+        *last = key.sequence.max(*last);
+    }
+    let accepted = accepted.into_iter().map(|(boot, sequence)| AcceptedReports {
+        boot: boot.to_string(),
+        sequence: sequence.cast_unsigned(),
+    });
+    Ok(accepted.collect())
+}
+
+type Sums = BTreeMap<(OffsetDateTime, i16), (i64, i64)>;
+
+fn add(
+    report: &TrafficReport,
+    at: OffsetDateTime,
+    sums: &mut Sums,
+    usages: &mut BTreeMap<Uuid, Usage>,
+) -> Result<()> {
+    for count in &report.counts {
+        let kind = i16::try_from(count.kind)
+            .ok()
+            .filter(|kind| *kind > 0)
+            .ok_or_else(|| Error::invalid("reports", "has a count of no kind"))?;
+        let sum = sums.entry((minute(at), kind)).or_default();
+        let add = |to: i64, more: u64| Ok::<_, Error>(to.saturating_add(number(more)?));
+        *sum = (add(sum.0, count.messages)?, add(sum.1, count.bytes)?);
+    }
+    for usage in &report.usage {
+        let user = usage.user_id.parse().map_err(|cause| {
+            Error::invalid("reports", format!("has usage of {:?}: {cause}", usage.user_id))
+        })?;
+        let (bytes, messages) = (number(usage.bytes)?, number(usage.messages)?);
+        usages.insert(user, Usage { bytes, messages, observed_at: at });
+    }
+    Ok(())
+}
+
+fn key(report: &TrafficReport, now: OffsetDateTime) -> Result<traffic::Report> {
+    let bad = |what: &str| Error::invalid("reports", format!("has a report without {what}"));
+    let boot = report.boot.parse().ok().ok_or_else(|| bad("a boot"))?;
+    if report.sequence == 0 {
+        return Err(bad("a sequence"));
+    }
+    let time = |time: &Option<prost_types::Timestamp>| {
+        let time = time.as_ref().ok_or_else(|| bad("its times"))?;
+        let time = OffsetDateTime::from_unix_timestamp(time.seconds).ok();
+        let time = time.ok_or_else(|| bad("times that there are"))?;
+        Ok::<_, Error>(if time > now + AHEAD { now } else { time })
+    };
+    Ok(traffic::Report {
+        boot,
+        sequence: number(report.sequence)?,
+        started_at: time(&report.started_at)?,
+        ended_at: time(&report.ended_at)?,
+    })
+}
+
+fn load(observed: &ObservedState, now: OffsetDateTime) -> Result<Option<Load>> {
+    let Some(load) = &observed.load else { return Ok(None) };
+    let queue = observed.queue.unwrap_or_default();
+    Ok(Some(Load {
+        minute: minute(now),
+        load_1m: if load.load_1m.is_finite() { load.load_1m } else { 0.0 },
+        memory_total_bytes: number(load.memory_total_bytes)?,
+        memory_available_bytes: number(load.memory_available_bytes)?,
+        disk_total_bytes: number(load.disk_total_bytes)?,
+        disk_available_bytes: number(load.disk_available_bytes)?,
+        queue_active: number(queue.active)?,
+        queue_deferred: number(queue.deferred)?,
+        queue_hold: number(queue.hold)?,
+        queue_incoming: number(queue.incoming)?,
+    }))
+}
+
+fn minute(time: OffsetDateTime) -> OffsetDateTime {
+    time - Duration::seconds(time.unix_timestamp().rem_euclid(60))
+        - Duration::nanoseconds(time.nanosecond().into())
+}
+
+/// A count as the database keeps it. One that does not fit is a lie.
+fn number(count: u64) -> Result<i64> {
+    i64::try_from(count).map_err(|cause| Error::invalid("count", cause.to_string()))
+}
