@@ -7,6 +7,7 @@
 mod apply;
 mod check;
 mod connection;
+mod lookup;
 mod rows;
 mod schema;
 mod snapshot;

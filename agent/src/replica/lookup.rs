@@ -1,0 +1,47 @@
+//! What the agent itself asks the replica.
+
+use sqlx::Row as _;
+
+use super::{Replica, ReplicaError, connection::statement};
+
+impl Replica {
+    /// The user with this canonical address; none when the replica does not know it.
+    pub async fn user_id(&self, address: &str) -> Result<Option<String>, ReplicaError> {
+        let Some((local_part, domain)) = address.rsplit_once('@') else { return Ok(None) };
+        let row = statement("SELECT user_id FROM account WHERE local_part = ? AND domain = ?")
+            .bind(local_part)
+            .bind(domain)
+            .fetch_optional(&mut self.files.lock().await.directory)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// The node that holds the mailbox of this user, empty when it is not placed; none when the
+    /// replica does not know the user.
+    pub async fn storage_of(&self, user_id: &str) -> Result<Option<String>, ReplicaError> {
+        let row = statement("SELECT storage_node_id FROM user WHERE id = ?")
+            .bind(user_id)
+            .fetch_optional(&mut self.files.lock().await.directory)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// The move that this user is frozen for; none when it is not.
+    pub async fn frozen_for(&self, user_id: &str) -> Result<Option<String>, ReplicaError> {
+        let row = statement("SELECT move_id FROM frozen WHERE user_id = ?")
+            .bind(user_id)
+            .fetch_optional(&mut self.files.lock().await.directory)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// The keys of [`Replica::throttle`] that are refused now, sorted.
+    pub async fn throttled(&self) -> Result<Vec<String>, ReplicaError> {
+        statement("SELECT key FROM throttled ORDER BY key")
+            .fetch_all(&mut self.files.lock().await.directory)
+            .await?
+            .iter()
+            .map(|row| Ok(row.try_get(0)?))
+            .collect()
+    }
+}
