@@ -219,6 +219,7 @@ CREATE TABLE alias (
     updated_at timestamptz NOT NULL
 );
 CREATE INDEX alias_domain_id_idx ON alias (domain_id, id);
+CREATE INDEX alias_account_id_idx ON alias (account_id) WHERE account_id IS NOT NULL;
 
 -- Every address that is taken, whatever takes it; deleted users keep theirs until the purge.
 CREATE TABLE address (
@@ -242,6 +243,8 @@ CREATE TABLE session (
     revoked_at   timestamptz,
     CHECK ((operator_id IS NULL) <> (account_id IS NULL))
 );
+CREATE INDEX session_operator_id_idx ON session (operator_id) WHERE operator_id IS NOT NULL;
+CREATE INDEX session_account_id_idx ON session (account_id) WHERE account_id IS NOT NULL;
 
 -- The change log of the directory: one row per changed row, written in the transaction of
 -- the change. The sequencer gives visible rows their version, gap-free (decision 0001).

@@ -12,16 +12,6 @@ impl Fields {
         parsed.map_err(|reason| self.0.push(Violation { field: field.to_owned(), reason })).ok()
     }
 
-    /// Reads a field that may be absent.
-    pub fn read_some<T>(
-        &mut self,
-        field: &str,
-        value: Option<&str>,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        value.and_then(|value| self.read(field, parse(value)))
-    }
-
     /// Refuses if any field broke its rule.
     pub fn check(self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }

@@ -1,18 +1,18 @@
 //! The caller itself.
 
 use umail_api_types::me::{CallerKind, Me, PasswordChange, RoleAssignment};
-use umail_proto::{
-    agent::RowKind,
-    ids::{OperatorId, UserId},
-};
+use umail_proto::ids::{OperatorId, UserId};
 use uuid::Uuid;
 
 use crate::{
-    app::audit::{self, Subject},
+    app::{
+        self,
+        audit::{self, Subject},
+    },
     authz::{Action, Role},
     context::{Assignment, Caller, Context},
     error::{Error, Result},
-    model::password::Password,
+    model::{password::Password, user::UserRef},
     store,
 };
 
@@ -33,7 +33,8 @@ pub async fn read(cx: &Context) -> Result<Me> {
             })
         }
         Caller::User { id, assignments, .. } => {
-            let name = store::accounts::find_address(cx.pool(), *id).await?.ok_or_else(ended)?;
+            let user = store::accounts::find(cx.pool(), &UserRef::Id(*id)).await?;
+            let name = user.ok_or_else(ended)?.address.to_string();
             let roles = assignments.iter().map(assigned).collect();
             Ok(Me { id: id.uuid(), kind: CallerKind::User, name, roles })
         }
@@ -97,18 +98,8 @@ async fn store_of_operator(cx: &Context, id: OperatorId, hash: &str) -> Result<(
 }
 
 async fn store_of_user(cx: &Context, id: UserId, hash: &str) -> Result<()> {
-    let mut tx = cx.begin().await?;
-    let domain = store::accounts::find_sign_in_domain(&mut *tx, id).await?.ok_or_else(ended)?;
-    let nodes = store::accounts::find_nodes(&mut *tx, id).await?;
-    let credential = store::credentials::update_password(&mut *tx, id, hash).await?;
-    let credential = credential.ok_or_else(ended)?;
-    store::changes::insert(&mut *tx, RowKind::Credential, credential.uuid(), Some(&nodes)).await?;
-    store::sessions::revoke_of_owner(&mut *tx, id.uuid(), cx.session(), cx.now()).await?;
-    let subject = Subject::of(domain, "user password", id);
-    audit::record(&mut tx, cx, Action::Update, subject, None, None).await?;
-    tx.commit().await?;
-    cx.state().changes().notify_one();
-    Ok(())
+    let user = store::accounts::find(cx.pool(), &UserRef::Id(id)).await?.ok_or_else(ended)?;
+    app::users::store_password(cx, &user, hash, cx.session()).await
 }
 
 fn assigned(assignment: &Assignment) -> RoleAssignment {

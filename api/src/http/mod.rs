@@ -21,9 +21,14 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::context::State;
 
+mod aliases;
+mod app_passwords;
+mod departments;
 mod directory;
 mod document;
+mod domains;
 pub mod extract;
+mod forwarding;
 mod idempotency;
 mod join_tokens;
 mod me;
@@ -36,6 +41,7 @@ pub mod problem;
 mod services;
 mod sessions;
 mod traffic;
+mod users;
 
 /// Bodies of requests are no larger than this.
 const BODY_LIMIT_BYTES: usize = 1024 * 1024;
@@ -55,6 +61,12 @@ fn resources() -> OpenApiRouter<State> {
         .merge(moves::router())
         .merge(traffic::router())
         .merge(directory::router())
+        .merge(domains::router())
+        .merge(departments::router())
+        .merge(users::router())
+        .merge(app_passwords::router())
+        .merge(forwarding::router())
+        .merge(aliases::router())
 }
 
 /// The document of the API.

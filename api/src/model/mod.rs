@@ -1,6 +1,11 @@
 //! What is true whoever asks: types that cannot hold what is wrong. Pure, no async.
 
 pub mod address;
+pub mod alias;
+pub mod credential;
+pub mod department;
+pub mod domain;
+pub mod functions;
 pub mod join_token;
 pub mod moves;
 pub mod node;
@@ -9,4 +14,7 @@ pub mod overview;
 pub mod page;
 pub mod password;
 pub mod revision;
+pub mod role;
+pub mod settings;
 pub mod text;
+pub mod user;

@@ -1,9 +1,222 @@
-//! Users. The table is called account, since user is a reserved word of SQL.
+//! Users. The table is called account, since user is a reserved word of SQL. Users that were
+//! deleted, and users of deleted domains, are not shown.
 
 use sqlx::PgExecutor;
-use umail_proto::ids::{DomainId, UserId};
+use time::OffsetDateTime;
+use umail_api_types::{quota::Quota, status::Status};
+use umail_proto::ids::{DepartmentId, DomainId, NodeId, UserId};
+use uuid::Uuid;
 
-use crate::error::Result;
+use crate::{
+    error::{Error, OnConstraint, Result},
+    model::{
+        address::{EmailAddress, LocalPart},
+        functions,
+        page::Page,
+        role::Role,
+        user::{User, UserRef},
+    },
+};
+
+struct Row {
+    id: UserId,
+    domain_id: DomainId,
+    domain_name: String,
+    department_id: Option<DepartmentId>,
+    local_part: String,
+    display_name: String,
+    status: i16,
+    functions: i64,
+    quota_bytes: Option<i64>,
+    storage_node_id: Option<NodeId>,
+    storage_node_name: Option<String>,
+    companion_node_id: Option<NodeId>,
+    moving: bool,
+    is_domain_admin: bool,
+    is_department_admin: bool,
+    revision: i64,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+}
+
+impl TryFrom<Row> for User {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let corrupt = |detail: &str| Error::corrupt("account", row.id, detail);
+        let address = format!("{}@{}", row.local_part, row.domain_name);
+        Ok(Self {
+            id: row.id,
+            address: EmailAddress::parse(&address).map_err(|_cause| corrupt("address"))?,
+            local_part: LocalPart::parse(&row.local_part)
+                .map_err(|_cause| corrupt("local_part"))?,
+            domain_id: row.domain_id,
+            department_id: row.department_id,
+            display_name: row.display_name,
+            status: Status::from_number(row.status).ok_or_else(|| corrupt("status"))?,
+            functions: functions::from_column(row.functions),
+            quota: Quota::from_bytes(row.quota_bytes),
+            storage_node: row.storage_node_id.zip(row.storage_node_name),
+            companion_node_id: row.companion_node_id,
+            moving: row.moving,
+            role: match (row.is_domain_admin, row.is_department_admin) {
+                (true, _) => Role::DomainAdmin,
+                (false, true) => Role::DepartmentAdmin,
+                (false, false) => Role::User,
+            },
+            revision: row.revision,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// The user of this id or address.
+pub async fn find(db: impl PgExecutor<'_>, user: &UserRef) -> Result<Option<User>> {
+    let (id, local_part, domain) = match user {
+        UserRef::Id(id) => (Some(id.uuid()), None, None),
+        UserRef::Address(address) => {
+            let (local_part, domain) = address.parts();
+            (None, Some(local_part), Some(domain))
+        }
+    };
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT account.id, account.domain_id, domain.name AS domain_name,
+                  account.department_id, local_part, display_name, account.status,
+                  account.functions, quota_bytes, storage_node_id,
+                  node.name AS "storage_node_name?", companion_node_id, moving,
+                  EXISTS (SELECT FROM role_assignment WHERE account_id = account.id
+                             AND role = 'domain_admin') AS "is_domain_admin!",
+                  EXISTS (SELECT FROM role_assignment WHERE account_id = account.id
+                             AND role = 'department_admin') AS "is_department_admin!",
+                  account.revision, account.created_at, account.updated_at
+             FROM account
+             JOIN domain ON domain.id = account.domain_id
+             LEFT JOIN node ON node.id = storage_node_id
+            WHERE account.id = coalesce($1::uuid, (SELECT owner_id FROM address
+                      JOIN domain ON domain.id = address.domain_id
+                     WHERE address.local_part = $2 AND domain.name = $3))
+              AND ($1::uuid IS NOT NULL OR account.local_part = $2)
+              AND account.deleted_at IS NULL AND domain.deleted_at IS NULL"#,
+        id,
+        local_part,
+        domain,
+    );
+    row.fetch_optional(db).await?.map(User::try_from).transpose()
+}
+
+/// Locks a user until the end of the transaction; `find` then reads what holds.
+pub async fn lock(db: impl PgExecutor<'_>, id: UserId) -> Result<()> {
+    sqlx::query_scalar!("SELECT id FROM account WHERE id = $1 FOR UPDATE", id.uuid())
+        .fetch_optional(db)
+        .await?;
+    Ok(())
+}
+
+/// A page of the users of a domain, or of those in these departments.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    departments: Option<&[DepartmentId]>,
+    page: Page,
+) -> Result<Vec<User>> {
+    let departments: Option<Vec<Uuid>> =
+        departments.map(|ids| ids.iter().map(|one| one.uuid()).collect());
+    sqlx::query_as!(
+        Row,
+        r#"SELECT account.id, account.domain_id, domain.name AS domain_name,
+                  account.department_id, local_part, display_name, account.status,
+                  account.functions, quota_bytes, storage_node_id,
+                  node.name AS "storage_node_name?", companion_node_id, moving,
+                  EXISTS (SELECT FROM role_assignment WHERE account_id = account.id
+                             AND role = 'domain_admin') AS "is_domain_admin!",
+                  EXISTS (SELECT FROM role_assignment WHERE account_id = account.id
+                             AND role = 'department_admin') AS "is_department_admin!",
+                  account.revision, account.created_at, account.updated_at
+             FROM account
+             JOIN domain ON domain.id = account.domain_id
+             LEFT JOIN node ON node.id = storage_node_id
+            WHERE account.domain_id = $1 AND ($2::uuid IS NULL OR account.id > $2)
+              AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
+              AND account.deleted_at IS NULL AND domain.deleted_at IS NULL
+            ORDER BY account.id LIMIT $4"#,
+        domain.uuid(),
+        page.after,
+        departments.as_deref(),
+        page.limit,
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(User::try_from)
+    .collect()
+}
+
+/// Adds a user.
+pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO account (id, domain_id, department_id, local_part, display_name, status,
+                              functions, quota_bytes, storage_node_id, revision, created_at,
+                              updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        user.id.uuid(),
+        user.domain_id.uuid(),
+        user.department_id.map(DepartmentId::uuid),
+        user.local_part.as_str(),
+        user.display_name,
+        user.status.number(),
+        functions::to_column(user.functions),
+        user.quota.bytes(),
+        user.storage_node.as_ref().map(|(id, _)| id.uuid()),
+        user.revision,
+        user.created_at,
+        user.updated_at,
+    )
+    .execute(db)
+    .await
+    .on_constraint("account_department_id_fkey", no_department)?;
+    Ok(())
+}
+
+/// Writes a user back; where the mailbox is belongs to moves.
+pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
+    sqlx::query!(
+        "UPDATE account
+            SET department_id = $2, display_name = $3, status = $4, functions = $5,
+                quota_bytes = $6, revision = $7, updated_at = $8
+          WHERE id = $1",
+        user.id.uuid(),
+        user.department_id.map(DepartmentId::uuid),
+        user.display_name,
+        user.status.number(),
+        functions::to_column(user.functions),
+        user.quota.bytes(),
+        user.revision,
+        user.updated_at,
+    )
+    .execute(db)
+    .await
+    .on_constraint("account_department_id_fkey", no_department)?;
+    Ok(())
+}
+
+/// Marks a user as deleted: mail is refused, the address stays taken.
+pub async fn delete(db: impl PgExecutor<'_>, id: UserId, now: OffsetDateTime) -> Result<()> {
+    sqlx::query!(
+        "UPDATE account SET status = 6, deleted_at = $2, updated_at = $2, revision = revision + 1
+          WHERE id = $1",
+        id.uuid(),
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+fn no_department() -> Error {
+    Error::invalid("/department_id", "must be a department of the same domain")
+}
 
 /// The domain of a user who may sign in: both are active.
 pub async fn find_sign_in_domain(db: impl PgExecutor<'_>, id: UserId) -> Result<Option<DomainId>> {
@@ -23,10 +236,11 @@ pub async fn find_password(
 ) -> Result<Option<(UserId, String)>> {
     let row = sqlx::query!(
         "SELECT account.id, credential.hash
-           FROM account
-           JOIN domain ON domain.id = account.domain_id
+           FROM address
+           JOIN domain ON domain.id = address.domain_id
+           JOIN account ON account.id = address.owner_id AND account.local_part = $1
            JOIN credential ON credential.account_id = account.id AND credential.kind = 1
-          WHERE account.local_part = $1 AND domain.name = $2
+          WHERE address.local_part = $1 AND domain.name = $2
             AND account.status = 1 AND domain.status = 1",
         local_part,
         domain,
@@ -34,29 +248,45 @@ pub async fn find_password(
     Ok(row.fetch_optional(db).await?.map(|row| (row.id, row.hash)))
 }
 
-/// The address of a user.
-pub async fn find_address(db: impl PgExecutor<'_>, id: UserId) -> Result<Option<String>> {
+/// The user whose address this is, an alias not being one.
+pub async fn find_id(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    local_part: &str,
+) -> Result<Option<UserId>> {
     let row = sqlx::query_scalar!(
-        r#"SELECT account.local_part || '@' || domain.name AS "address!"
-             FROM account JOIN domain ON domain.id = account.domain_id WHERE account.id = $1"#,
-        id.uuid(),
+        "SELECT account.id FROM address JOIN account ON account.id = address.owner_id
+          WHERE address.domain_id = $1 AND address.local_part = $2
+            AND account.deleted_at IS NULL",
+        domain.uuid(),
+        local_part,
     );
     Ok(row.fetch_optional(db).await?)
 }
 
-/// Storage nodes whose view a user is in: where the mailbox is, and where it is moving from or to.
-pub async fn find_nodes(
-    db: impl PgExecutor<'_>,
-    id: UserId,
-) -> Result<Vec<umail_proto::ids::NodeId>> {
+/// The storage node that takes the next mailbox: of those that are eligible, the one with the
+/// fewest users.
+pub async fn find_emptiest_node(db: impl PgExecutor<'_>) -> Result<Option<(NodeId, String)>> {
     let row = sqlx::query!(
-        "SELECT storage_node_id, companion_node_id FROM account WHERE id = $1",
-        id.uuid(),
+        "SELECT id, name FROM node
+          WHERE 'storage' = ANY (roles) AND eligible AND revoked_at IS NULL
+          ORDER BY (SELECT count(*) FROM account WHERE storage_node_id = node.id), id
+          LIMIT 1",
     );
-    let row = row.fetch_optional(db).await?;
-    Ok(row
-        .into_iter()
-        .flat_map(|row| [row.storage_node_id, row.companion_node_id])
-        .flatten()
-        .collect())
+    Ok(row.fetch_optional(db).await?.map(|row| (row.id, row.name)))
+}
+
+/// A storage node that may hold mailboxes, by id or by name.
+pub async fn find_storage_node(
+    db: impl PgExecutor<'_>,
+    node: &str,
+) -> Result<Option<(NodeId, String)>> {
+    let id = node.parse::<Uuid>().ok();
+    let row = sqlx::query!(
+        "SELECT id, name FROM node
+          WHERE (id = $1 OR name = $2) AND 'storage' = ANY (roles) AND revoked_at IS NULL",
+        id,
+        node,
+    );
+    Ok(row.fetch_optional(db).await?.map(|row| (row.id, row.name)))
 }

@@ -1,9 +1,13 @@
 //! What users sign in with: a password, and app passwords.
 
 use sqlx::PgExecutor;
+use time::OffsetDateTime;
 use umail_proto::ids::{CredentialId, UserId};
 
-use crate::error::Result;
+use crate::{
+    error::Result,
+    model::{credential::AppPassword, functions, page::Page},
+};
 
 /// The hash of a user's password.
 pub async fn find_password_hash(db: impl PgExecutor<'_>, user: UserId) -> Result<Option<String>> {
@@ -14,16 +18,96 @@ pub async fn find_password_hash(db: impl PgExecutor<'_>, user: UserId) -> Result
     Ok(row.fetch_optional(db).await?)
 }
 
-/// Replaces the password of a user, and returns which credential it is.
-pub async fn update_password(
+/// Sets the password of a user, and returns which credential it is.
+pub async fn upsert_password(
     db: impl PgExecutor<'_>,
     user: UserId,
     hash: &str,
-) -> Result<Option<CredentialId>> {
+    now: OffsetDateTime,
+) -> Result<CredentialId> {
     let row = sqlx::query_scalar!(
-        "UPDATE credential SET hash = $2 WHERE account_id = $1 AND kind = 1 RETURNING id",
+        "INSERT INTO credential (id, account_id, kind, hash, functions, created_at)
+         VALUES ($1, $2, 1, $3, $4, $5)
+         ON CONFLICT (account_id) WHERE kind = 1 DO UPDATE SET hash = excluded.hash
+         RETURNING id",
+        CredentialId::generate(now).uuid(),
         user.uuid(),
         hash,
+        i64::MAX,
+        now,
     );
-    Ok(row.fetch_optional(db).await?)
+    Ok(row.fetch_one(db).await?)
+}
+
+/// A page of the app passwords of a user.
+pub async fn list_app_passwords(
+    db: impl PgExecutor<'_>,
+    user: UserId,
+    page: Page,
+) -> Result<Vec<AppPassword>> {
+    let rows = sqlx::query!(
+        "SELECT id, label, functions, expires_at, created_at FROM credential
+          WHERE account_id = $1 AND kind = 2 AND ($2::uuid IS NULL OR id > $2)
+          ORDER BY id LIMIT $3",
+        user.uuid(),
+        page.after,
+        page.limit,
+    );
+    let rows = rows.fetch_all(db).await?.into_iter().map(|row| AppPassword {
+        id: row.id,
+        label: row.label,
+        functions: functions::from_column(row.functions),
+        expires_at: row.expires_at,
+        created_at: row.created_at,
+    });
+    Ok(rows.collect())
+}
+
+/// How many app passwords a user has.
+pub async fn count_app_passwords(db: impl PgExecutor<'_>, user: UserId) -> Result<i64> {
+    let row = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM credential WHERE account_id = $1 AND kind = 2"#,
+        user.uuid(),
+    );
+    Ok(row.fetch_one(db).await?)
+}
+
+/// Adds an app password.
+pub async fn insert_app_password(
+    db: impl PgExecutor<'_>,
+    user: UserId,
+    new: &AppPassword,
+    hash: &str,
+) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO credential (id, account_id, kind, label, hash, functions, expires_at,
+                                 created_at)
+         VALUES ($1, $2, 2, $3, $4, $5, $6, $7)",
+        new.id.uuid(),
+        user.uuid(),
+        new.label,
+        hash,
+        functions::to_column(new.functions),
+        new.expires_at,
+        new.created_at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Removes an app password of a user; false if there is none.
+pub async fn delete_app_password(
+    db: impl PgExecutor<'_>,
+    user: UserId,
+    id: CredentialId,
+) -> Result<bool> {
+    let done = sqlx::query!(
+        "DELETE FROM credential WHERE id = $1 AND account_id = $2 AND kind = 2",
+        id.uuid(),
+        user.uuid(),
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }

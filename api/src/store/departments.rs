@@ -1,9 +1,40 @@
 //! Departments: a tree inside each domain.
 
 use sqlx::PgExecutor;
+use time::OffsetDateTime;
 use umail_proto::ids::{DepartmentId, DomainId};
+use uuid::Uuid;
 
-use crate::error::Result;
+use crate::{
+    error::{Error, OnConstraint, Result},
+    model::{department::Department, functions, page::Page},
+};
+
+struct Row {
+    id: DepartmentId,
+    domain_id: DomainId,
+    parent_id: Option<DepartmentId>,
+    name: String,
+    functions: i64,
+    revision: i64,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+}
+
+impl From<Row> for Department {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            domain_id: row.domain_id,
+            parent_id: row.parent_id,
+            name: row.name,
+            functions: functions::from_column(row.functions),
+            revision: row.revision,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
 
 /// A department and all below it.
 pub async fn subtree(
@@ -23,4 +54,152 @@ pub async fn subtree(
         root.uuid(),
     );
     Ok(rows.fetch_all(db).await?)
+}
+
+/// A department and all above it, the nearest first.
+pub async fn ancestors(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    from: DepartmentId,
+) -> Result<Vec<DepartmentId>> {
+    let rows = sqlx::query_scalar!(
+        r#"WITH RECURSIVE above AS (
+               SELECT id, parent_id, 0 AS depth FROM department WHERE domain_id = $1 AND id = $2
+                UNION
+               SELECT parent.id, parent.parent_id, depth + 1
+                 FROM department parent JOIN above ON parent.id = above.parent_id
+                WHERE parent.domain_id = $1 AND depth < 100
+           )
+           SELECT id AS "id!: DepartmentId" FROM above ORDER BY depth"#,
+        domain.uuid(),
+        from.uuid(),
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// The department of this id. Deleted domains have none.
+pub async fn find(db: impl PgExecutor<'_>, id: DepartmentId) -> Result<Option<Department>> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT department.id, domain_id, parent_id, department.name, department.functions,
+                department.revision, department.created_at, department.updated_at
+           FROM department JOIN domain ON domain.id = domain_id
+          WHERE department.id = $1 AND domain.deleted_at IS NULL",
+        id.uuid(),
+    );
+    Ok(row.fetch_optional(db).await?.map(Department::from))
+}
+
+/// The same, locked until the end of the transaction.
+pub async fn lock(db: impl PgExecutor<'_>, id: DepartmentId) -> Result<Department> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, domain_id, parent_id, name, functions, revision, created_at, updated_at
+           FROM department WHERE id = $1 FOR UPDATE",
+        id.uuid(),
+    );
+    let row = row.fetch_optional(db).await?.ok_or_else(|| Error::not_found("department", id))?;
+    Ok(row.into())
+}
+
+/// Locks the tree of a domain: who changes its shape sees what it is.
+pub async fn lock_tree(db: impl PgExecutor<'_>, domain: DomainId) -> Result<()> {
+    sqlx::query_scalar!("SELECT id FROM domain WHERE id = $1 FOR NO KEY UPDATE", domain.uuid())
+        .fetch_optional(db)
+        .await?;
+    Ok(())
+}
+
+/// A page of the departments of a domain, or of those among these.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    among: Option<&[DepartmentId]>,
+    page: Page,
+) -> Result<Vec<Department>> {
+    let among: Option<Vec<Uuid>> = among.map(|ids| ids.iter().map(|one| one.uuid()).collect());
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, domain_id, parent_id, name, functions, revision, created_at, updated_at
+           FROM department
+          WHERE domain_id = $1 AND ($2::uuid IS NULL OR id > $2)
+            AND ($3::uuid[] IS NULL OR id = ANY ($3))
+          ORDER BY id LIMIT $4",
+        domain.uuid(),
+        page.after,
+        among.as_deref(),
+        page.limit,
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(Department::from).collect())
+}
+
+/// Adds a department.
+pub async fn insert(db: impl PgExecutor<'_>, department: &Department) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO department (id, domain_id, parent_id, name, functions, revision, created_at,
+                                 updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        department.id.uuid(),
+        department.domain_id.uuid(),
+        department.parent_id.map(DepartmentId::uuid),
+        department.name,
+        functions::to_column(department.functions),
+        department.revision,
+        department.created_at,
+        department.updated_at,
+    )
+    .execute(db)
+    .await
+    .on_constraint("department_name_key", || taken(department))
+    .on_constraint("department_parent_id_fkey", no_parent)?;
+    Ok(())
+}
+
+/// Writes a department back.
+pub async fn update(db: impl PgExecutor<'_>, department: &Department) -> Result<()> {
+    sqlx::query!(
+        "UPDATE department
+            SET parent_id = $2, name = $3, functions = $4, revision = $5, updated_at = $6
+          WHERE id = $1",
+        department.id.uuid(),
+        department.parent_id.map(DepartmentId::uuid),
+        department.name,
+        functions::to_column(department.functions),
+        department.revision,
+        department.updated_at,
+    )
+    .execute(db)
+    .await
+    .on_constraint("department_name_key", || taken(department))
+    .on_constraint("department_parent_id_fkey", no_parent)?;
+    Ok(())
+}
+
+/// Removes a department that nothing is in. Users that were deleted leave it, and so do roles.
+pub async fn delete(db: &mut sqlx::PgConnection, id: DepartmentId) -> Result<()> {
+    let not_empty = || Error::Conflict("the department still has users or departments".to_owned());
+    sqlx::query!("DELETE FROM role_assignment WHERE department_id = $1", id.uuid())
+        .execute(&mut *db)
+        .await?;
+    sqlx::query!(
+        "UPDATE account SET department_id = NULL
+          WHERE department_id = $1 AND deleted_at IS NOT NULL",
+        id.uuid(),
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!("DELETE FROM department WHERE id = $1", id.uuid())
+        .execute(db)
+        .await
+        .on_constraint("account_department_id_fkey", not_empty)
+        .on_constraint("department_parent_id_fkey", not_empty)?;
+    Ok(())
+}
+
+fn taken(department: &Department) -> Error {
+    Error::AlreadyExists { kind: "department", name: department.name.clone() }
+}
+
+fn no_parent() -> Error {
+    Error::invalid("/parent_id", "must be a department of the same domain")
 }

@@ -2,12 +2,15 @@
 
 pub mod accounts;
 pub mod actions;
+pub mod addresses;
+pub mod aliases;
 pub mod audit_events;
 pub mod changes;
 pub mod control_plane;
 pub mod credentials;
 pub mod departments;
 pub mod directory;
+pub mod domains;
 pub mod idempotency_keys;
 pub mod join_tokens;
 pub mod load;

@@ -1,6 +1,11 @@
 //! Bodies of the REST API, shared by the server, its clients and the tests.
 
+pub mod aliases;
+pub mod app_passwords;
+pub mod departments;
 pub mod directory;
+pub mod domains;
+pub mod functions;
 pub mod join_tokens;
 pub mod me;
 pub mod nodes;
@@ -9,6 +14,10 @@ pub mod operators;
 pub mod page;
 pub mod patch;
 pub mod problem;
+pub mod quota;
 pub mod services;
 pub mod sessions;
+pub mod settings;
+pub mod status;
 pub mod traffic;
+pub mod users;

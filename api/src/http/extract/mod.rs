@@ -9,7 +9,7 @@ mod revision;
 pub use self::{
     caller::Public,
     json::Json,
-    named::Named,
+    named::{Named, Parsed},
     query::{NoFilter, Pages, Query},
     revision::{IfMatch, Tagged},
 };

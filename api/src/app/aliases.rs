@@ -1,0 +1,143 @@
+//! Aliases: other addresses.
+
+use umail_api_types::aliases::{AliasPatch, NewAlias};
+use umail_proto::{agent::RowKind, ids::AliasId};
+
+use crate::{
+    app::{
+        audit::{self, Subject, shown},
+        domains,
+        fields::one,
+        users,
+    },
+    authz::{Action, Resource},
+    context::Context,
+    error::{Error, Result},
+    model::{
+        address::{EmailAddress, LocalPart},
+        alias::{Alias, parse_targets},
+        domain::DomainRef,
+        page::Page,
+        revision::Precondition,
+    },
+    store,
+    transaction::Transaction,
+};
+
+/// A page of the aliases of a domain.
+pub async fn list(cx: &Context, domain: &DomainRef, page: Page) -> Result<Vec<Alias>> {
+    let domain = domains::find(cx, domain, |id| (Action::List, Resource::Alias(id))).await?;
+    store::aliases::list(cx.pool(), domain.id, page).await
+}
+
+/// One alias.
+pub async fn read(cx: &Context, id: AliasId) -> Result<Alias> {
+    find(cx, id, Action::Read).await
+}
+
+async fn find(cx: &Context, id: AliasId, action: Action) -> Result<Alias> {
+    let missing = || Error::not_found("alias", id);
+    let found = store::aliases::find(cx.pool(), id).await?.ok_or_else(missing)?;
+    match cx.authorize(action, Resource::Alias(found.domain_id)) {
+        Err(Error::NotFound { .. }) => Err(missing()),
+        other => other.map(|()| found),
+    }
+}
+
+/// Adds an alias.
+pub async fn create(cx: &Context, domain: &DomainRef, new: NewAlias) -> Result<Alias> {
+    let domain = domains::find(cx, domain, |id| (Action::Create, Resource::Alias(id))).await?;
+    let local_part = one("/local_part", LocalPart::parse(&new.local_part))?;
+    let address = EmailAddress::of(&local_part, &domain.name);
+    let targets = read_targets(&new.targets, &address)?;
+    let id = AliasId::generate(cx.now());
+    let mut tx = cx.begin().await?;
+    store::domains::hold(&mut *tx, domain.id).await?;
+    store::addresses::insert(&mut *tx, domain.id, &local_part, id.uuid(), &address).await?;
+    let place = (domain.id, domain.name.as_str());
+    let alias = Alias {
+        id,
+        domain_id: domain.id,
+        local_part,
+        address,
+        user_id: users::of_targets(&mut tx, place, &targets).await?,
+        targets,
+        keep_copy: false,
+        revision: 1,
+        created_at: cx.now(),
+        updated_at: cx.now(),
+    };
+    store::aliases::insert(&mut *tx, &alias).await?;
+    finish(tx, cx, Action::Create, None, Some(&alias)).await?;
+    Ok(alias)
+}
+
+/// Changes an alias.
+pub async fn update(
+    cx: &Context,
+    id: AliasId,
+    precondition: Precondition,
+    patch: AliasPatch,
+) -> Result<Alias> {
+    let found = find(cx, id, Action::Update).await?;
+    let targets =
+        patch.targets.map(|targets| read_targets(&targets, &found.address)).transpose()?;
+    let mut tx = cx.begin().await?;
+    let before = lock(&mut tx, id, &precondition).await?;
+    let mut alias = before.clone();
+    alias.targets = targets.unwrap_or_else(|| before.targets.clone());
+    let place = (alias.domain_id, before.address.parts().1);
+    alias.user_id = users::of_targets(&mut tx, place, &alias.targets).await?;
+    if alias == before {
+        tx.commit().await?;
+        return Ok(before);
+    }
+    alias.revision += 1;
+    alias.updated_at = cx.now();
+    store::aliases::update(&mut *tx, &alias).await?;
+    finish(tx, cx, Action::Update, Some(&before), Some(&alias)).await?;
+    Ok(alias)
+}
+
+/// Removes an alias.
+pub async fn delete(cx: &Context, id: AliasId, precondition: Precondition) -> Result<()> {
+    find(cx, id, Action::Delete).await?;
+    let mut tx = cx.begin().await?;
+    let before = lock(&mut tx, id, &precondition).await?;
+    store::addresses::delete(&mut *tx, id.uuid()).await?;
+    store::aliases::delete(&mut *tx, id).await?;
+    finish(tx, cx, Action::Delete, Some(&before), None).await
+}
+
+fn read_targets(targets: &[String], own: &EmailAddress) -> Result<Vec<EmailAddress>> {
+    if targets.is_empty() {
+        return Err(Error::invalid("/targets", "must have at least one item"));
+    }
+    parse_targets(targets, own).map_err(Error::Invalid)
+}
+
+async fn lock(tx: &mut Transaction, id: AliasId, precondition: &Precondition) -> Result<Alias> {
+    store::aliases::lock(&mut **tx, id).await?;
+    let alias = store::aliases::find(&mut **tx, id).await?;
+    let alias = alias.ok_or_else(|| Error::not_found("alias", id))?;
+    precondition.check(alias.revision)?;
+    Ok(alias)
+}
+
+async fn finish(
+    mut tx: Transaction,
+    cx: &Context,
+    action: Action,
+    before: Option<&Alias>,
+    after: Option<&Alias>,
+) -> Result<()> {
+    let Some(alias) = after.or(before) else { return Ok(()) };
+    // Storage nodes carry no aliases.
+    store::changes::insert(&mut *tx, RowKind::Alias, alias.id.uuid(), Some(&[])).await?;
+    let subject = Subject::of(alias.domain_id, "alias", alias.id);
+    let (before, after) = (before.map(shown).transpose()?, after.map(shown).transpose()?);
+    audit::record(&mut tx, cx, action, subject, before.flatten(), after.flatten()).await?;
+    tx.commit().await?;
+    cx.state().changes().notify_one();
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! App passwords: long random ones, for programs that sign in all the time.
+
+use umail_api_types::{app_passwords::NewAppPassword, functions};
+use umail_proto::{agent::RowKind, functions::Functions, ids::CredentialId};
+
+use crate::{
+    app::{
+        audit::{self, Subject, shown},
+        fields::{Fields, given},
+        users,
+    },
+    authz::{Action, Resource},
+    context::Context,
+    error::{Error, Result},
+    model::{
+        credential::{AppPassword, MAX_APP_PASSWORDS, hash, parse_label, spell},
+        page::Page,
+        user::UserRef,
+    },
+    store,
+};
+
+/// A page of the app passwords of a user.
+pub async fn list(cx: &Context, user: &UserRef, page: Page) -> Result<Vec<AppPassword>> {
+    let user = users::find(cx, user, |scope| (Action::List, Resource::Profile(scope))).await?;
+    store::credentials::list_app_passwords(cx.pool(), user.id, page).await
+}
+
+/// Makes an app password, and returns it with the password, which is not stored.
+pub async fn create(
+    cx: &Context,
+    user: &UserRef,
+    new: NewAppPassword,
+) -> Result<(AppPassword, String)> {
+    let asked = |scope| (Action::Create, Resource::Profile(scope));
+    let user = users::find(cx, user, asked).await?;
+    let mut fields = Fields::default();
+    let label = fields.read("/label", parse_label(&new.label));
+    let expires_at = match new.expires_at {
+        Some(time) if time <= cx.now() => Err("must be in the future".to_owned()),
+        other => Ok(other),
+    };
+    let expires_at = fields.read("/expires_at", expires_at);
+    fields.check()?;
+    let (mut random, mut salt) = ([0; 28], [0; 16]);
+    getrandom::fill(&mut random).map_err(Error::internal)?;
+    getrandom::fill(&mut salt).map_err(Error::internal)?;
+    let password = spell(&random);
+    let app_password = AppPassword {
+        id: CredentialId::generate(cx.now()),
+        label: given(label)?,
+        functions: new.functions.as_deref().map_or(Functions::ALL, functions::set),
+        expires_at: given(expires_at)?,
+        created_at: cx.now(),
+    };
+    let mut tx = cx.begin().await?;
+    let user = users::lock(&mut tx, cx, user.id, asked).await?;
+    if store::credentials::count_app_passwords(&mut *tx, user.id).await? >= MAX_APP_PASSWORDS {
+        let text = format!("a user has at most {MAX_APP_PASSWORDS} app passwords");
+        return Err(Error::LimitExceeded(text));
+    }
+    let hash = hash(&password, salt);
+    store::credentials::insert_app_password(&mut *tx, user.id, &app_password, &hash).await?;
+    let (key, nodes) = (app_password.id.uuid(), user.nodes());
+    store::changes::insert(&mut *tx, RowKind::Credential, key, Some(&nodes)).await?;
+    let subject = Subject::of(user.domain_id, "app password", app_password.id);
+    audit::record(&mut tx, cx, Action::Create, subject, None, shown(&app_password)?).await?;
+    tx.commit().await?;
+    cx.state().changes().notify_one();
+    Ok((app_password, password))
+}
+
+/// Removes an app password.
+pub async fn delete(cx: &Context, user: &UserRef, id: CredentialId) -> Result<()> {
+    let asked = |scope| (Action::Delete, Resource::Profile(scope));
+    let user = users::find(cx, user, asked).await?;
+    let mut tx = cx.begin().await?;
+    let user = users::lock(&mut tx, cx, user.id, asked).await?;
+    if !store::credentials::delete_app_password(&mut *tx, user.id, id).await? {
+        return Err(Error::not_found("app password", id));
+    }
+    let nodes = user.nodes();
+    store::changes::insert(&mut *tx, RowKind::Credential, id.uuid(), Some(&nodes)).await?;
+    let subject = Subject::of(user.domain_id, "app password", id);
+    audit::record(&mut tx, cx, Action::Delete, subject, None, None).await?;
+    tx.commit().await?;
+    cx.state().changes().notify_one();
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! Departments: the tree inside a domain.
+
+use umail_api_types::{
+    departments::{DepartmentPatch, NewDepartment},
+    functions,
+};
+use umail_proto::{
+    agent::RowKind,
+    functions::Functions,
+    ids::{DepartmentId, DomainId},
+};
+
+use crate::{
+    app::{
+        audit::{self, Subject, shown},
+        domains,
+        fields::one,
+    },
+    authz::{self, Action, Resource},
+    context::Context,
+    error::{Error, Result},
+    model::{
+        department::{Department, MAX_DEPTH, parse_name},
+        domain::DomainRef,
+        page::Page,
+        revision::Precondition,
+    },
+    store,
+    transaction::Transaction,
+};
+
+/// A page of the departments of a domain that are in the caller's scope.
+pub async fn list(cx: &Context, domain: &DomainRef, page: Page) -> Result<Vec<Department>> {
+    let domain = domains::find(cx, domain, |id| {
+        (Action::List, Resource::Department { domain_id: id, id: None })
+    });
+    let domain = domain.await?;
+    let among = authz::visible_departments(cx.caller(), domain.id);
+    store::departments::list(cx.pool(), domain.id, among.as_deref(), page).await
+}
+
+/// One department.
+pub async fn read(cx: &Context, id: DepartmentId) -> Result<Department> {
+    find(cx, id, Action::Read).await
+}
+
+async fn find(cx: &Context, id: DepartmentId, action: Action) -> Result<Department> {
+    let missing = || Error::not_found("department", id);
+    let found = store::departments::find(cx.pool(), id).await?.ok_or_else(missing)?;
+    cx.authorize(action, Resource::Department { domain_id: found.domain_id, id: Some(id) })?;
+    Ok(found)
+}
+
+/// Adds a department.
+pub async fn create(cx: &Context, domain: &DomainRef, new: NewDepartment) -> Result<Department> {
+    let domain = domains::find(cx, domain, |id| {
+        (Action::Create, Resource::Department { domain_id: id, id: new.parent_id })
+    });
+    let department = Department {
+        domain_id: domain.await?.id,
+        id: DepartmentId::generate(cx.now()),
+        parent_id: new.parent_id,
+        name: one("/name", parse_name(&new.name))?,
+        functions: Functions::ALL,
+        revision: 1,
+        created_at: cx.now(),
+        updated_at: cx.now(),
+    };
+    let mut tx = cx.begin().await?;
+    store::domains::hold(&mut *tx, department.domain_id).await?;
+    check_parent(&mut tx, &department).await?;
+    store::departments::insert(&mut *tx, &department).await?;
+    finish(tx, cx, Action::Create, None, Some(&department)).await?;
+    Ok(department)
+}
+
+/// Changes a department.
+pub async fn update(
+    cx: &Context,
+    id: DepartmentId,
+    precondition: Precondition,
+    patch: DepartmentPatch,
+) -> Result<Department> {
+    let domain_id = find(cx, id, Action::Update).await?.domain_id;
+    let name = patch.name.as_deref().map(parse_name).map(|name| one("/name", name)).transpose()?;
+    let mut tx = cx.begin().await?;
+    store::departments::lock_tree(&mut *tx, domain_id).await?;
+    let before = store::departments::lock(&mut *tx, id).await?;
+    precondition.check(before.revision)?;
+    let mut department = before.clone();
+    department.name = name.unwrap_or_else(|| before.name.clone());
+    department.parent_id = patch.parent_id.unwrap_or(before.parent_id);
+    department.functions = patch.functions.as_deref().map_or(before.functions, functions::set);
+    if department == before {
+        tx.commit().await?;
+        return Ok(before);
+    }
+    if department.parent_id != before.parent_id {
+        let parent = Resource::Department { domain_id, id: department.parent_id };
+        cx.authorize(Action::Update, parent)?;
+        check_parent(&mut tx, &department).await?;
+    }
+    department.revision += 1;
+    department.updated_at = cx.now();
+    store::departments::update(&mut *tx, &department).await?;
+    finish(tx, cx, Action::Update, Some(&before), Some(&department)).await?;
+    Ok(department)
+}
+
+/// The tree has no circle, and an end.
+async fn check_parent(tx: &mut Transaction, department: &Department) -> Result<()> {
+    let Some(parent) = department.parent_id else { return Ok(()) };
+    let above = store::departments::ancestors(&mut **tx, department.domain_id, parent).await?;
+    if above.contains(&department.id) {
+        return Err(Error::invalid("/parent_id", "must not be the department or one below it"));
+    }
+    if above.len() >= MAX_DEPTH {
+        let reason = format!("must not be nested deeper than {MAX_DEPTH}");
+        return Err(Error::invalid("/parent_id", reason));
+    }
+    Ok(())
+}
+
+/// Removes a department that nothing is in.
+pub async fn delete(cx: &Context, id: DepartmentId, precondition: Precondition) -> Result<()> {
+    find(cx, id, Action::Delete).await?;
+    let mut tx = cx.begin().await?;
+    let before = store::departments::lock(&mut *tx, id).await?;
+    precondition.check(before.revision)?;
+    store::departments::delete(&mut tx, id).await?;
+    finish(tx, cx, Action::Delete, Some(&before), None).await
+}
+
+async fn finish(
+    mut tx: Transaction,
+    cx: &Context,
+    action: Action,
+    before: Option<&Department>,
+    after: Option<&Department>,
+) -> Result<()> {
+    let Some((id, domain_id)) = ids(after.or(before)) else { return Ok(()) };
+    store::changes::insert(&mut *tx, RowKind::Department, id.uuid(), None).await?;
+    let subject = Subject::of(domain_id, "department", id);
+    let (before, after) = (before.map(shown).transpose()?, after.map(shown).transpose()?);
+    audit::record(&mut tx, cx, action, subject, before.flatten(), after.flatten()).await?;
+    tx.commit().await?;
+    cx.state().callers().forget();
+    cx.state().changes().notify_one();
+    Ok(())
+}
+
+fn ids(department: Option<&Department>) -> Option<(DepartmentId, DomainId)> {
+    department.map(|one| (one.id, one.domain_id))
+}

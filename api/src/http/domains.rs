@@ -1,0 +1,107 @@
+//! `/v1/domains`
+
+use axum::http::{HeaderMap, StatusCode};
+use umail_api_types::{
+    domains::{Domain, DomainPatch, NewDomain},
+    functions::names,
+    page::{Page, PageQuery},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    app,
+    context::{Context, State},
+    error::Result,
+    http::extract::{IfMatch, Json, Named, Pages, Parsed, Tagged},
+    model::{self, domain::DomainRef},
+};
+
+pub(super) fn router() -> OpenApiRouter<State> {
+    OpenApiRouter::new().routes(routes!(list_domains, create_domain)).routes(routes!(
+        read_domain,
+        update_domain,
+        delete_domain
+    ))
+}
+
+impl From<model::domain::Domain> for Domain {
+    fn from(domain: model::domain::Domain) -> Self {
+        Self {
+            id: domain.id,
+            name: domain.name.to_string(),
+            status: domain.status,
+            functions: names(domain.functions),
+            catch_all: domain.catch_all.map(|address| address.to_string()),
+            created_at: domain.created_at,
+            updated_at: domain.updated_at,
+        }
+    }
+}
+
+fn tagged(domain: model::domain::Domain) -> Tagged<Domain> {
+    Tagged(domain.revision, domain.into())
+}
+
+/// List domains
+///
+/// Those of your scope.
+#[utoipa::path(get, path = "/v1/domains", tag = "domains", params(PageQuery),
+    responses((status = 200, description = "A page of domains", body = Page<Domain>)))]
+async fn list_domains(cx: Context, pages: Pages) -> Result<(HeaderMap, axum::Json<Page<Domain>>)> {
+    let domains = app::domains::list(&cx, pages.wanted()).await?;
+    Ok(pages.answer(domains, |one| one.id.uuid(), Domain::from))
+}
+
+/// Add a domain
+///
+/// Mail for it is accepted as soon as the nodes have learnt of it, within a second.
+#[utoipa::path(post, path = "/v1/domains", tag = "domains", request_body = NewDomain,
+    responses((status = 201, description = "Added", body = Domain)))]
+async fn create_domain(
+    cx: Context,
+    Json(new): Json<NewDomain>,
+) -> Result<(StatusCode, Tagged<Domain>)> {
+    Ok((StatusCode::CREATED, tagged(app::domains::create(&cx, new).await?)))
+}
+
+/// Read a domain
+#[utoipa::path(get, path = "/v1/domains/{domain}", tag = "domains",
+    params(("domain" = String, Path, description = "Id or name of the domain")),
+    responses((status = 200, description = "The domain", body = Domain)))]
+async fn read_domain(
+    cx: Context,
+    Named(Parsed(domain)): Named<Parsed<DomainRef>>,
+) -> Result<Tagged<Domain>> {
+    Ok(tagged(app::domains::read(&cx, &domain).await?))
+}
+
+/// Change a domain
+///
+/// Status and functions are for system administrators.
+#[utoipa::path(patch, path = "/v1/domains/{domain}", tag = "domains",
+    params(("domain" = String, Path, description = "Id or name of the domain"), IfMatch),
+    request_body(content = DomainPatch, content_type = "application/merge-patch+json"),
+    responses((status = 200, description = "Changed", body = Domain)))]
+async fn update_domain(
+    cx: Context,
+    Named(Parsed(domain)): Named<Parsed<DomainRef>>,
+    IfMatch(precondition): IfMatch,
+    Json(patch): Json<DomainPatch>,
+) -> Result<Tagged<Domain>> {
+    Ok(tagged(app::domains::update(&cx, &domain, precondition, patch).await?))
+}
+
+/// Delete a domain
+///
+/// With all in it: mail is refused and nobody signs in. The name stays taken.
+#[utoipa::path(delete, path = "/v1/domains/{domain}", tag = "domains",
+    params(("domain" = String, Path, description = "Id or name of the domain"), IfMatch),
+    responses((status = 204, description = "Deleted")))]
+async fn delete_domain(
+    cx: Context,
+    Named(Parsed(domain)): Named<Parsed<DomainRef>>,
+    IfMatch(precondition): IfMatch,
+) -> Result<StatusCode> {
+    app::domains::delete(&cx, &domain, precondition).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,42 @@
+//! Departments: the tree inside a domain.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use umail_proto::{
+    functions::Functions,
+    ids::{DepartmentId, DomainId},
+};
+
+use crate::model::{functions, text};
+
+/// A department.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct Department {
+    /// Identifies the department.
+    pub id: DepartmentId,
+    /// The domain.
+    pub domain_id: DomainId,
+    /// The department above.
+    pub parent_id: Option<DepartmentId>,
+    /// The name, unique among its siblings.
+    pub name: String,
+    /// What its users may use at most.
+    #[serde(serialize_with = "functions::serialize")]
+    pub functions: Functions,
+    /// Counts the changes.
+    pub revision: i64,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When it was changed last.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+}
+
+/// Departments are nested no deeper than this.
+pub const MAX_DEPTH: usize = 16;
+
+/// Reads the name of a department.
+pub fn parse_name(name: &str) -> Result<String, String> {
+    text::name(name, 128)
+}

@@ -1,0 +1,58 @@
+//! Roles, and what of a user decides who may change it.
+
+use umail_proto::ids::{DepartmentId, DomainId, UserId};
+
+/// What decides about a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserScope {
+    /// Who; nothing for a user to be.
+    pub id: Option<UserId>,
+    /// The domain.
+    pub domain_id: DomainId,
+    /// The department.
+    pub department_id: Option<DepartmentId>,
+    /// The highest role that the user holds: only who outranks it may change the user.
+    pub role: Role,
+}
+
+/// A role in respect of one resource, from the lowest rank to the highest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Signed in, and nothing to do with the resource.
+    Stranger,
+    /// The user that it belongs to.
+    User,
+    /// Administers a department that contains it.
+    DepartmentAdmin,
+    /// Administers its domain.
+    DomainAdmin,
+    /// Administers everything inside any domain.
+    SuperDomainAdmin,
+    /// Administers everything.
+    SystemAdmin,
+}
+
+impl Role {
+    /// Every role, in the order of the printed table.
+    pub const ALL: [Self; 6] = [
+        Self::SystemAdmin,
+        Self::SuperDomainAdmin,
+        Self::DomainAdmin,
+        Self::DepartmentAdmin,
+        Self::User,
+        Self::Stranger,
+    ];
+
+    /// The name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SystemAdmin => "system_admin",
+            Self::SuperDomainAdmin => "super_domain_admin",
+            Self::DomainAdmin => "domain_admin",
+            Self::DepartmentAdmin => "department_admin",
+            Self::User => "user",
+            Self::Stranger => "stranger",
+        }
+    }
+}

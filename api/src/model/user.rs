@@ -1,0 +1,105 @@
+//! Users: people's accounts with an address.
+
+use std::str::FromStr;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use umail_api_types::{quota::Quota, status::Status};
+use umail_proto::{
+    functions::Functions,
+    ids::{DepartmentId, DomainId, NodeId, UserId},
+};
+
+use crate::model::{
+    address::{EmailAddress, LocalPart},
+    functions,
+    role::{Role, UserScope},
+    text,
+};
+
+/// A user.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct User {
+    /// Identifies the user.
+    pub id: UserId,
+    /// The address.
+    pub address: EmailAddress,
+    /// What stands before the `@`.
+    #[serde(skip)]
+    pub local_part: LocalPart,
+    /// The domain.
+    pub domain_id: DomainId,
+    /// The department.
+    pub department_id: Option<DepartmentId>,
+    /// The name shown to people.
+    pub display_name: String,
+    /// What mail and sign-in do.
+    pub status: Status,
+    /// What the user may use at most.
+    #[serde(serialize_with = "functions::serialize")]
+    pub functions: Functions,
+    /// How much the mailbox may hold.
+    pub quota: Quota,
+    /// The node that holds the mailbox, with its name.
+    pub storage_node: Option<(NodeId, String)>,
+    /// Another storage node that carries the row.
+    pub companion_node_id: Option<NodeId>,
+    /// Whether the mailbox is being moved.
+    pub moving: bool,
+    /// The highest role that the user holds.
+    #[serde(skip)]
+    pub role: Role,
+    /// Counts the changes.
+    pub revision: i64,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When it was changed last.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+}
+
+impl User {
+    /// What decides who may do what to the user.
+    #[must_use]
+    pub fn scope(&self) -> UserScope {
+        UserScope {
+            id: Some(self.id),
+            domain_id: self.domain_id,
+            department_id: self.department_id,
+            role: self.role,
+        }
+    }
+
+    /// Storage nodes whose view the user is in.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeId> {
+        let storage = self.storage_node.as_ref().map(|(id, _)| *id);
+        storage.into_iter().chain(self.companion_node_id).collect()
+    }
+}
+
+/// Reads a name that is shown to people; it may be empty.
+pub fn parse_display_name(name: &str) -> Result<String, String> {
+    text::line(name, 128)
+}
+
+/// A user by id or by address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserRef {
+    /// By id.
+    Id(UserId),
+    /// By address.
+    Address(EmailAddress),
+}
+
+impl FromStr for UserRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(id) => Ok(Self::Id(id)),
+            Err(_) => EmailAddress::parse(text).map(Self::Address),
+        }
+    }
+}

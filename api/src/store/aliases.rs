@@ -1,0 +1,161 @@
+//! Aliases, and the forwarding of users: an alias that has the address of its user.
+
+use sqlx::PgExecutor;
+use time::OffsetDateTime;
+use umail_proto::ids::{AliasId, DomainId, UserId};
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        address::{EmailAddress, LocalPart},
+        alias::Alias,
+        page::Page,
+    },
+};
+
+struct Row {
+    id: AliasId,
+    domain_id: DomainId,
+    domain_name: String,
+    local_part: String,
+    targets: Vec<String>,
+    account_id: Option<UserId>,
+    keep_copy: bool,
+    revision: i64,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+}
+
+impl TryFrom<Row> for Alias {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let corrupt = |detail: &str| Error::corrupt("alias", row.id, detail);
+        let address = format!("{}@{}", row.local_part, row.domain_name);
+        let targets: Result<_, _> =
+            row.targets.iter().map(|one| EmailAddress::parse(one)).collect();
+        Ok(Self {
+            id: row.id,
+            domain_id: row.domain_id,
+            local_part: LocalPart::parse(&row.local_part)
+                .map_err(|_cause| corrupt("local_part"))?,
+            address: EmailAddress::parse(&address).map_err(|_cause| corrupt("address"))?,
+            targets: targets.map_err(|_cause| corrupt("targets"))?,
+            user_id: row.account_id,
+            keep_copy: row.keep_copy,
+            revision: row.revision,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// The alias of this id; a forwarding is none.
+pub async fn find(db: impl PgExecutor<'_>, id: AliasId) -> Result<Option<Alias>> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT alias.id, alias.domain_id, domain.name AS domain_name, alias.local_part, targets,
+                account_id, keep_copy, alias.revision, alias.created_at, alias.updated_at
+           FROM alias
+           JOIN domain ON domain.id = alias.domain_id
+           JOIN address ON address.owner_id = alias.id
+          WHERE alias.id = $1 AND domain.deleted_at IS NULL",
+        id.uuid(),
+    );
+    row.fetch_optional(db).await?.map(Alias::try_from).transpose()
+}
+
+/// The forwarding of a user.
+pub async fn find_forwarding(db: impl PgExecutor<'_>, user: UserId) -> Result<Option<Alias>> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT alias.id, alias.domain_id, domain.name AS domain_name, alias.local_part, targets,
+                alias.account_id, keep_copy, alias.revision, alias.created_at, alias.updated_at
+           FROM alias
+           JOIN domain ON domain.id = alias.domain_id
+           JOIN account ON account.id = alias.account_id
+                       AND account.local_part = alias.local_part
+          WHERE alias.account_id = $1",
+        user.uuid(),
+    );
+    row.fetch_optional(db).await?.map(Alias::try_from).transpose()
+}
+
+/// Locks an alias until the end of the transaction; `find` then reads what holds.
+pub async fn lock(db: impl PgExecutor<'_>, id: AliasId) -> Result<()> {
+    sqlx::query_scalar!("SELECT id FROM alias WHERE id = $1 FOR UPDATE", id.uuid())
+        .fetch_optional(db)
+        .await?;
+    Ok(())
+}
+
+/// A page of the aliases of a domain.
+pub async fn list(db: impl PgExecutor<'_>, domain: DomainId, page: Page) -> Result<Vec<Alias>> {
+    sqlx::query_as!(
+        Row,
+        "SELECT alias.id, alias.domain_id, domain.name AS domain_name, alias.local_part, targets,
+                account_id, keep_copy, alias.revision, alias.created_at, alias.updated_at
+           FROM alias
+           JOIN domain ON domain.id = alias.domain_id
+           JOIN address ON address.owner_id = alias.id
+          WHERE alias.domain_id = $1 AND ($2::uuid IS NULL OR alias.id > $2)
+          ORDER BY alias.id LIMIT $3",
+        domain.uuid(),
+        page.after,
+        page.limit,
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(Alias::try_from)
+    .collect()
+}
+
+fn texts(alias: &Alias) -> Vec<String> {
+    alias.targets.iter().map(ToString::to_string).collect()
+}
+
+/// Adds an alias.
+pub async fn insert(db: impl PgExecutor<'_>, alias: &Alias) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO alias (id, domain_id, local_part, targets, account_id, keep_copy, revision,
+                            created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        alias.id.uuid(),
+        alias.domain_id.uuid(),
+        alias.local_part.as_str(),
+        &texts(alias),
+        alias.user_id.map(UserId::uuid),
+        alias.keep_copy,
+        alias.revision,
+        alias.created_at,
+        alias.updated_at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Writes an alias back.
+pub async fn update(db: impl PgExecutor<'_>, alias: &Alias) -> Result<()> {
+    sqlx::query!(
+        "UPDATE alias
+            SET targets = $2, account_id = $3, keep_copy = $4, revision = $5, updated_at = $6
+          WHERE id = $1",
+        alias.id.uuid(),
+        &texts(alias),
+        alias.user_id.map(UserId::uuid),
+        alias.keep_copy,
+        alias.revision,
+        alias.updated_at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Removes an alias.
+pub async fn delete(db: impl PgExecutor<'_>, id: AliasId) -> Result<()> {
+    sqlx::query!("DELETE FROM alias WHERE id = $1", id.uuid()).execute(db).await?;
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! Settings of the whole system.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::patch::present;
+
+/// Settings of the whole system.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Settings {
+    /// Where mail for postmaster@ and abuse@ of domains without one goes; null: to the oldest
+    /// user of the domain.
+    pub postmaster_address: Option<String>,
+    /// How large a message may be.
+    pub message_size_limit_bytes: i64,
+}
+
+/// What of the settings is to change (RFC 7396).
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SettingsPatch {
+    /// Where mail for postmaster@ and abuse@ of domains without one goes; null: to the oldest
+    /// user of the domain.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(value_type = Option<String>, max_length = 320)]
+    pub postmaster_address: Option<Option<String>>,
+    /// How large a message may be.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, minimum = 65_536, maximum = 2_147_483_647)]
+    pub message_size_limit_bytes: Option<i64>,
+}

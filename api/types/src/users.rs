@@ -1,0 +1,127 @@
+//! Users: people's accounts with an address.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use umail_proto::ids::{DepartmentId, DomainId, NodeId, UserId};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{functions::FunctionName, patch::present, quota::Quota, status::Status};
+
+/// A user.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct User {
+    /// Identifies the user.
+    pub id: UserId,
+    /// The address.
+    #[schema(example = "alice@example.com")]
+    pub address: String,
+    /// The domain.
+    pub domain_id: DomainId,
+    /// The department; null: of the domain itself.
+    pub department_id: Option<DepartmentId>,
+    /// The name shown to people.
+    #[schema(example = "Alice Example")]
+    pub display_name: String,
+    /// What mail and sign-in do, as far as the user itself is concerned.
+    pub status: Status,
+    /// What the user itself may use at most; domain and departments narrow it.
+    pub functions: Vec<FunctionName>,
+    /// How much the mailbox may hold.
+    pub quota_bytes: Quota,
+    /// The node that holds the mailbox; null: not placed yet.
+    pub storage_node_id: Option<NodeId>,
+    /// Its name.
+    pub storage_node: Option<String>,
+    /// Whether the mailbox is being moved: mail and sign-in wait for a moment.
+    pub moving: bool,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When it was changed last.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+}
+
+/// A user to be.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// What stands before the `@`; lower-case, without `+`.
+    #[schema(example = "alice", min_length = 1, max_length = 64)]
+    pub local_part: String,
+    /// At least 10 characters.
+    #[schema(format = Password, min_length = 10, max_length = 1024)]
+    pub password: String,
+    /// The name shown to people.
+    #[serde(default)]
+    #[schema(example = "Alice Example", max_length = 128)]
+    pub display_name: String,
+    /// How much the mailbox may hold; 1 GiB when absent.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub quota_bytes: Option<Quota>,
+    /// The department; absent or null: of the domain itself.
+    #[serde(default)]
+    pub department_id: Option<DepartmentId>,
+    /// Id or name of the node that is to hold the mailbox, for system administrators; absent or
+    /// null: the one with the fewest users.
+    #[serde(default)]
+    #[schema(max_length = 253)]
+    pub storage_node: Option<String>,
+}
+
+/// What of a user is to change (RFC 7396).
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserPatch {
+    /// The name shown to people.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 128)]
+    pub display_name: Option<String>,
+    /// What mail and sign-in do.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub status: Option<Status>,
+    /// What the user may use at most.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub functions: Option<Vec<FunctionName>>,
+    /// How much the mailbox may hold.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub quota_bytes: Option<Quota>,
+    /// The department; null: of the domain itself.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(value_type = Option<DepartmentId>)]
+    pub department_id: Option<Option<DepartmentId>>,
+}
+
+/// A new password, set by an administrator.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPassword {
+    /// At least 10 characters.
+    #[schema(format = Password, min_length = 10, max_length = 1024)]
+    pub new_password: String,
+}
+
+/// Which users of a domain are wanted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct UserFilter {
+    /// Only users of this department, those below not included.
+    #[param(nullable = false)]
+    pub department_id: Option<DepartmentId>,
+}
+
+/// Where mail of a user goes besides, or instead of, the mailbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Forwarding {
+    /// Addresses; none: nothing is forwarded.
+    #[schema(max_items = 100)]
+    pub targets: Vec<String>,
+    /// Whether the mailbox gets a copy as well; true when nothing is forwarded.
+    pub keep_copy: bool,
+}
