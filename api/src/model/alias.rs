@@ -62,7 +62,7 @@ pub fn parse_targets(
             Ok(target) if parsed.contains(&target) => {}
             Ok(target) => parsed.push(target),
             Err(reason) => {
-                violations.push(Violation { field: format!("/targets/{index}"), reason })
+                violations.push(Violation { field: format!("/targets/{index}"), reason });
             }
         }
     }
