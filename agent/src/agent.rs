@@ -22,6 +22,7 @@ use crate::{
     link, metrics,
     reconciler::Reconciler,
     replica::{Replica, ReplicaError},
+    spool::Spool,
     state::{Pace, State},
     status::{AlarmKind, Status},
     watchers,
@@ -65,7 +66,8 @@ impl Agent {
         let lock = lock(&layout)?;
         let replica = Replica::open(&layout).await?;
         let ledger = Arc::new(Ledger::open(&layout, &identity.node_id())?);
-        let status = Arc::new(Status::new(&uuid::Uuid::new_v4().to_string()));
+        let spool = Arc::new(Spool::open(&layout, clock.clone())?);
+        let status = Arc::new(Status::new(spool.boot()));
         if let Some(position) = replica.position().await? {
             status.directory(position.version);
         }
@@ -79,6 +81,7 @@ impl Agent {
             identity,
             ledger,
             replica,
+            spool,
             status,
             pace,
             reconcile: Notify::new(),

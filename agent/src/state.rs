@@ -8,7 +8,10 @@ use std::{
 use tokio::sync::Notify;
 use umail_proto::clock::Clock;
 
-use crate::{identity::Identity, layout::Layout, ledger::Ledger, replica::Replica, status::Status};
+use crate::{
+    identity::Identity, layout::Layout, ledger::Ledger, replica::Replica, spool::Spool,
+    status::Status,
+};
 
 /// The shared handles of one agent.
 pub struct State {
@@ -22,6 +25,8 @@ pub struct State {
     pub ledger: Arc<Ledger>,
     /// The directory.
     pub replica: Replica,
+    /// What was counted and is not committed by the server yet.
+    pub spool: Arc<Spool>,
     /// What the node is.
     pub status: Arc<Status>,
     /// How often things are done.

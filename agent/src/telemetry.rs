@@ -1,5 +1,7 @@
 //! Log lines on standard error: JSON for machines, or for a terminal.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::LogFormat;
@@ -12,7 +14,7 @@ pub fn start(format: LogFormat) {
     // A second start in one process changes nothing.
     let started = match format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
-        LogFormat::Human => lines.try_init(),
+        LogFormat::Human => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
     };
     started.ok();
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod join;
+mod render;
 mod run;
 mod status;
 
@@ -16,7 +17,14 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{config::Config, drivers::Driver, layout::Layout, moves, telemetry};
+use crate::{
+    config::{Config, SupervisorKind},
+    drivers::{Driver, dovecot::Dovecot, postfix::Postfix},
+    layout::Layout,
+    moves,
+    supervisors::{Supervisor, direct::Direct},
+    telemetry,
+};
 
 /// What any command may fail with: the text is for the person at the terminal.
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
@@ -40,6 +48,8 @@ enum Command {
     Run,
     /// Shows what the running agent knows; needs no server.
     Status(status::Arguments),
+    /// Prints the configuration that the agent would install for the desired state it has.
+    Render(render::Arguments),
     /// Checks the configuration, the identity, the replica and the ledger; needs no server.
     Check,
     /// Carries a mailbox between Dovecot and the running agent. Started by Dovecot only.
@@ -79,6 +89,7 @@ impl Cli {
             Command::Join(arguments) => join::join(&config, arguments).await,
             Command::Run => run::run(config).await,
             Command::Status(arguments) => status::status(&config, &arguments),
+            Command::Render(arguments) => render::render(&config, &arguments),
             Command::Check => check::check(&config).await,
             Command::DsyncPipe { .. } => Ok(()),
         }
@@ -97,6 +108,21 @@ fn say(line: impl std::fmt::Display) -> io::Result<()> {
 }
 
 /// The drivers of this node's services.
-async fn drivers(_layout: &Layout, _config: &Config) -> Result<Vec<Arc<dyn Driver>>, String> {
-    Ok(Vec::new())
+fn drivers(
+    layout: &Layout,
+    config: &Config,
+    supervisor: &Arc<dyn Supervisor>,
+) -> Vec<Arc<dyn Driver>> {
+    vec![
+        Arc::new(Dovecot::new(layout.clone(), config, Arc::clone(supervisor))),
+        Arc::new(Postfix::new(layout.clone(), config, Arc::clone(supervisor))),
+    ]
+}
+
+/// Who starts and stops the mail daemons of this node.
+async fn supervisor(layout: &Layout, config: &Config) -> Result<Arc<dyn Supervisor>, String> {
+    match config.supervisor {
+        SupervisorKind::Direct => Ok(Arc::new(Direct::new(layout.clone()))),
+        SupervisorKind::Systemd => Err("systemd".to_owned()),
+    }
 }

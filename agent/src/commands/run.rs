@@ -8,7 +8,7 @@ use tokio::{
 };
 use umail_proto::clock::Clock;
 
-use super::{Outcome, drivers};
+use super::{Outcome, drivers, supervisor};
 use crate::{
     agent::Agent, config::Config, layout::Layout, moves::Moves, state::Pace, verbs::NodeVerbs,
 };
@@ -17,7 +17,8 @@ pub(super) async fn run(config: Config) -> Outcome {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let layout = Layout::new(&config.data_dir);
-    let drivers = drivers(&layout, &config).await?;
+    let supervisor = supervisor(&layout, &config).await?;
+    let drivers = drivers(&layout, &config, &supervisor);
     let agent = Agent::open(config.clone(), Clock::system(), Pace::default()).await?;
     tracing::info!(node.id = agent.state().identity.node_id(), "the agent starts");
     let state = Arc::clone(agent.state());

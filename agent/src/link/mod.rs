@@ -37,7 +37,7 @@ type Client = AgentServiceClient<Channel>;
 enum LinkError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error("{}", .0.message())]
+    #[error("{:?}: {}", .0.code(), .0.message())]
     Refused(Box<Refused>),
     #[error("no answer in time")]
     Late,

@@ -9,7 +9,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use time::OffsetDateTime;
 use umail_agent::{
     actions::Verbs,
-    drivers::{Change, Driver, Observation, Refusal},
+    drivers::{Change, ConfigFile, Driver, Observation, Refusal},
 };
 use umail_proto::agent::{
     ActionFindings, DesiredState, ListenerKind, Peer, ServiceHealth, ServiceKind, action::Verb,
@@ -58,6 +58,10 @@ impl Driver for Fake {
         let (version, detail) = ("1.0".to_owned(), String::new());
         let seen = Observation { health, listeners, version, detail };
         async move { seen }.boxed()
+    }
+
+    fn render(&self, _desired: &DesiredState) -> Result<Vec<ConfigFile>, Refusal> {
+        Ok(Vec::new())
     }
 
     fn configure<'a>(

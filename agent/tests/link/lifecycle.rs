@@ -39,8 +39,10 @@ async fn a_node_goes_on_for_days_without_a_server_and_catches_up() {
     node.service.0.lock().unwrap().is_running = false;
     until("a running service", || node.service.0.lock().unwrap().is_running).await;
 
-    // By the node's clock its certificate has expired: it renews first.
-    node.script.open_with(vec![delta(10, 11, &["two.example"])]);
+    // By the node's clock its certificate has expired: it renews, and connects once more.
+    for _ in 0..2 {
+        node.script.open_with(vec![delta(10, 11, &["two.example"])]);
+    }
     node.script.desired.send_replace(Some(desired(2, &[])));
     let server = Server::start_on(&node.script, address);
     until("generation 2", || node.script.status().applied_generation == 2).await;
@@ -134,7 +136,7 @@ async fn sigkill_at_any_moment_leaves_files_that_the_next_start_goes_on_with() {
     let node = Node::new();
     let server = Server::start(&node.script);
     node.script.desired.send_replace(Some(nothing_runs()));
-    node.script.open_with(snapshot(EPOCH, 10, &["one.example"]));
+    *node.script.whole.lock().unwrap() = snapshot(EPOCH, 10, &["one.example"]);
     for round in 0..8_u64 {
         let process = Process::start(&node, &server);
         let heard = || node.script.heard(|heard| heard.heartbeats.len());

@@ -14,4 +14,5 @@ mod identity;
 mod lifecycle;
 mod node;
 mod pki;
+mod reports;
 mod server;

@@ -32,7 +32,7 @@ use tonic::{
 };
 use umail_agent::identity::peer_node_id;
 use umail_proto::agent::{
-    Action, DesiredState, EnrolRequest, EnrolResponse, GetDesiredStateRequest,
+    AcceptedReports, Action, DesiredState, EnrolRequest, EnrolResponse, GetDesiredStateRequest,
     GetDesiredStateResponse, HeartbeatRequest, HeartbeatResponse, ListActionsRequest,
     ListActionsResponse, ListDirectoryRowsRequest, ListDirectoryRowsResponse, RenewRequest,
     RenewResponse, ReportActionRequest, ReportActionResponse, ReportStatusRequest,
@@ -67,10 +67,12 @@ pub(crate) struct Script {
     pub(crate) actions: watch::Sender<Vec<Action>>,
     /// What each next stream of the directory begins with.
     pub(crate) openings: Mutex<VecDeque<Vec<Event>>>,
+    /// What a stream begins with for a node without a directory when nothing else is told.
+    pub(crate) whole: Mutex<Vec<Event>>,
     /// What all open streams of the directory get.
     pub(crate) directory: broadcast::Sender<Event>,
     pub(crate) heard: Mutex<Heard>,
-    /// Whether a report of an action is lost on its way.
+    /// Whether a report of an action, or the answer to one of traffic, is lost on its way.
     pub(crate) loses_reports: Mutex<bool>,
 }
 
@@ -81,6 +83,7 @@ impl Script {
             desired: watch::Sender::new(None),
             actions: watch::Sender::new(Vec::new()),
             openings: Mutex::default(),
+            whole: Mutex::default(),
             directory: broadcast::channel(1_000).0,
             heard: Mutex::default(),
             loses_reports: Mutex::default(),
@@ -317,9 +320,13 @@ impl AgentService for Service {
         request: Request<WatchDirectoryRequest>,
     ) -> Result<Response<Self::WatchDirectoryStream>, Status> {
         node(&request)?;
-        self.0.heard.lock().unwrap().directory.push(request.into_inner());
+        let request = request.into_inner();
         let later = BroadcastStream::new(self.0.directory.subscribe()).map(Result::unwrap);
-        let opening = self.0.openings.lock().unwrap().pop_front().unwrap_or_default();
+        let opening = self.0.openings.lock().unwrap().pop_front().unwrap_or_else(|| {
+            let is_empty = request.epoch.is_empty();
+            if is_empty { self.0.whole.lock().unwrap().clone() } else { Vec::new() }
+        });
+        self.0.heard.lock().unwrap().directory.push(request);
         let events = stream::iter(opening).chain(later);
         let events = events.map(|event| Ok(WatchDirectoryResponse { event: Some(event) }));
         Ok(Response::new(Box::pin(events)))
@@ -395,7 +402,15 @@ impl AgentService for Service {
         request: Request<ReportTrafficRequest>,
     ) -> Result<Response<ReportTrafficResponse>, Status> {
         node(&request)?;
-        self.0.heard.lock().unwrap().reports.extend(request.into_inner().reports);
-        Ok(Response::new(ReportTrafficResponse::default()))
+        let reports = request.into_inner().reports;
+        let accepted = reports
+            .iter()
+            .map(|report| AcceptedReports { boot: report.boot.clone(), sequence: report.sequence });
+        let accepted = accepted.collect();
+        self.0.heard.lock().unwrap().reports.extend(reports);
+        if *self.0.loses_reports.lock().unwrap() {
+            return Err(Status::unavailable("lost"));
+        }
+        Ok(Response::new(ReportTrafficResponse { accepted }))
     }
 }
