@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the product and its tests need, and says which.
-# More packages may be named as arguments. No service is started or enabled: a policy-rc.d that answers 101 sees to it.
+# No service is started or enabled: a policy-rc.d that answers 101 sees to it.
 set -euo pipefail
 
 packages=(
@@ -12,15 +12,29 @@ packages=(
   gcc libc6-dev perl pkg-config
   # namespaces, tests, and looking at things by hand
   iproute2 util-linux sqlite3 swaks curl jq ca-certificates dbus
-  "$@"
 )
+
+# All mail on storage nodes belongs to this user. It owns nothing else and cannot sign in.
+make_mail_user() {
+  if getent passwd vmail >/dev/null; then return; fi
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "packages.sh: the user vmail is missing, and only root can add it" >&2
+    exit 1
+  fi
+  echo "adding the system user vmail"
+  useradd --system --user-group --no-create-home --home-dir /nonexistent \
+    --shell /usr/sbin/nologin vmail
+}
 
 missing=()
 for package in "${packages[@]}"; do
   status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
   [ "$status" = "install ok installed" ] || missing+=("$package")
 done
-[ "${#missing[@]}" -gt 0 ] || exit 0
+if [ "${#missing[@]}" -eq 0 ]; then
+  make_mail_user
+  exit 0
+fi
 
 if [ "$(id -u)" -ne 0 ]; then
   echo "packages.sh: missing packages, and only root can install them: ${missing[*]}" >&2
@@ -47,3 +61,4 @@ if ! { apt-get update -q && apt-get install -y -q --no-install-recommends "${mis
   exit 1
 fi
 rm -f "$log"
+make_mail_user

@@ -1,6 +1,12 @@
 //! The only module that starts processes: constant programs, typed arguments, time-outs.
 
-use std::{ffi::OsStr, process::Stdio, time::Duration};
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{Read as _, Seek as _},
+    process::Stdio,
+    time::Duration,
+};
 
 use tokio::{
     io::AsyncWriteExt,
@@ -130,9 +136,54 @@ pub async fn run_with_input<A: AsRef<OsStr>>(
     })
 }
 
+/// Runs a program that leaves a daemon behind, to its own end. What the daemon inherits is no pipe
+/// of ours: reading it would take as long as the daemon lives.
+pub async fn run_starter<A: AsRef<OsStr>>(
+    program: Program,
+    arguments: &[A],
+    limit: Duration,
+) -> Result<Output, ExecError> {
+    let failed = |source| ExecError::Io { program: program.path(), source };
+    let (mut stdout, mut stderr) =
+        (tempfile::tempfile().map_err(failed)?, tempfile::tempfile().map_err(failed)?);
+    let mut child = command(program, arguments)
+        .stdin(Stdio::null())
+        .stdout(stdout.try_clone().map_err(failed)?)
+        .stderr(stderr.try_clone().map_err(failed)?)
+        .spawn()
+        .map_err(failed)?;
+    let status = tokio::time::timeout(limit, child.wait())
+        .await
+        .map_err(|_elapsed| ExecError::TimedOut { program: program.path(), limit })?
+        .map_err(failed)?;
+    Ok(Output {
+        code: status.code(),
+        stdout: read_back(&mut stdout).map_err(failed)?,
+        stderr: read_back(&mut stderr).map_err(failed)?,
+    })
+}
+
+/// The first 64 KiB of what a process wrote into this file.
+fn read_back(file: &mut File) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(64 << 10).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// Starts a program with pipes on all three standard streams; dropping the child kills it.
 pub fn spawn<A: AsRef<OsStr>>(program: Program, arguments: &[A]) -> Result<Child, ExecError> {
-    Command::new(program.path())
+    command(program, arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|source| ExecError::Io { program: program.path(), source })
+}
+
+fn command<A: AsRef<OsStr>>(program: Program, arguments: &[A]) -> Command {
+    let mut command = Command::new(program.path());
+    command
         .args(arguments)
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -140,10 +191,6 @@ pub fn spawn<A: AsRef<OsStr>>(program: Program, arguments: &[A]) -> Result<Child
         .current_dir("/")
         // Its own group: Ctrl-C at the agent's terminal must not reach the mail daemons.
         .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|source| ExecError::Io { program: program.path(), source })
+        .kill_on_drop(true);
+    command
 }

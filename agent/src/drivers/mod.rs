@@ -1,5 +1,14 @@
 //! Drivers: how the agent observes, configures and steers one mail service.
 
+pub mod dovecot;
+mod install;
+mod listeners;
+pub mod postfix;
+mod settings;
+mod tls;
+
+use std::{fmt, path::PathBuf};
+
 use futures_util::future::BoxFuture;
 use umail_proto::agent::{DesiredState, ListenerKind, ServiceHealth, ServiceKind};
 
@@ -10,6 +19,9 @@ pub trait Driver: Send + Sync {
 
     /// Looks at the service. An error of the observation itself is told in `detail`.
     fn observe(&self) -> BoxFuture<'_, Observation>;
+
+    /// The files that this state asks for, in the order in which they are installed.
+    fn render(&self, desired: &DesiredState) -> Result<Vec<ConfigFile>, Refusal>;
 
     /// Renders the configuration for this state, validates it aside, and installs it if it differs
     /// from what is installed. After a refusal the last good configuration is still in place.
@@ -24,6 +36,33 @@ pub trait Driver: Send + Sync {
 
     /// Makes the running service read its configuration again, keeping sessions where it can.
     fn reload(&self) -> BoxFuture<'_, Result<(), Refusal>>;
+}
+
+/// A file of a service's configuration.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConfigFile {
+    /// Where it is installed.
+    pub path: PathBuf,
+    /// What stands in it.
+    pub content: String,
+    /// Its permissions; 0600 means that it holds a secret.
+    pub mode: u32,
+}
+
+impl ConfigFile {
+    /// Whether only the daemon may see the content.
+    #[must_use]
+    pub const fn is_secret(&self) -> bool {
+        self.mode.trailing_zeros() >= 6
+    }
+}
+
+impl fmt::Debug for ConfigFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let content = if self.is_secret() { "(secret)" } else { &self.content };
+        let file = &mut f.debug_struct("ConfigFile");
+        file.field("path", &self.path).field("mode", &self.mode).field("content", &content).finish()
+    }
 }
 
 /// What a driver saw.

@@ -14,8 +14,8 @@ use crate::{
 
 /// How long a daemon's own start, stop or reload command may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(30);
-/// How long a daemon may take to be gone after its stop command.
-const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// How long a daemon may take to be there after its start command, or gone after its stop command.
+const SETTLE_LIMIT: Duration = Duration::from_secs(15);
 
 /// Runs the daemons by their own commands; they daemonise themselves.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl Direct {
                     return Ok(false);
                 }
                 let (program, arguments) = self.postfix("status");
-                let output = exec::run(program, &arguments, COMMAND_LIMIT).await;
+                let output = exec::run_starter(program, &arguments, COMMAND_LIMIT).await;
                 output.map(|output| output.success()).map_err(|error| Refusal(error.to_string()))
             }
             ServiceKind::Dovecot => {
@@ -60,15 +60,16 @@ impl Direct {
         }
     }
 
-    async fn wait_for_end(&self, service: ServiceKind) -> Result<(), Refusal> {
-        let gone = async {
-            while self.is_running(service).await? {
+    async fn wait_for(&self, service: ServiceKind, running: bool) -> Result<(), Refusal> {
+        let done = async {
+            while self.is_running(service).await? != running {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Ok(())
         };
-        let late = || Refusal(format!("{} does not end", service.as_str_name()));
-        tokio::time::timeout(STOP_LIMIT, gone).await.map_err(|_elapsed| late())?
+        let verb = if running { "start" } else { "end" };
+        let late = || Refusal(format!("{} does not {verb}", service.as_str_name()));
+        tokio::time::timeout(SETTLE_LIMIT, done).await.map_err(|_elapsed| late())?
     }
 }
 
@@ -82,7 +83,9 @@ impl Supervisor for Direct {
                 ServiceKind::Postfix => command(self.postfix("start")).await,
                 ServiceKind::Dovecot => {
                     let arguments = vec!["-c".into(), self.dovecot_conf().into()];
-                    command((Program::Dovecot, arguments)).await
+                    command((Program::Dovecot, arguments)).await?;
+                    // It goes into the background before it has written its pid.
+                    self.wait_for(service, true).await
                 }
                 ServiceKind::Unspecified => Err(Refusal("no such service".to_owned())),
             }
@@ -100,7 +103,7 @@ impl Supervisor for Direct {
                 ServiceKind::Dovecot => command(self.doveadm("stop")).await?,
                 ServiceKind::Unspecified => return Err(Refusal("no such service".to_owned())),
             }
-            self.wait_for_end(service).await
+            self.wait_for(service, false).await
         }
         .boxed()
     }
@@ -122,7 +125,7 @@ impl Supervisor for Direct {
 }
 
 async fn command((program, arguments): (Program, Vec<OsString>)) -> Result<(), Refusal> {
-    let output = exec::run(program, &arguments, COMMAND_LIMIT)
+    let output = exec::run_starter(program, &arguments, COMMAND_LIMIT)
         .await
         .map_err(|error| Refusal(error.to_string()))?;
     if output.success() { Ok(()) } else { Err(Refusal(output.complaint())) }

@@ -1,0 +1,146 @@
+//! The queries: what Dovecot asks the views of the replica.
+//!
+//! `%n` and `%d` are the halves of the name somebody signs in with, `%s` the service, `%r` where he
+//! comes from; Dovecot escapes them.
+
+use std::{net::IpAddr, path::Path};
+
+use umail_proto::agent::Role;
+
+use super::Source;
+
+/// How many app passwords of a user are tried.
+pub(super) const APP_PASSWORDS: usize = 8;
+/// Who somebody is that signs in.
+pub(super) const ACCOUNT: &str = "account.conf.ext";
+/// The node that mail for somebody is forwarded to.
+pub(super) const FORWARD: &str = "forward.conf.ext";
+/// The password.
+pub(super) const PASSWORD: &str = "password.conf.ext";
+/// Where a mailbox lies.
+pub(super) const MAILBOX: &str = "mailbox.conf.ext";
+
+/// One app password of the user, by its place among them.
+pub(super) fn app_password_file(place: usize) -> String {
+    format!("app-password-{place}.conf.ext")
+}
+
+/// The bit of the function that a service needs; see `umail_proto::functions`.
+const NEEDED: &str = "CASE '%s' WHEN 'pop3' THEN 1 WHEN 'imap' THEN 2 WHEN 'smtp' THEN 4 ELSE 0 END";
+
+/// The account that is meant, under whatever name of its domain.
+const MEANT: &str = "a.local_part = '%n'
+    AND a.domain = (SELECT canonical FROM domain_name WHERE name = '%d')";
+
+/// Postfix does not look at `nologin`: what is refused has no row for it. Others are told why,
+/// once their password was right. Before the first snapshot the query fails, on purpose:
+/// an error is a temporary failure.
+const ACCOUNT_QUERY: &str = "
+    SELECT user, umail_id, NULL AS password, 'y' AS nopassword,
+           CASE WHEN reason <> '' THEN 'y' END AS nologin, nullif(reason, '') AS reason,
+           CASE WHEN reason = '' AND elsewhere THEN 'y' END AS proxy,
+           CASE WHEN reason = '' AND elsewhere THEN storage_name END AS host,
+           CASE WHEN reason = '' AND elsewhere THEN storage_address END AS hostip,
+           CASE WHEN reason = '' AND elsewhere
+                THEN CASE '%s' WHEN 'pop3' THEN {pop3} ELSE {imap} END END AS port,
+           CASE WHEN reason = '' AND elsewhere THEN 'yes' END AS starttls
+      FROM (SELECT a.address AS user, a.user_id AS umail_id, a.storage_name, a.storage_address,
+                   '%s' IN ('pop3', 'imap') AND a.storage_node_id <> '{node}' AS elsewhere,
+                   CASE WHEN NOT a.functions & {needed} THEN 'This service is not enabled for you'
+                        WHEN a.status >= 4 THEN 'The account is disabled'
+                        WHEN a.status = 2 THEN 'The account is locked'
+                        WHEN '%s' = 'smtp' AND a.status = 1 THEN ''
+                        WHEN a.status <> 1 THEN 'The mailbox is under maintenance, try again later'
+                        WHEN a.held THEN 'The mailbox is being moved, try again later'
+                        WHEN a.storage_address IS NULL AND a.storage_node_id <> '{node}'
+                        THEN 'The mailbox has no storage node yet, try again later'
+                        ELSE '' END AS reason
+              FROM account a
+             WHERE {meant} AND a.status < 6
+               AND NOT EXISTS (SELECT 1 FROM throttled
+                                WHERE key IN ('addr:%r', 'user:' || a.address,
+                                              'pair:' || a.address || '|%r')))
+     WHERE reason = '' OR '%s' <> 'smtp'
+    UNION ALL SELECT abs(-9223372036854775807 - one), '', '', '', '', '', '', '', '', '', ''
+      FROM unready";
+
+/// Only nodes of the fleet hand in mail.
+const FORWARD_QUERY: &str = "
+    SELECT a.address AS user, NULL AS password, 'y' AS nopassword, 'y' AS proxy, a.storage_name AS host,
+           a.storage_address AS hostip, {lmtp} AS port, 'yes' AS starttls
+      FROM account a
+     WHERE {meant} AND '%s' = 'lmtp' AND '%r' IN ({fleet})
+       AND a.storage_node_id <> '{node}' AND a.storage_address IS NOT NULL
+       AND NOT a.held AND a.status <> 3 AND a.status < 4";
+
+const CREDENTIAL_QUERY: &str = "
+    SELECT hash AS password FROM live_credential
+     WHERE user_id = '%{passdb:umail_id}' AND kind = {kind} AND functions & {needed} <> 0
+     ORDER BY id DESC LIMIT 1 OFFSET {place}";
+
+/// Every user that is known has a place here: the destination of a move fills it before it is
+/// the owner. Who does not own the user never says that there is none.
+const MAILBOX_QUERY: &str = "
+    SELECT a.address AS user, '{mail}/' || a.user_id AS home,
+           CASE WHEN NOT a.quota_unlimited THEN '*:bytes=' || a.quota_bytes END AS quota_rule,
+           CASE WHEN '%s' IN ('lmtp', 'pop3', 'imap')
+                     AND (a.held OR a.status = 3 OR a.storage_node_id <> '{node}')
+                     OR '%s' = 'lmtp' AND '%r' NOT IN ({fleet})
+                THEN 'y' END AS tempfail
+      FROM account a
+     WHERE {meant} AND (a.status < 4 OR '%s' <> 'lmtp')
+    UNION ALL SELECT NULL, NULL, NULL, 'y'
+     WHERE NOT EXISTS (SELECT 1 FROM account a WHERE {meant})";
+
+pub(super) fn all(source: &Source<'_>) -> Vec<(String, String)> {
+    let directory = source.layout.directory_db();
+    let secrets = source.layout.secrets_db();
+    let file = |name: &str, database: &Path, query: &'static str, kind: &str| {
+        (name.to_owned(), content(source, database, query, kind))
+    };
+    let mut files = vec![
+        file(FORWARD, &directory, FORWARD_QUERY, "password_query"),
+        file(ACCOUNT, &directory, ACCOUNT_QUERY, "password_query"),
+        file(MAILBOX, &directory, MAILBOX_QUERY, "user_query"),
+    ];
+    let credential = |kind: u8, place: usize| {
+        content(source, &secrets, CREDENTIAL_QUERY, "password_query")
+            .replace("{kind}", &kind.to_string())
+            .replace("{place}", &place.to_string())
+    };
+    files.push((PASSWORD.to_owned(), credential(1, 0)));
+    files.extend((0..APP_PASSWORDS).map(|place| (app_password_file(place), credential(2, place))));
+    files
+}
+
+fn content(source: &Source<'_>, database: &Path, query: &str, kind: &str) -> String {
+    let ports = source.config.ports;
+    let query = query
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace("{meant}", &MEANT.split_whitespace().collect::<Vec<_>>().join(" "))
+        .replace("{needed}", &format!("({NEEDED})"))
+        .replace("{node}", &source.settings.node_id)
+        .replace("{fleet}", &fleet(source))
+        .replace("{mail}", &source.layout.mail().display().to_string())
+        .replace("{pop3}", &ports.pop3.to_string())
+        .replace("{imap}", &ports.imap.to_string())
+        .replace("{lmtp}", &ports.lmtp.to_string());
+    // Read-only: the last reader to leave would otherwise take the log with it.
+    format!(
+        "driver = sqlite\nconnect = file:{}?mode=ro\ndefault_pass_scheme = ARGON2ID\n\
+         {kind} = {query}\n",
+        database.display()
+    )
+}
+
+/// Addresses that mail is taken from: this node, and those that hand it on.
+fn fleet(source: &Source<'_>) -> String {
+    let mut fleet = source.settings.peers_with(&[Role::Smtp, Role::Storage]);
+    fleet.extend([source.config.address, IpAddr::from([127, 0, 0, 1])]);
+    fleet.push(std::net::Ipv6Addr::LOCALHOST.into());
+    fleet.sort_unstable();
+    fleet.dedup();
+    fleet.iter().map(|address| format!("'{address}'")).collect::<Vec<_>>().join(", ")
+}

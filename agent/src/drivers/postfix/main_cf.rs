@@ -1,0 +1,127 @@
+//! `main.cf`.
+
+use std::fmt::Write as _;
+
+use umail_proto::agent::{ListenerKind, ServiceKind};
+
+use super::{MAIL_OWNER, Source};
+use crate::drivers::{listeners::wants, tls};
+
+/// What is the same on every node. Maps lie beside this file.
+const CONSTANT: &str = "\
+compatibility_level = 3.6
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+setgid_group = postdrop
+
+# Addresses. Nothing is delivered locally; nobody is trusted for where he connects from.
+myorigin = $myhostname
+mydestination =
+local_recipient_maps =
+local_transport = error:5.1.1 no local delivery
+mynetworks = 127.0.0.1/32
+inet_interfaces = all
+inet_protocols = all
+recipient_delimiter = +
+alias_maps =
+alias_database =
+biff = no
+mailbox_size_limit = 0
+notify_classes =
+
+# The directory.
+virtual_alias_domains = sqlite:${config_directory}/own_name.cf
+virtual_alias_maps = sqlite:${config_directory}/aliases.cf, sqlite:${config_directory}/catch_all.cf
+virtual_mailbox_domains = sqlite:${config_directory}/domains.cf
+virtual_mailbox_maps = sqlite:${config_directory}/mailboxes.cf
+transport_maps = sqlite:${config_directory}/transport.cf
+# A safety net that nobody answers: mail waits. error: would bounce it.
+virtual_transport = lmtp:inet:[127.0.0.1]:9
+lmtp_destination_recipient_limit = 1
+lmtp_connect_timeout = 5s
+smtp_connect_timeout = 15s
+minimal_backoff_time = 10s
+queue_run_delay = 10s
+maximal_backoff_time = 1800s
+
+# The dialogue. At once, not delayed: a smtpd process remembers how it resolved an address, so
+# nobody gets as far as naming one while there is no directory.
+smtpd_delay_reject = no
+smtpd_client_restrictions = check_client_access sqlite:${config_directory}/unready.cf
+smtpd_helo_required = yes
+disable_vrfy_command = yes
+smtpd_peername_lookup = no
+smtpd_forbid_bare_newline = normalize
+smtpd_forbid_unauth_pipelining = yes
+strict_rfc821_envelopes = yes
+smtpd_reject_unlisted_recipient = no
+smtpd_reject_unlisted_sender = no
+smtpd_relay_restrictions =
+    check_recipient_access sqlite:${config_directory}/hosted.cf, reject_unauth_destination
+smtpd_recipient_restrictions =
+    check_recipient_access sqlite:${config_directory}/refusals.cf,
+    reject_unlisted_recipient
+smtpd_sasl_auth_enable = no
+smtpd_sasl_type = dovecot
+smtpd_sasl_security_options = noanonymous
+smtpd_sasl_tls_security_options = noanonymous
+smtpd_tls_auth_only = yes
+smtpd_sender_login_maps = sqlite:${config_directory}/senders.cf
+
+# TLS.
+smtpd_tls_mandatory_protocols = >=TLSv1.2
+smtpd_tls_protocols = >=TLSv1.2
+smtpd_tls_loglevel = 0
+smtpd_tls_received_header = yes
+smtp_tls_security_level = may
+";
+
+/// Named in `master.cf`; Postfix complains about them when nothing there does.
+const SUBMISSION: &str = "
+submission_sender_restrictions = permit_sasl_authenticated, reject
+submission_relay_restrictions = reject_sender_login_mismatch, permit_sasl_authenticated, reject
+submission_recipient_restrictions =
+    check_recipient_access sqlite:${config_directory}/refusals.cf,
+    reject_unlisted_recipient
+";
+
+pub(super) fn render(source: &Source<'_>) -> String {
+    let layout = source.layout;
+    let log = layout.log("postfix");
+    let log_folder = log.parent().unwrap_or_else(|| layout.root());
+    let mut text = format!(
+        "# Rendered by umail-agent; changes are overwritten.\n\
+         {CONSTANT}\n\
+         mail_owner = {MAIL_OWNER}\n\
+         myhostname = {hostname}\n\
+         message_size_limit = {size}\n\
+         queue_directory = {queue}\n\
+         data_directory = {data}\n\
+         maillog_file = {log}\n\
+         maillog_file_prefixes = {log_folder}\n\
+         smtpd_sasl_path = {sasl}\n",
+        hostname = source.settings.hostname,
+        size = source.settings.message_size_limit_bytes,
+        queue = layout.queue().display(),
+        data = layout.postfix_data().display(),
+        log = log.display(),
+        log_folder = log_folder.display(),
+        sasl = layout.run("dovecot").join("postfix-auth").display(),
+    );
+    if wants(source.desired, ServiceKind::Postfix, ListenerKind::Submission) {
+        text += SUBMISSION;
+    }
+    if source.has_tls {
+        let _ = write!(
+            text,
+            "smtpd_tls_security_level = may\n\
+             smtpd_tls_chain_files = ${{config_directory}}/{pair}\n\
+             lmtp_tls_security_level = secure\n\
+             lmtp_tls_CAfile = ${{config_directory}}/{roots}\n\
+             lmtp_tls_policy_maps = sqlite:${{config_directory}}/storage_tls.cf\n",
+            pair = tls::PAIR,
+            roots = tls::ROOTS,
+        );
+    }
+    text
+}

@@ -1,0 +1,119 @@
+//! The maps: what Postfix asks the views of the replica.
+//!
+//! `%u` and `%d` are the halves of an address, `%s` is all of it; Postfix quotes them. A query
+//! with `%u` or `%d` is not even made for keys that are no address.
+
+use super::Source;
+
+/// A map's file.
+pub(super) struct Map {
+    /// Its name in the configuration folder.
+    pub(super) file: &'static str,
+    /// What stands in it.
+    pub(super) content: String,
+}
+
+/// Files of all maps.
+pub(super) const FILES: [&str; 11] = [
+    "unready.cf",
+    "own_name.cf",
+    "domains.cf",
+    "hosted.cf",
+    "mailboxes.cf",
+    "aliases.cf",
+    "catch_all.cf",
+    "transport.cf",
+    "refusals.cf",
+    "senders.cf",
+    "storage_tls.cf",
+];
+
+const UNREADY: &str =
+    "SELECT '421 4.3.2 The directory has not arrived yet, try again' FROM unready WHERE '%s' <> ''";
+
+/// The node's own name is a domain of aliases only, for those who write to its postmaster.
+const OWN_NAME: &str = "
+    SELECT 1 WHERE '%s' = '{hostname}'
+       AND NOT EXISTS (SELECT 1 FROM domain_name WHERE name = '{hostname}')";
+
+const DOMAINS: &str = "SELECT 1 FROM domain_name WHERE name = '%s'";
+
+/// Recipients that may be written to from anywhere. An access map, since smtpd keeps what it
+/// resolved once: a domain that was just created would not be taken for ours.
+const HOSTED: &str = "
+    SELECT 'OK' FROM domain_name WHERE name = '%d' AND '%u' <> ''
+    UNION SELECT 'OK' WHERE '%d' = '{hostname}' AND '%u' <> ''";
+
+const MAILBOXES: &str = "
+    SELECT 1 FROM user u JOIN domain d ON d.id = u.domain_id
+     WHERE d.name = '%d' AND u.local_part = '%u'";
+
+/// In this order: an alias or a forwarding; a user without one stands for itself, so that the
+/// catch-all does not get its mail; a name of the domain leads to the canonical one;
+/// postmaster and abuse lead to somebody.
+const ALIASES: &str = "
+    SELECT target FROM route WHERE domain = '%d' AND local_part = '%u'
+    UNION SELECT address FROM account a WHERE domain = '%d' AND local_part = '%u'
+       AND NOT EXISTS (SELECT 1 FROM route r
+                        WHERE r.domain = a.domain AND r.local_part = a.local_part)
+    UNION SELECT '%u@' || canonical FROM domain_name n WHERE name = '%d' AND is_alias
+       AND EXISTS (SELECT 1 FROM known_address k
+                    WHERE k.domain = n.canonical AND k.local_part = '%u')
+    UNION SELECT target FROM fallback
+     WHERE '%u' IN ('postmaster', 'abuse') AND domain = '%d' AND local_part = '%u'
+       AND target IS NOT NULL
+    UNION SELECT target FROM system_address
+     WHERE '%d' = '{hostname}' AND '%u' IN ('postmaster', 'abuse') AND target IS NOT NULL
+       AND NOT EXISTS (SELECT 1 FROM domain_name WHERE name = '{hostname}')";
+
+/// Asked as `@domain`, after everything else.
+const CATCH_ALL: &str =
+    "SELECT catch_all FROM domain_name WHERE name = substr('%s', 2) AND '%s' LIKE '@%%' AND catch_all <> ''";
+
+/// A user without a storage node falls into the safety net, and everything does before the
+/// first snapshot: mail in the queue would go out into the world.
+const TRANSPORT: &str = "
+    SELECT 'lmtp:inet:[' || storage_address || ']:{lmtp}' FROM account
+     WHERE domain = '%d' AND local_part = '%u' AND storage_address IS NOT NULL
+    UNION ALL SELECT 'lmtp:inet:[127.0.0.1]:9' FROM unready WHERE '%d' <> ''";
+
+const REFUSALS: &str = "
+    SELECT answer FROM refusal
+     WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND local_part = '%u'";
+
+const SENDERS: &str = "SELECT owner FROM sender_owner WHERE domain = '%d' AND local_part = '%u'";
+
+/// The name in the certificate of the storage node at this next hop.
+const STORAGE_TLS: &str = "
+    SELECT 'secure match=' || name FROM storage_node
+     WHERE '%s' IN ('[' || address || ']:{lmtp}', 'inet:[' || address || ']:{lmtp}')";
+
+pub(super) fn all(source: &Source<'_>) -> Vec<Map> {
+    let queries = [
+        UNREADY,
+        OWN_NAME,
+        DOMAINS,
+        HOSTED,
+        MAILBOXES,
+        ALIASES,
+        CATCH_ALL,
+        TRANSPORT,
+        REFUSALS,
+        SENDERS,
+        STORAGE_TLS,
+    ];
+    let database = source.layout.directory_db();
+    let lmtp = source.config.ports.lmtp.to_string();
+    let map = |(file, query): (&'static str, &str)| {
+        let query = query.split_whitespace().collect::<Vec<_>>().join(" ");
+        let query = query.replace("{hostname}", &source.settings.hostname.to_ascii_lowercase());
+        let query = query.replace("{lmtp}", &lmtp);
+        // Read-only: the last reader to leave would otherwise take the log with it.
+        let content = format!(
+            "dbpath = file:{}?mode=ro\nexpansion_limit = 0\nquery = {query}\n",
+            database.display()
+        );
+        Map { file, content }
+    };
+    FILES.into_iter().zip(queries).map(map).collect()
+}
