@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{replica::ReplicaError, state::State, status::AlarmKind};
+use crate::{meters::Meters, replica::ReplicaError, state::State, status::AlarmKind};
 
 /// A check of the replica takes at most one part in this many of the time.
 const CHECK_SHARE: u32 = 20;
@@ -40,6 +40,18 @@ async fn rebuild(state: &State, detail: String) {
             state.reconcile.notify_one();
         }
         Err(error) => tracing::error!(%error, "the replica cannot be rebuilt"),
+    }
+}
+
+/// Looks at the load of the node and at Postfix's queue, for the status.
+pub async fn load(state: Arc<State>, meters: Arc<Meters>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let (load, queue) = meters.observe().await;
+        state.status.meters(load, queue, state.spool.alarms());
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(state.pace.observe) => {}
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use umail_proto::clock::Clock;
 
 use super::{Outcome, drivers, supervisor};
 use crate::{
-    agent::Agent, config::Config, layout::Layout, moves::Moves, state::Pace, verbs::NodeVerbs,
+    agent::Agent, config::Config, layout::Layout, meters::Meters, moves::Moves, state::Pace,
+    verbs::NodeVerbs, watchers,
 };
 
 pub(super) async fn run(config: Config) -> Outcome {
@@ -23,6 +24,11 @@ pub(super) async fn run(config: Config) -> Outcome {
     tracing::info!(node.id = agent.state().identity.node_id(), "the agent starts");
     let state = Arc::clone(agent.state());
     let (replica, identity) = (state.replica.clone(), state.identity.clone());
+    let spool = Arc::clone(&state.spool);
+    let meters = Meters::new(layout.clone(), &config, Clock::system(), replica.clone(), spool);
+    let (meters, stop) = (Arc::new(meters), agent.stopping().clone());
+    agent.task(watchers::load(state, Arc::clone(&meters), stop.clone()));
+    agent.task(async move { meters.run(stop).await });
     let moves = Moves::new(layout.clone(), &config, replica, identity, Clock::system())?;
     let peers = TcpListener::bind((config.address, config.peer_port))
         .await
