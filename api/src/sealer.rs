@@ -74,6 +74,9 @@ impl Sealer {
 
 /// Links a complete file into place, so that two servers that start together share one key.
 fn create(path: &Path) -> io::Result<Vec<u8>> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
     let mut key = [0; KEY_LEN];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
     let new = path.with_extension(format!("new-{}", std::process::id()));

@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Arguments {
-    /// The configuration file; /etc/umail/umail-api.toml if that is there
+    /// The configuration file; /etc/umail/api.toml if that is there
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]

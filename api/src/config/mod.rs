@@ -15,7 +15,7 @@ pub use self::reader::ConfigError;
 use self::reader::Reader;
 
 /// Where the file is looked for when none is named; it need not be there.
-pub const DEFAULT_FILE: &str = "/etc/umail/umail-api.toml";
+pub const DEFAULT_FILE: &str = "/etc/umail/api.toml";
 
 const HTTP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const GRPC_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7443);

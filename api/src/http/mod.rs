@@ -32,6 +32,7 @@ mod forwarding;
 mod idempotency;
 mod join_tokens;
 mod me;
+mod metering;
 mod moves;
 mod nodes;
 mod operations;
@@ -89,6 +90,7 @@ pub fn router(state: State) -> Router {
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(middleware::from_fn(problem::render))
+        .layer(middleware::from_fn(metering::layer))
         .layer(TraceLayer::new_for_http())
         .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
         .layer(PropagateRequestIdLayer::x_request_id())

@@ -100,7 +100,11 @@ impl Server {
     pub async fn kill(&mut self) -> Result {
         let database = self.database_pid()?;
         self.kill_alone().await?;
-        kill(Pid::from_raw(database), Signal::SIGKILL).because("kill the database")?;
+        // It follows its server, and may have ended by itself.
+        match kill(Pid::from_raw(database), Signal::SIGKILL) {
+            Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
+            Err(cause) => return Err(cause).because("kill the database"),
+        }
         until(Duration::from_secs(10), async || {
             let gone = !Path::new(&format!("/proc/{database}")).exists();
             Ok(if gone { Ok(()) } else { Err("the database does not end".to_owned()) })

@@ -1,0 +1,267 @@
+//! The binary: it starts, stops, is killed, and comes back with what it had.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::{
+    fs::{self, File, Permissions},
+    io::Write,
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+const PASSWORD: &str = "correct horse battery";
+
+/// A data directory, ports and an environment: what a server is started with.
+struct Setup {
+    dir: tempfile::TempDir,
+    http: u16,
+    grpc: u16,
+    database: Option<String>,
+}
+
+impl Setup {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("umail-serve.").tempdir_in("/tmp").unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).unwrap();
+        let ports = [free_port(), free_port()];
+        Self { dir, http: ports[0], grpc: ports[1], database: None }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_umail-api"));
+        command.args(arguments).env_clear();
+        command.env("UMAIL_API__DATA_DIR", self.data_dir());
+        command.env("UMAIL_API__HTTP__LISTEN", format!("127.0.0.1:{}", self.http));
+        command.env("UMAIL_API__GRPC__LISTEN", format!("127.0.0.1:{}", self.grpc));
+        command.env("UMAIL_API__LOG__FORMAT", "json");
+        if let Some(url) = &self.database {
+            command.env("UMAIL_API__DATABASE__URL", url);
+        }
+        command
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn postmaster(&self) -> Option<Pid> {
+        let file = self.data_dir().join("postgres/data/postmaster.pid");
+        let pid: i32 = fs::read_to_string(file).ok()?.lines().next()?.parse().ok()?;
+        is_alive(pid).then(|| Pid::from_raw(pid))
+    }
+
+    async fn serve(&self) -> Server<'_> {
+        let path = self.dir.path().join("log");
+        let log = File::options().create(true).append(true).open(&path).unwrap();
+        let child = self.command(&["serve"]).stderr(log).spawn().unwrap();
+        let mut server = Server { setup: self, child, client: reqwest::Client::new() };
+        let ready = within(30, async || {
+            assert!(server.child.try_wait().unwrap().is_none(), "{}", read(&path));
+            server.ready().await == Some(200)
+        });
+        assert!(ready.await, "not ready: {}", read(&path));
+        server
+    }
+
+    fn run(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+}
+
+/// A running server, killed when it is dropped.
+struct Server<'a> {
+    setup: &'a Setup,
+    child: Child,
+    client: reqwest::Client,
+}
+
+impl Server<'_> {
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.setup.http)
+    }
+
+    async fn ready(&self) -> Option<u16> {
+        let answer = self.client.get(self.url("/readyz")).send().await.ok()?;
+        Some(answer.status().as_u16())
+    }
+
+    async fn sign_in(&self) -> String {
+        let body = json!({"name": "root", "password": PASSWORD});
+        let answer = self.client.post(self.url("/v1/sessions")).json(&body).send().await.unwrap();
+        let body: Value = answer.json().await.unwrap();
+        body["access_token"].as_str().unwrap().to_owned()
+    }
+
+    async fn fingerprint(&self) -> String {
+        let body = json!({"node_name": "mx-1", "roles": ["smtp"]});
+        let request = self.client.post(self.url("/v1/join_tokens")).json(&body);
+        let answer = request.bearer_auth(self.sign_in().await).send().await.unwrap();
+        let body: Value = answer.json().await.unwrap();
+        body["ca_fingerprint"].as_str().unwrap().to_owned()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Asks it to stop, and says how long that took.
+    fn stop(mut self) -> Duration {
+        let start = Instant::now();
+        self.signal(Signal::SIGTERM);
+        assert!(self.child.wait().unwrap().success());
+        start.elapsed()
+    }
+}
+
+impl Drop for Server<'_> {
+    fn drop(&mut self) {
+        // It has ended, in most tests.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn is_alive(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    !status.is_empty() && !status.contains("State:\tZ")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+async fn within(seconds: u64, mut holds: impl AsyncFnMut() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < deadline {
+        if holds().await {
+            return true;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_server_stops_in_time_whatever_its_clients_do() {
+    let setup = Setup::new();
+    let made = setup.run(&["operator", "create", "root", "--password-stdin"], PASSWORD);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let server = setup.serve().await;
+    server.sign_in().await;
+    // One client that never ends its request.
+    let mut slow = TcpStream::connect(("127.0.0.1", setup.http)).unwrap();
+    slow.write_all(b"POST /v1/sessions HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{").unwrap();
+    sleep(Duration::from_millis(200)).await;
+    let took = server.stop();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(setup.postmaster().is_none());
+    drop(slow);
+    for line in read(&setup.dir.path().join("log")).lines() {
+        serde_json::from_str::<Value>(line).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_killed_server_takes_its_database_along_and_comes_back_the_same() {
+    let setup = Setup::new();
+    let server = setup.serve().await;
+    // Beside the running server.
+    let made = setup.run(&["operator", "create", "root", "--password-stdin"], PASSWORD);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let fingerprint = server.fingerprint().await;
+    server.signal(Signal::SIGKILL);
+    assert!(within(5, async || setup.postmaster().is_none()).await, "the database lives on");
+    drop(server);
+    let server = setup.serve().await;
+    assert_eq!(server.fingerprint().await, fingerprint);
+    server.stop();
+}
+
+#[tokio::test]
+async fn a_server_says_that_its_database_is_away_and_brings_it_back() {
+    let setup = Setup::new();
+    let server = setup.serve().await;
+    let before = setup.postmaster().unwrap();
+    kill(before, Signal::SIGKILL).unwrap();
+    let back = within(10, async || {
+        setup.postmaster().is_some_and(|pid| pid != before) && server.ready().await == Some(200)
+    });
+    assert!(back.await, "{}", read(&setup.dir.path().join("log")));
+    server.stop();
+}
+
+#[tokio::test]
+async fn servers_of_one_database_and_one_key_share_their_authority() {
+    let url = std::env::var("DATABASE_URL").unwrap();
+    let (admin, parameters) = url.split_once('?').unwrap();
+    let name = format!("serve_{}", std::process::id());
+    let pool = sqlx::PgPool::connect(&url).await.unwrap();
+    let statement = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    sqlx::raw_sql(statement).execute(&pool).await.unwrap();
+    let base = admin.rsplit_once('/').unwrap().0;
+    let database = Some(format!("{base}/{name}?{parameters}"));
+
+    let first = Setup { database: database.clone(), ..Setup::new() };
+    let second = Setup { database: database.clone(), ..Setup::new() };
+    fs::create_dir_all(first.data_dir()).unwrap();
+    fs::create_dir_all(second.data_dir()).unwrap();
+    fs::write(first.data_dir().join("key"), [9; 32]).unwrap();
+    fs::set_permissions(first.data_dir().join("key"), Permissions::from_mode(0o600)).unwrap();
+    fs::copy(first.data_dir().join("key"), second.data_dir().join("key")).unwrap();
+    let (one, two) = tokio::join!(first.serve(), second.serve());
+    let made = first.run(&["operator", "create", "root", "--password-stdin"], PASSWORD);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert_eq!(one.fingerprint().await, two.fingerprint().await);
+    assert!(!first.data_dir().join("postgres").exists());
+    one.stop();
+    two.stop();
+
+    // A server with another key can do nothing with it, and says so.
+    let third = Setup { database, ..Setup::new() };
+    let output = third.run(&["serve"], "");
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("secret"), "{text}");
+    let statement = sqlx::AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
+    sqlx::raw_sql(statement).execute(&pool).await.unwrap();
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_its_key() {
+    let setup = Setup::new();
+    let _taken = TcpListener::bind(("127.0.0.1", setup.http)).unwrap();
+    let output = setup.run(&["serve"], "");
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.starts_with("umail-api: http.listen: 127.0.0.1:"), "{text}");
+    assert!(!setup.data_dir().exists(), "nothing was made");
+}
+
+#[test]
+fn the_document_needs_neither_configuration_nor_database() {
+    let setup = Setup::new();
+    let output = setup.run(&["openapi"], "");
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(document["paths"]["/v1/nodes/{node}/services/{kind}"]["patch"].is_object());
+    let output = setup.run(&["--config", "/nonexistent/a.toml", "check-config"], "");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.starts_with("umail-api: /nonexistent/a.toml: "), "{text}");
+}
