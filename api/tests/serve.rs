@@ -27,6 +27,7 @@ struct Setup {
     http: u16,
     grpc: u16,
     database: Option<String>,
+    user: Option<&'static str>,
 }
 
 impl Setup {
@@ -34,11 +35,20 @@ impl Setup {
         let dir = tempfile::Builder::new().prefix("umail-serve.").tempdir_in("/tmp").unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).unwrap();
         let ports = [free_port(), free_port()];
-        Self { dir, http: ports[0], grpc: ports[1], database: None }
+        Self { dir, http: ports[0], grpc: ports[1], database: None, user: None }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_umail-api"));
+        let program = env!("CARGO_BIN_EXE_umail-api");
+        let mut command = match self.user {
+            Some(user) => {
+                let mut command = Command::new("/usr/bin/setpriv");
+                let user = [format!("--reuid={user}"), format!("--regid={user}")];
+                command.args(user).args(["--clear-groups", program]);
+                command
+            }
+            None => Command::new(program),
+        };
         command.args(arguments).env_clear();
         command.env("UMAIL_API__DATA_DIR", self.data_dir());
         command.env("UMAIL_API__HTTP__LISTEN", format!("127.0.0.1:{}", self.http));
@@ -205,6 +215,21 @@ async fn a_server_says_that_its_database_is_away_and_brings_it_back() {
         setup.postmaster().is_some_and(|pid| pid != before) && server.ready().await == Some(200)
     });
     assert!(back.await, "{}", read(&setup.dir.path().join("log")));
+    server.stop();
+}
+
+#[tokio::test]
+async fn a_server_may_have_a_user_of_its_own_and_commands_run_as_root() {
+    let mut setup = Setup { user: Some("daemon"), ..Setup::new() };
+    let owner = nix::unistd::User::from_name("daemon").unwrap().unwrap().uid;
+    std::os::unix::fs::chown(setup.dir.path(), Some(owner.as_raw()), None).unwrap();
+    setup.serve().await.stop();
+    setup.user = None;
+    let made = setup.run(&["operator", "create", "root", "--password-stdin"], PASSWORD);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    setup.user = Some("daemon");
+    let server = setup.serve().await;
+    server.sign_in().await;
     server.stop();
 }
 

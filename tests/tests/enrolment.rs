@@ -28,7 +28,9 @@ use umail_api::{
 };
 use umail_proto::{
     agent::{
-        EnrolRequest, EnrolResponse, RenewRequest, enrolment_service_client::EnrolmentServiceClient,
+        EnrolRequest, EnrolResponse, HeartbeatRequest, RenewRequest,
+        agent_service_client::AgentServiceClient,
+        enrolment_service_client::EnrolmentServiceClient,
     },
     clock::Clock,
     ids::{JoinTokenId, NodeId},
@@ -276,6 +278,55 @@ async fn certificates_of_another_authority_are_refused() {
     let foreign = Server::new(Duration::ZERO).await.node("mx-1", &[Role::Smtp]).await;
     // By TLS: a certificate that is only unknown to the database would be denied.
     let code = server.renew(&foreign).await.unwrap_err();
+    assert!(matches!(code, Code::Cancelled | Code::Unknown | Code::Unavailable), "{code:?}");
+    server.stop().await;
+}
+
+async fn heartbeat(channel: Channel) -> Result<(), Code> {
+    let request = HeartbeatRequest {
+        boot: "01890000-0000-7000-8000-000000000000".to_owned(),
+        directory_version: 0,
+        generation: 0,
+    };
+    let answer = AgentServiceClient::new(channel).heartbeat(request).await;
+    answer.map(|_| ()).map_err(|status| status.code())
+}
+
+#[tokio::test]
+async fn only_a_good_certificate_does_more_than_renew() {
+    let server = Server::new(Duration::hours(23)).await;
+    let (node, revoked) =
+        (server.node("mx-1", &[Role::Smtp]).await, server.node("mx-2", &[Role::Smtp]).await);
+    server.revoke(&revoked).await;
+    server.clock.advance(Duration::hours(23));
+    let server = server.serve().await;
+    let channel = server.channel(Some(&node)).await.unwrap();
+    assert_eq!(heartbeat(channel.clone()).await, Ok(()));
+    let anonymous = server.channel(None).await.unwrap();
+    assert_eq!(heartbeat(anonymous).await, Err(Code::Unauthenticated));
+    let stranger = server.channel(Some(&revoked)).await.unwrap();
+    assert_eq!(heartbeat(stranger).await, Err(Code::PermissionDenied));
+
+    // The open connection of a certificate that has just ended.
+    server.clock.advance(Duration::hours(1));
+    assert_eq!(heartbeat(channel).await, Err(Code::Unauthenticated));
+    let channel = server.channel(Some(&node)).await.unwrap();
+    assert_eq!(heartbeat(channel).await, Err(Code::Unauthenticated));
+    server.renew(&node).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_certificate_of_a_mail_daemon_is_nobody_here() {
+    let server = Server::new(Duration::ZERO).await.serve().await;
+    let mail = server.state.authority().issue_mail("mx-1", [10, 0, 0, 1].into()).unwrap();
+    let key = KeyPair::from_pem(&mail.key_pem).unwrap();
+    let id = NodeId::generate(server.clock.now());
+    let node = Node { id, key, chain: mail.chain_pem };
+    let code = match server.channel(Some(&node)).await {
+        Ok(channel) => heartbeat(channel).await.unwrap_err(),
+        Err(_) => Code::Unavailable,
+    };
     assert!(matches!(code, Code::Cancelled | Code::Unknown | Code::Unavailable), "{code:?}");
     server.stop().await;
 }

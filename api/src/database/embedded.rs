@@ -11,7 +11,7 @@
 
 use std::{
     fs::{self, File, Permissions},
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -20,7 +20,7 @@ use std::{
 use nix::{
     fcntl::{Flock, FlockArg},
     sys::signal::{Signal, kill},
-    unistd::{Pid, User, geteuid},
+    unistd::{Pid, Uid, User, geteuid},
 };
 use sqlx::{
     Connection, PgConnection,
@@ -160,7 +160,7 @@ impl Home {
             let reason = "is too long for the address of a socket: choose a shorter data_dir";
             return Err(Error::internal(format_args!("{} {reason}", socket.display())));
         }
-        let user = if geteuid().is_root() { Some(unprivileged()?) } else { None };
+        let user = if geteuid().is_root() { Some(owner_or_default(&dir.join("data"))?) } else { None };
         for (dir, mode) in
             [(dir.clone(), 0o700), (dir.join("run"), 0o700), (dir.join("log"), 0o700)]
         {
@@ -222,6 +222,8 @@ impl Home {
         for setting in [
             "listen_addresses=",
             "unix_socket_permissions=0700",
+            // Compiling queries pays for long ones only, and needs memory that is written and run.
+            "jit=off",
             "logging_collector=on",
             "log_filename=%a.log",
             "log_truncate_on_rotation=on",
@@ -329,9 +331,16 @@ fn programs(data: &Path) -> Result<PathBuf> {
     })
 }
 
-fn unprivileged() -> Result<User> {
-    let user = User::from_name(UNPRIVILEGED).map_err(Error::internal)?;
-    user.ok_or_else(|| Error::internal("there is no user postgres to run the embedded database"))
+/// Whose the cluster is: a service may run as a user of its own, and a command beside it as
+/// root. A new one belongs to the user that PostgreSQL's package has made.
+fn owner_or_default(data: &Path) -> Result<User> {
+    let owner = fs::metadata(data).ok().map(|data| Uid::from_raw(data.uid()));
+    let user = match owner.filter(|owner| !owner.is_root()) {
+        Some(owner) => User::from_uid(owner),
+        None => User::from_name(UNPRIVILEGED),
+    };
+    let user = user.map_err(Error::internal)?;
+    user.ok_or_else(|| Error::internal("there is no unprivileged user for the embedded database"))
 }
 
 fn make_directory(path: &Path, mode: u32) -> Result<()> {

@@ -50,6 +50,8 @@ impl Database {
             .run(&mut owner)
             .await
             .map_err(|cause| Error::internal(format!("migration: {cause}")))?;
+        // Rights are given to all tables that there are, and this one is among them.
+        sqlx::raw_sql("REVOKE ALL ON _sqlx_migrations FROM umail_app").execute(&mut owner).await?;
         owner.close().await?;
         Ok(())
     }
