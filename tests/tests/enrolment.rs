@@ -29,8 +29,7 @@ use umail_api::{
 use umail_proto::{
     agent::{
         EnrolRequest, EnrolResponse, HeartbeatRequest, RenewRequest,
-        agent_service_client::AgentServiceClient,
-        enrolment_service_client::EnrolmentServiceClient,
+        agent_service_client::AgentServiceClient, enrolment_service_client::EnrolmentServiceClient,
     },
     clock::Clock,
     ids::{JoinTokenId, NodeId},

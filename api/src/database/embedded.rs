@@ -160,7 +160,8 @@ impl Home {
             let reason = "is too long for the address of a socket: choose a shorter data_dir";
             return Err(Error::internal(format_args!("{} {reason}", socket.display())));
         }
-        let user = if geteuid().is_root() { Some(owner_or_default(&dir.join("data"))?) } else { None };
+        let user =
+            if geteuid().is_root() { Some(owner_or_default(&dir.join("data"))?) } else { None };
         for (dir, mode) in
             [(dir.clone(), 0o700), (dir.join("run"), 0o700), (dir.join("log"), 0o700)]
         {
