@@ -67,7 +67,7 @@ pub async fn start(cx: &Context, user: &str, storage_node: &str) -> Result<Opera
         bytes: 0,
         left_undone: Vec::new(),
     };
-    let row = operations::new(cx, kind, Step::Prepare.name(), json(&plan)?);
+    let row = operations::new(cx, kind, Step::Introduce.name(), json(&plan)?);
     store::operations::insert(&mut *tx, &row).await?;
     let subject = Subject::of(scope.domain_id, "user", user);
     audit::record(&mut tx, cx, Action::Operate, subject, None, audit::shown(&plan)?).await?;

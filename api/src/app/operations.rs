@@ -70,7 +70,7 @@ pub async fn cancel(cx: &Context, id: OperationId) -> Result<Operation> {
         return Err(Error::Conflict(format!("operation {id} has ended")));
     }
     let is_late = Step::from_name(&row.step).is_some_and(|step| {
-        !step.can_be_undone() && !matches!(step, Step::Undo | Step::UndoRelease)
+        !step.can_be_undone() && !matches!(step, Step::Undo | Step::UndoRelease | Step::UndoClose)
     });
     if is_late {
         return Err(Error::Conflict(format!("operation {id} is past the point of no return")));

@@ -12,6 +12,8 @@ use umail_proto::{
 
 /// Tries of a step before the switch; after the last one the move is undone.
 const TRIES: u32 = 3;
+/// Tries to remove what the source has left.
+const REMOVALS: u32 = 8;
 /// Longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::seconds(60);
 /// How long a step behind the point of no return is tried.
@@ -21,10 +23,10 @@ const PERSISTENCE: Duration = Duration::hours(24);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// The destination lets the source copy the mailbox in.
-    Prepare,
     /// The destination learns of the user.
     Introduce,
+    /// The destination lets the source copy the mailbox in.
+    Prepare,
     /// A copy while the mailbox is in use.
     CopyFirst,
     /// Another, so that the last one is short.
@@ -49,8 +51,10 @@ pub enum Step {
     Close,
     /// The user stays where it was.
     Undo,
-    /// Both sides end what they had begun.
+    /// The source serves the mailbox again.
     UndoRelease,
+    /// The destination closes what it had opened.
+    UndoClose,
 }
 
 /// A move, as far as it has come.
@@ -170,6 +174,7 @@ impl Step {
             Self::Close => "close",
             Self::Undo => "undo",
             Self::UndoRelease => "undo_release",
+            Self::UndoClose => "undo_close",
         }
     }
 
@@ -183,8 +188,8 @@ impl Step {
     #[must_use]
     pub const fn next(self) -> Option<Self> {
         Some(match self {
-            Self::Prepare => Self::Introduce,
-            Self::Introduce => Self::CopyFirst,
+            Self::Introduce => Self::Prepare,
+            Self::Prepare => Self::CopyFirst,
             Self::CopyFirst => Self::CopyAgain,
             Self::CopyAgain => Self::Hold,
             Self::Hold => Self::Freeze,
@@ -196,7 +201,8 @@ impl Step {
             Self::Flush => Self::Remove,
             Self::Remove => Self::Close,
             Self::Undo => Self::UndoRelease,
-            Self::Close | Self::UndoRelease => return None,
+            Self::UndoRelease => Self::UndoClose,
+            Self::Close | Self::UndoClose => return None,
         })
     }
 
@@ -218,7 +224,8 @@ impl Step {
             | Self::Remove
             | Self::Close
             | Self::Undo
-            | Self::UndoRelease => false,
+            | Self::UndoRelease
+            | Self::UndoClose => false,
         }
     }
 
@@ -229,7 +236,9 @@ impl Step {
         match self {
             // Nodes that were not reached deliver at their next attempt; a mailbox that stays
             // open to the source is closed by its deadline.
-            Self::Flush | Self::Close => Failure::GoOn,
+            Self::Flush | Self::Close | Self::UndoClose => Failure::GoOn,
+            // It refuses what has changed since: that is for people to look at.
+            Self::Remove if failures >= REMOVALS => Failure::GoOn,
             _ if !self.can_be_undone() && lasted < PERSISTENCE => Failure::Retry(self, pause),
             _ if !self.can_be_undone() => Failure::GoOn,
             _ if failures >= TRIES => Failure::Undo,
@@ -286,10 +295,10 @@ impl Move {
                 let verb = Verb::RemoveMailbox(RemoveMailbox { move_id, user_id });
                 ask(vec![(source, verb)], Duration::minutes(10))
             }
-            Step::Close => ask(vec![(destination, release())], Duration::minutes(1)),
-            Step::UndoRelease => {
-                ask(vec![(source, release()), (destination, release())], Duration::minutes(1))
+            Step::Close | Step::UndoClose => {
+                ask(vec![(destination, release())], Duration::minutes(1))
             }
+            Step::UndoRelease => ask(vec![(source, release())], Duration::minutes(1)),
             Step::Introduce => place(source, Some(destination), false, vec![destination]),
             Step::Hold => place(source, Some(destination), true, vec![source]),
             Step::Switch => place(destination, Some(source), false, vec![destination, source]),
@@ -318,7 +327,7 @@ mod tests {
 
     #[test]
     fn the_mailbox_is_frozen_before_the_last_copy_and_removed_after_the_switch() {
-        let order = walk(Step::Prepare);
+        let order = walk(Step::Introduce);
         let place = |step| order.iter().position(|one| *one == step).unwrap();
         assert!(place(Step::Freeze) < place(Step::CopyLast));
         assert!(place(Step::CopyLast) < place(Step::Verify));
@@ -330,10 +339,10 @@ mod tests {
 
     #[test]
     fn only_what_comes_before_the_switch_can_be_undone() {
-        for (place, step) in walk(Step::Prepare).into_iter().enumerate() {
+        for (place, step) in walk(Step::Introduce).into_iter().enumerate() {
             assert_eq!(step.can_be_undone(), place < 8, "{step:?}");
         }
-        assert_eq!(walk(Step::Undo), [Step::Undo, Step::UndoRelease]);
+        assert_eq!(walk(Step::Undo), [Step::Undo, Step::UndoRelease, Step::UndoClose]);
     }
 
     #[test]
@@ -349,14 +358,15 @@ mod tests {
     #[test]
     fn what_comes_after_the_switch_is_never_undone() {
         let long = Duration::seconds(60);
-        assert_eq!(Step::Remove.after_failure(99, long), Failure::Retry(Step::Remove, long));
-        assert_eq!(Step::Remove.after_failure(99, Duration::days(1)), Failure::GoOn);
+        assert_eq!(Step::Release.after_failure(99, long), Failure::Retry(Step::Release, long));
+        assert_eq!(Step::Release.after_failure(99, Duration::days(1)), Failure::GoOn);
+        assert_eq!(Step::Remove.after_failure(8, long), Failure::GoOn);
         assert_eq!(Step::Flush.after_failure(1, long), Failure::GoOn);
     }
 
     #[test]
     fn every_step_reads_back_from_its_name() {
-        for step in walk(Step::Prepare).into_iter().chain(walk(Step::Undo)) {
+        for step in walk(Step::Introduce).into_iter().chain(walk(Step::Undo)) {
             assert_eq!(Step::from_name(step.name()), Some(step));
         }
         assert_eq!(Step::from_name("elsewhere"), None);
