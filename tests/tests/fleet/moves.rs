@@ -188,7 +188,10 @@ async fn a_cancelled_move_is_undone() {
     let asked = fleet.source.obey(Arc::new(done)).await;
     let end = fleet.end(&id).await;
     assert_eq!(end["state"], "cancelled", "{end:#}");
-    assert_eq!(words(&asked), ["release"]);
+    // Whether it still saw the copy that is taken back is a matter of luck.
+    let asked = words(&asked);
+    assert_eq!(asked.last(), Some(&"release"));
+    assert!(!asked.contains(&"freeze") && !asked.contains(&"remove"));
     fleet.server.api.post(format!("{path}/cancel"), json!(null)).await.is_problem(StatusCode::CONFLICT);
     fleet.server.stop().await;
 }
