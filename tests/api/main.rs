@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod directory;
 mod join_tokens;
 mod me;
+mod moves;
 mod nodes;
+mod operations;
 mod operators;
 mod services;
 mod sessions;
