@@ -69,7 +69,8 @@ pub async fn cancel(cx: &Context, id: OperationId) -> Result<Operation> {
     if row.state != "running" {
         return Err(Error::Conflict(format!("operation {id} has ended")));
     }
-    let is_late = Step::from_name(&row.step).is_some_and(|step| {
+    let is_move = kind(&row)? == OperationKind::MoveMailbox;
+    let is_late = Step::from_name(&row.step).filter(|_| is_move).is_some_and(|step| {
         !step.can_be_undone() && !matches!(step, Step::Undo | Step::UndoRelease | Step::UndoClose)
     });
     if is_late {
