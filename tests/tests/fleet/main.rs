@@ -1,5 +1,10 @@
 //! The change log, the streams to nodes and the reports from them, on a real database.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod feed;
 mod fixture;

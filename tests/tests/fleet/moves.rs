@@ -141,9 +141,8 @@ async fn a_mailbox_moves_in_the_proven_order() {
 async fn copies_that_differ_leave_the_user_where_it_was() {
     let fleet = fleet().await;
     let done = |_: &Verb, _: &Replica| (ActionOutcome::Done, content());
-    let other = |_: &Verb, _: &Replica| {
-        (ActionOutcome::Done, ActionFindings { messages: 2, ..content() })
-    };
+    let other =
+        |_: &Verb, _: &Replica| (ActionOutcome::Done, ActionFindings { messages: 2, ..content() });
     let source_asked = fleet.source.obey(Arc::new(done)).await;
     fleet.destination.obey(Arc::new(other)).await;
     fleet.smtp.obey(Arc::new(done)).await;
@@ -192,7 +191,12 @@ async fn a_cancelled_move_is_undone() {
     let asked = words(&asked);
     assert_eq!(asked.last(), Some(&"release"));
     assert!(!asked.contains(&"freeze") && !asked.contains(&"remove"));
-    fleet.server.api.post(format!("{path}/cancel"), json!(null)).await.is_problem(StatusCode::CONFLICT);
+    fleet
+        .server
+        .api
+        .post(format!("{path}/cancel"), json!(null))
+        .await
+        .is_problem(StatusCode::CONFLICT);
     fleet.server.stop().await;
 }
 
@@ -219,8 +223,7 @@ impl Crashing {
         let (user, _) = user(&pool, example, "alice", source).await;
         let operation = OperationId::from(Uuid::nil());
         let asked = Vec::new();
-        let mut world =
-            Self { pool, clock, smtp, source, destination, user, operation, asked };
+        let mut world = Self { pool, clock, smtp, source, destination, user, operation, asked };
         let cx = world.cx().await;
         let begun = app::moves::start(&cx, "alice@example.com", "storage-2").await.unwrap();
         world.operation = begun.id;

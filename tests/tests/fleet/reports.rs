@@ -120,8 +120,10 @@ async fn reports_of_the_future_are_dated_now_and_nonsense_is_refused() {
 async fn a_node_speaks_only_for_the_mailboxes_that_it_holds() {
     let server = Server::start().await;
     let pool = server.api.state.pool();
-    let (first, second) =
-        (server.agent("storage-1", &["storage"]).await, server.agent("storage-2", &["storage"]).await);
+    let (first, second) = (
+        server.agent("storage-1", &["storage"]).await,
+        server.agent("storage-2", &["storage"]).await,
+    );
     let example = domain(pool, "example.com").await;
     let (alice, _) = user(pool, example, "alice", first.id).await;
     let path = "/v1/users/alice@example.com/usage";
