@@ -1,4 +1,9 @@
 //! The end-to-end suite: real daemons, real namespaces, real mail.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by them")]
 
+mod demo;
+mod faults;
 mod harness;
+mod restore;
+mod single;
+mod stage;

@@ -67,9 +67,9 @@ impl Rest {
         let mut page = self.get(path).await?;
         loop {
             items.extend(page["items"].as_array().cloned().unwrap_or_default());
-            let Some(next) = page["next"].as_str() else { return Ok(items) };
+            let Some(next) = page["next_page_token"].as_str() else { return Ok(items) };
             let sign = if path.contains('?') { '&' } else { '?' };
-            page = self.get(&format!("{path}{sign}after={next}")).await?;
+            page = self.get(&format!("{path}{sign}page_token={next}")).await?;
         }
     }
 
@@ -108,14 +108,11 @@ impl Rest {
         let id = operation["id"].as_str().ok_or("the answer is not an operation")?;
         super::until(limit, async || {
             let now = self.get(&format!("/v1/operations/{id}?wait_seconds=5")).await?;
-            Ok(match now["status"].as_str() {
-                Some("pending" | "running") => Err(now.to_string()),
-                _ => Ok(now),
-            })
+            Ok(if now["state"] == "running" { Err(now.to_string()) } else { Ok(now) })
         })
         .await
         .and_then(|end| {
-            ensure!(end["status"] == "succeeded", "the operation did not succeed: {end}");
+            ensure!(end["state"] == "succeeded", "the operation did not succeed: {end}");
             Ok(end)
         })
     }
