@@ -7,8 +7,11 @@ use umail_tests::{
     harness::leftovers,
 };
 
+use crate::stage::TURN;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_step_of_the_demo_holds_and_nothing_is_left() {
+    let _turn = TURN.lock().await;
     let mut report = Report::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("demo-logs"));
     let demo = demo::run(&mut report).await;
     if let Some(demo) = demo.as_ref().filter(|_demo| !report.failures().is_empty()) {

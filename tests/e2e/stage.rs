@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde_json::json;
+use tokio::sync::{Mutex, MutexGuard};
 use umail_tests::harness::{
     Fleet, NodePlan, Result,
     load::{Flow, Plan, Sent},
@@ -12,34 +13,39 @@ use umail_tests::harness::{
 };
 
 /// Password of every user.
-pub const PASSWORD: &str = "correct-horse-battery";
+pub(crate) const PASSWORD: &str = "correct-horse-battery";
 /// The domain.
-pub const DOMAIN: &str = "stage.test";
+pub(crate) const DOMAIN: &str = "stage.test";
 /// Who writes from elsewhere.
-pub const GUEST: &str = "guest@elsewhere.test";
+pub(crate) const GUEST: &str = "guest@elsewhere.test";
+
+/// One fleet at a time also where the tests are threads of one process.
+pub(crate) static TURN: Mutex<()> = Mutex::const_new(());
 
 /// A running fleet, its operator's session, and what a client trusts.
-pub struct Stage {
-    pub fleet: Fleet,
-    pub rest: Rest,
-    pub trust: Trust,
+pub(crate) struct Stage {
+    pub(crate) fleet: Fleet,
+    pub(crate) rest: Rest,
+    pub(crate) trust: Trust,
     /// Names of the nodes that take mail from elsewhere, and that users read from.
     smtp: &'static str,
     pop: &'static str,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Stage {
     /// Starts the fleet and creates the domain.
-    pub async fn start(plan: &'static [NodePlan]) -> Self {
+    pub(crate) async fn start(plan: &'static [NodePlan]) -> Self {
+        let turn = TURN.lock().await;
         let (fleet, rest) = Fleet::start(plan).await.unwrap();
         let trust = fleet.trust().unwrap();
         rest.post("/v1/domains", &json!({ "name": DOMAIN })).await.unwrap();
         let with = |role| plan.iter().find(|node| node.roles.contains(&role)).unwrap().name;
-        Self { fleet, rest, trust, smtp: with("smtp"), pop: with("pop") }
+        Self { fleet, rest, trust, smtp: with("smtp"), pop: with("pop"), _turn: turn }
     }
 
     /// Creates a user and returns the address. Not waited for.
-    pub async fn user(&self, local_part: &str, node: &str) -> Result<String> {
+    pub(crate) async fn user(&self, local_part: &str, node: &str) -> Result<String> {
         let user = json!({
             "local_part": local_part,
             "password": PASSWORD,
@@ -52,20 +58,20 @@ impl Stage {
     }
 
     /// Sends one message from elsewhere.
-    pub async fn send(&self, to: &str, id: &str) -> Result<Reply> {
+    pub(crate) async fn send(&self, to: &str, id: &str) -> Result<Reply> {
         let mut smtp = Smtp::connect(self.smtp(25)).await?;
         smtp.send(GUEST, &[to], &message(GUEST, to, id, "a test")).await
     }
 
     /// Whether mail to the address is taken: the recipient only, no message.
-    pub async fn accepts(&self, to: &str) -> Result<Reply> {
+    pub(crate) async fn accepts(&self, to: &str) -> Result<Reply> {
         let mut smtp = Smtp::connect(self.smtp(25)).await?;
         smtp.command(&format!("MAIL FROM:<{GUEST}>")).await?;
         smtp.command(&format!("RCPT TO:<{to}>")).await
     }
 
     /// A steady flow of messages from elsewhere to these users.
-    pub fn flow(&self, name: &str, to: &[&str], rate: u32) -> Flow {
+    pub(crate) fn flow(&self, name: &str, to: &[&str], rate: u32) -> Flow {
         Flow::start(Plan {
             server: self.smtp(25),
             from: GUEST.to_owned(),
@@ -76,7 +82,7 @@ impl Stage {
     }
 
     /// How often each Message-ID is in the user's INBOX, through the pop node.
-    pub async fn inbox(&self, user: &str) -> Result<BTreeMap<String, usize>> {
+    pub(crate) async fn inbox(&self, user: &str) -> Result<BTreeMap<String, usize>> {
         let address = SocketAddr::new(self.fleet.node(self.pop)?.address(), 993);
         let mut imap = Imap::open(address, &self.trust, user, PASSWORD).await?;
         imap.select("INBOX").await?;
@@ -89,7 +95,7 @@ impl Stage {
     }
 
     /// Waits until a message is in the INBOX.
-    pub async fn arrives(&self, user: &str, id: &str) -> Result {
+    pub(crate) async fn arrives(&self, user: &str, id: &str) -> Result {
         until(Duration::from_secs(30), async || {
             let found = self.inbox(user).await?.contains_key(id);
             Ok(if found { Ok(()) } else { Err(format!("{id} is not in the INBOX of {user}")) })
@@ -98,7 +104,7 @@ impl Stage {
     }
 
     /// Waits until every message of a flow is in the INBOXes, each once.
-    pub async fn all_arrive_once(&self, users: &[&str], sent: &Sent) -> Result {
+    pub(crate) async fn all_arrive_once(&self, users: &[&str], sent: &Sent) -> Result {
         assert_eq!(sent.refused, Vec::<String>::new());
         until(Duration::from_mins(1), async || {
             let mut found = BTreeMap::new();
@@ -114,7 +120,7 @@ impl Stage {
     }
 
     /// Waits until the server says this of the node.
-    pub async fn status(&self, name: &str, status: &str, limit: Duration) -> Result {
+    pub(crate) async fn status(&self, name: &str, status: &str, limit: Duration) -> Result {
         until(limit, async || {
             let node = self.rest.get(&format!("/v1/nodes/{name}")).await?;
             let now = &node["status"];
@@ -124,7 +130,7 @@ impl Stage {
     }
 
     /// Sum of a traffic kind of a node.
-    pub async fn counted(&self, node: &str, kind: &str) -> Result<u64> {
+    pub(crate) async fn counted(&self, node: &str, kind: &str) -> Result<u64> {
         let traffic = self.rest.get(&format!("/v1/nodes/{node}/traffic")).await?;
         let totals = traffic["totals"].as_array().cloned().unwrap_or_default();
         let total = totals.iter().find(|total| total["kind"] == kind);
@@ -132,7 +138,7 @@ impl Stage {
     }
 
     /// Address of a port of the node that takes mail.
-    pub fn smtp(&self, port: u16) -> SocketAddr {
+    pub(crate) fn smtp(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.fleet.node(self.smtp).unwrap().address(), port)
     }
 }

@@ -45,6 +45,7 @@ pub(super) async fn compare(demo: &mut Demo) -> Result<String> {
 
 /// Waits until the API has counted exactly what was sent.
 pub(super) async fn counted(demo: &Demo) -> Result {
+    ensure!(demo.counts.received > 0, "nothing was sent");
     until(REPORTED, async || {
         let counts = Counts {
             received: sum(demo, "smtp-1", "received").await?,

@@ -86,7 +86,8 @@ impl Fleet {
             let late = nodes.iter().find(|node| !is_ready(node));
             Ok(late.map_or(Ok(()), |node| {
                 let text = |key: &str| node[key].as_str().unwrap_or_default().to_owned();
-                Err(format!("{} is {}: {}", text("name"), text("status"), text("status_reason")))
+                let (name, status, reason) = (text("name"), text("status"), text("status_reason"));
+                Err(format!("{name} is {status}: {reason} {}", node["generation"]))
             }))
         })
         .await
@@ -151,7 +152,8 @@ impl Drop for Fleet {
 }
 
 fn is_ready(node: &Value) -> bool {
-    node["status"] == "ready"
+    let generation = &node["generation"];
+    node["status"] == "ready" && generation["applied"] == generation["desired"]
 }
 
 /// Waits for SIGINT, SIGTERM or SIGHUP.
