@@ -33,7 +33,8 @@ async fn one_node_with_all_roles_does_the_whole_job() {
     assert!(pop.retrieve(1).await.unwrap().contains("two@single"));
     pop.quit().await.unwrap();
 
-    let unknown = stage.send(&format!("nobody@{}", crate::stage::DOMAIN), "x@single").await.unwrap();
+    let unknown =
+        stage.send(&format!("nobody@{}", crate::stage::DOMAIN), "x@single").await.unwrap();
     assert_eq!(unknown.code, 550, "{unknown:?}");
     let relayed = stage.send("somebody@example.com", "y@single").await.unwrap();
     assert!(!relayed.is_positive(), "{relayed:?} for {GUEST}");
