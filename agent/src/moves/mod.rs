@@ -69,7 +69,7 @@ impl Moves {
     ) -> Result<ActionFindings, Refusal> {
         let nothing = |()| ActionFindings::default();
         match verb {
-            Verb::PrepareMove(step) => self.prepare(step, deadline).await.map(nothing),
+            Verb::PrepareMove(step) => self.prepare(step, deadline).map(nothing),
             Verb::CopyMailbox(step) => self.copy(step, deadline, peers).await.map(nothing),
             Verb::FreezeMailbox(step) => {
                 self.freeze(&step.user_id, &step.move_id).await.map(nothing)
@@ -89,9 +89,8 @@ impl Moves {
         peer::serve(&self.parts, listener, stop).await;
     }
 
-    async fn prepare(&self, step: &PrepareMove, deadline: OffsetDateTime) -> Result<(), Refusal> {
-        // Fails while the replica does not know the user: the copy would have no place to go.
-        self.mailbox(&step.user_id).await?;
+    /// The directory tells this node of the user afterwards; a copy that comes before is refused.
+    fn prepare(&self, step: &PrepareMove, deadline: OffsetDateTime) -> Result<(), Refusal> {
         let now = self.parts.clock.now();
         self.parts.records.expect(step, deadline, now).map_err(refusal)
     }

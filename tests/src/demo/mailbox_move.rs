@@ -37,9 +37,9 @@ pub(super) async fn under_load(demo: &mut Demo) -> Result<String> {
     });
     let moved = move_user(demo, &flow).await;
     let sent = flow.finish().await?;
-    let operation = moved?;
     demo.counts.received += sent.accepted.len() as u64;
     demo.counts.stored += sent.accepted.len() as u64;
+    let operation = moved?;
     ensure!(sent.refused.is_empty(), "refused for good: {:?}", sent.refused.first());
     let user = demo.rest.get(&format!("/v1/users/{ALICE}")).await?;
     let target = demo.node("storage-2").await?;

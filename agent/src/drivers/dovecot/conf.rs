@@ -174,7 +174,8 @@ fn tls_settings(source: &Source<'_>) -> String {
     let roots = source.folder.join(tls::ROOTS);
     format!(
         "ssl = yes\nssl_cert = <{pair}\nssl_key = <{pair}\nssl_min_protocol = TLSv1.2\n\
-         ssl_client_ca_file = {roots}\n",
+         # Login processes verify the storage node by this one, all others by the other.\n\
+         ssl_ca = <{roots}\nssl_require_crl = no\nssl_client_ca_file = {roots}\n",
         pair = pair.display(),
         roots = roots.display(),
     )
