@@ -25,6 +25,8 @@ const SLOTS: usize = 32;
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
 /// How long a copy may take in all.
 const COPY_LIMIT: Duration = Duration::from_hours(24);
+/// How much of what dsync complains about is told.
+const COMPLAINT_LIMIT: usize = 1_024;
 /// Longest first line.
 const LINE_LIMIT: u64 = 1_024;
 
@@ -122,7 +124,15 @@ async fn take(parts: &Parts, stream: TcpStream) -> Result<(), String> {
     let complain = async {
         let mut text = String::new();
         if let Some(stderr) = stderr {
-            stderr.take(4_096).read_to_string(&mut text).await.ok();
+            // To its end: dsync writes a line for each message and must not be held up by it.
+            let mut lines = BufReader::new(stderr).split(b'\n');
+            while let Ok(Some(line)) = lines.next_segment().await {
+                let line = String::from_utf8_lossy(&line);
+                if text.len() < COMPLAINT_LIMIT && !line.contains(": Info: ") {
+                    text.push_str(&line);
+                    text.push('\n');
+                }
+            }
         }
         text
     };
