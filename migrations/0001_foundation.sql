@@ -30,6 +30,8 @@ CREATE TABLE control_plane (
     -- Where mail for postmaster@ and abuse@ of domains without one goes; empty: oldest user.
     postmaster_address text NOT NULL DEFAULT '',
     message_size_limit_bytes bigint NOT NULL DEFAULT 52428800,
+    -- Counts the changes of the two settings above.
+    settings_revision bigint NOT NULL DEFAULT 1,
     created_at        timestamptz NOT NULL DEFAULT now()
 );
 INSERT INTO control_plane DEFAULT VALUES;

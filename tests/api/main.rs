@@ -2,8 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod aliases;
+mod app_passwords;
+mod contract;
+mod departments;
 mod directory;
+mod domains;
+mod forwarding;
 mod join_tokens;
+mod layers;
 mod me;
 mod moves;
 mod nodes;
@@ -11,3 +18,5 @@ mod operations;
 mod operators;
 mod services;
 mod sessions;
+mod settings;
+mod users;

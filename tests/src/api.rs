@@ -26,7 +26,8 @@ use umail_api::{
     sealer::Sealer,
 };
 use umail_api_types::operators::NewOperator;
-use umail_proto::clock::Clock;
+use umail_proto::{clock::Clock, ids::NodeId};
+use uuid::Uuid;
 
 use crate::database;
 
@@ -160,6 +161,55 @@ impl Api {
         let body = json!({"local_part": local_part, "password": PASSWORD});
         let answer = self.post(format!("/v1/domains/{domain}/users"), body).await;
         answer.is(StatusCode::CREATED).id()
+    }
+
+    /// Adds a user who administers the domain of the address, and signs in.
+    pub async fn domain_admin(&self, address: &str) -> String {
+        self.user(address).await;
+        self.assign(address, "domain_admin", None).await;
+        self.sign_in(address).await
+    }
+
+    /// Adds a user who administers a department of the domain of the address, and signs in.
+    pub async fn department_admin(&self, address: &str, department: &str) -> String {
+        let user = self.user(address).await;
+        let body = json!({"department_id": department});
+        let _ = self.patch(format!("/v1/users/{user}"), body).await.is(StatusCode::OK);
+        self.assign(address, "department_admin", Some(department)).await;
+        self.sign_in(address).await
+    }
+
+    async fn assign(&self, address: &str, role: &str, department: Option<&str>) {
+        let (local_part, domain) = address.split_once('@').unwrap();
+        let department = department.map(|id| id.parse::<Uuid>().unwrap());
+        let assigned: Vec<Uuid> = sqlx::query_scalar(
+            "INSERT INTO role_assignment (account_id, role, domain_id, department_id)
+             SELECT account.id, $3, domain.id, $4
+               FROM account JOIN domain ON domain.id = domain_id
+              WHERE local_part = $1 AND domain.name = $2 RETURNING account_id",
+        )
+        .bind(local_part)
+        .bind(domain)
+        .bind(role)
+        .bind(department)
+        .fetch_all(self.state.pool())
+        .await
+        .unwrap();
+        assert_eq!(assigned.len(), 1);
+    }
+
+    /// Adds a storage node that nobody enrolled; returns the id.
+    pub async fn storage_node(&self, name: &str) -> String {
+        let id: Uuid = sqlx::query_scalar(
+            "INSERT INTO node (id, name, address, roles, created_at, updated_at)
+             VALUES ($1, $2, '10.0.0.9', '{storage}', now(), now()) RETURNING id",
+        )
+        .bind(NodeId::generate(self.state.clock().now()).uuid())
+        .bind(name)
+        .fetch_one(self.state.pool())
+        .await
+        .unwrap();
+        id.to_string()
     }
 }
 

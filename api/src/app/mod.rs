@@ -22,5 +22,6 @@ pub mod operators;
 pub mod reports;
 pub mod services;
 pub mod sessions;
+pub mod settings;
 pub mod traffic;
 pub mod users;

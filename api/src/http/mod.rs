@@ -41,6 +41,7 @@ pub mod probes;
 pub mod problem;
 mod services;
 mod sessions;
+mod settings;
 mod traffic;
 mod users;
 
@@ -62,6 +63,7 @@ fn resources() -> OpenApiRouter<State> {
         .merge(moves::router())
         .merge(traffic::router())
         .merge(directory::router())
+        .merge(settings::router())
         .merge(domains::router())
         .merge(departments::router())
         .merge(users::router())

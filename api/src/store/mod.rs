@@ -25,5 +25,6 @@ pub mod role_assignments;
 pub mod secrets;
 pub mod services;
 pub mod sessions;
+pub mod settings;
 pub mod traffic;
 pub mod usage;

@@ -1,0 +1,61 @@
+//! Settings of the whole system.
+
+use umail_api_types::settings::SettingsPatch;
+use uuid::Uuid;
+
+use crate::{
+    app::{
+        audit::{self, Subject, shown},
+        desired_state,
+        fields::one,
+    },
+    authz::{Action, Resource},
+    context::Context,
+    error::Result,
+    model::{
+        address::EmailAddress,
+        revision::Precondition,
+        settings::{Settings, parse_message_size_limit},
+    },
+    store,
+};
+
+/// The settings.
+pub async fn read(cx: &Context) -> Result<Settings> {
+    cx.authorize(Action::Read, Resource::Settings)?;
+    store::settings::get(cx.pool()).await
+}
+
+/// Changes the settings. Every node learns of it by a new desired state.
+pub async fn update(
+    cx: &Context,
+    precondition: Precondition,
+    patch: SettingsPatch,
+) -> Result<Settings> {
+    cx.authorize(Action::Update, Resource::Settings)?;
+    let read = |address: Option<String>| {
+        address.map(|text| one("/postmaster_address", EmailAddress::parse(&text))).transpose()
+    };
+    let postmaster_address = patch.postmaster_address.map(read).transpose()?;
+    let limit = patch.message_size_limit_bytes.map(parse_message_size_limit);
+    let limit = limit.map(|limit| one("/message_size_limit_bytes", limit)).transpose()?;
+    let mut tx = cx.begin().await?;
+    let before = store::settings::lock(&mut *tx).await?;
+    precondition.check(before.revision)?;
+    let mut settings = before.clone();
+    settings.postmaster_address =
+        postmaster_address.unwrap_or_else(|| before.postmaster_address.clone());
+    settings.message_size_limit_bytes = limit.unwrap_or(before.message_size_limit_bytes);
+    if settings == before {
+        tx.commit().await?;
+        return Ok(before);
+    }
+    settings.revision += 1;
+    store::settings::update(&mut *tx, &settings).await?;
+    store::nodes::raise_generations(&mut *tx).await?;
+    let subject = Subject::system("settings", Uuid::nil());
+    audit::record(&mut tx, cx, Action::Update, subject, shown(&before)?, shown(&settings)?).await?;
+    tx.commit().await?;
+    desired_state::all_changed(cx.state()).await?;
+    Ok(settings)
+}

@@ -1,0 +1,63 @@
+//! Settings of the whole system: columns of the one row about the control plane.
+
+use sqlx::PgExecutor;
+
+use crate::{
+    error::{Error, Result},
+    model::{address::EmailAddress, settings::Settings},
+};
+
+struct Row {
+    postmaster_address: String,
+    message_size_limit_bytes: i64,
+    settings_revision: i64,
+}
+
+impl TryFrom<Row> for Settings {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let address = Some(row.postmaster_address).filter(|address| !address.is_empty());
+        let address = address.as_deref().map(EmailAddress::parse).transpose();
+        Ok(Self {
+            postmaster_address: address
+                .map_err(|cause| Error::corrupt("control_plane", "postmaster_address", cause))?,
+            message_size_limit_bytes: row.message_size_limit_bytes,
+            revision: row.settings_revision,
+        })
+    }
+}
+
+/// The settings.
+pub async fn get(db: impl PgExecutor<'_>) -> Result<Settings> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT postmaster_address, message_size_limit_bytes, settings_revision
+           FROM control_plane",
+    );
+    row.fetch_one(db).await?.try_into()
+}
+
+/// The same, locked until the end of the transaction.
+pub async fn lock(db: impl PgExecutor<'_>) -> Result<Settings> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT postmaster_address, message_size_limit_bytes, settings_revision
+           FROM control_plane FOR UPDATE",
+    );
+    row.fetch_one(db).await?.try_into()
+}
+
+/// Writes the settings back.
+pub async fn update(db: impl PgExecutor<'_>, settings: &Settings) -> Result<()> {
+    sqlx::query!(
+        "UPDATE control_plane
+            SET postmaster_address = $1, message_size_limit_bytes = $2, settings_revision = $3",
+        settings.postmaster_address.as_ref().map_or("", EmailAddress::as_str),
+        settings.message_size_limit_bytes,
+        settings.revision,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! `/v1/users/{user}/app_passwords`
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use umail_tests::api::Api;
+
+const PATH: &str = "/v1/users/anna@example.com/app_passwords";
+
+#[tokio::test]
+async fn app_passwords_are_shown_once() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    api.user("anna@example.com").await;
+    let anna = api.sign_in("anna@example.com").await;
+    let body = json!({"label": "phone", "functions": ["imap"]});
+    let new = api.ask(Method::POST, PATH).by(&anna).json(body).send().await;
+    let new = new.is(StatusCode::CREATED);
+    assert_eq!(new.body["password"].as_str().unwrap().len(), 34);
+    assert_eq!(new.body["functions"], json!(["imap"]));
+    assert!(new.body["expires_at"].is_null());
+    let list = api.ask(Method::GET, PATH).by(&anna).send().await.is(StatusCode::OK);
+    assert_eq!(list.items("id"), [new.id()]);
+    assert!(!list.body.to_string().contains(new.body["password"].as_str().unwrap()));
+    let hash: String = sqlx::query_scalar("SELECT hash FROM credential WHERE kind = 2")
+        .fetch_one(api.state.pool())
+        .await
+        .unwrap();
+    assert!(hash.starts_with("{SSHA512}"), "{hash}");
+    let path = format!("{PATH}/{}", new.id());
+    let delete = api.ask(Method::DELETE, &path).by(&anna).send().await;
+    delete.is(StatusCode::NO_CONTENT);
+    let again = api.ask(Method::DELETE, &path).by(&anna).send().await;
+    again.is_problem(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn app_passwords_do_not_sign_in_here() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    api.user("anna@example.com").await;
+    let new = api.post(PATH, json!({"label": "phone"})).await.is(StatusCode::CREATED).body;
+    let body = json!({"name": "anna@example.com", "password": new["password"]});
+    let refused = api.ask(Method::POST, "/v1/sessions").anonymous().json(body).send().await;
+    refused.is_problem(StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn create_app_password_refuses_fields_that_break_their_rules() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    api.user("anna@example.com").await;
+    for (body, field) in [
+        (json!({"label": ""}), "/label"),
+        (json!({"label": "a\u{0}"}), "/label"),
+        (json!({"label": "x", "functions": null}), "/functions"),
+        (json!({"label": "x", "expires_at": "2001-01-01T00:00:00Z"}), "/expires_at"),
+        (json!({"label": "x", "expires_at": "soon"}), "/expires_at"),
+    ] {
+        api.post(PATH, body).await.is_invalid(&[field]);
+    }
+    let nobody = api.post("/v1/users/none@example.com/app_passwords", json!({"label": "x"})).await;
+    nobody.is_problem(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_user_has_a_bounded_number_of_app_passwords() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    api.user("anna@example.com").await;
+    for index in 0..50 {
+        let body = json!({"label": index.to_string()});
+        api.post(PATH, body).await.is(StatusCode::CREATED);
+    }
+    let one_more = api.post(PATH, json!({"label": "x"})).await;
+    one_more.is_problem(StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn app_passwords_are_out_of_reach_of_others() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    api.user("anna@example.com").await;
+    api.user("bert@example.com").await;
+    let id = api.post(PATH, json!({"label": "x"})).await.id();
+    let bert = api.sign_in("bert@example.com").await;
+    for ask in [
+        api.ask(Method::GET, PATH),
+        api.ask(Method::POST, PATH).json(json!({"label": "y"})),
+        api.ask(Method::DELETE, format!("{PATH}/{id}")),
+    ] {
+        ask.by(&bert).send().await.is_problem(StatusCode::NOT_FOUND);
+    }
+    let own = api.ask(Method::DELETE, format!("/v1/users/bert@example.com/app_passwords/{id}"));
+    own.by(&bert).send().await.is_problem(StatusCode::NOT_FOUND);
+}

@@ -1,0 +1,118 @@
+//! `/v1/domains/{domain}/departments` and `/v1/departments`
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use umail_tests::api::Api;
+
+const PATH: &str = "/v1/domains/example.com/departments";
+
+async fn department(api: &Api, name: &str, parent: Option<&str>) -> String {
+    let body = json!({"name": name, "parent_id": parent});
+    api.post(PATH, body).await.is(StatusCode::CREATED).id()
+}
+
+#[tokio::test]
+async fn create_department_makes_a_tree() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let top = department(&api, "Sales", None).await;
+    let below = department(&api, "Sales", Some(&top)).await;
+    let read = api.get(format!("/v1/departments/{below}")).await.is(StatusCode::OK);
+    assert_eq!(read.body["parent_id"], top);
+    let taken = api.post(PATH, json!({"name": " Sales "})).await;
+    taken.is_problem(StatusCode::CONFLICT);
+    assert_eq!(api.get(PATH).await.items("id"), [top, below]);
+}
+
+#[tokio::test]
+async fn create_department_refuses_fields_that_break_their_rules() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    api.domain("example.org").await;
+    let foreign = api.post("/v1/domains/example.org/departments", json!({"name": "x"})).await.id();
+    api.post(PATH, json!({"name": ""})).await.is_invalid(&["/name"]);
+    api.post(PATH, json!({"name": "a\u{0}"})).await.is_invalid(&["/name"]);
+    api.post(PATH, json!({"name": "x", "parent_id": "y"})).await.is_invalid(&["/parent_id"]);
+    let foreign = json!({"name": "x", "parent_id": foreign});
+    api.post(PATH, foreign).await.is_invalid(&["/parent_id"]);
+    let nowhere = api.post("/v1/domains/none.example/departments", json!({"name": "x"})).await;
+    nowhere.is_problem(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn update_department_keeps_the_tree_a_tree() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let top = department(&api, "A", None).await;
+    let middle = department(&api, "B", Some(&top)).await;
+    let bottom = department(&api, "C", Some(&middle)).await;
+    let path = format!("/v1/departments/{top}");
+    for parent in [&top, &middle, &bottom] {
+        let body = json!({"parent_id": parent});
+        api.patch(&path, body).await.is_invalid(&["/parent_id"]);
+    }
+    let path = format!("/v1/departments/{bottom}");
+    let moved = api.patch(&path, json!({"parent_id": null, "functions": ["imap"]})).await;
+    let moved = moved.is(StatusCode::OK).body;
+    assert!(moved["parent_id"].is_null());
+    assert_eq!(moved["functions"], json!(["imap"]));
+    let renamed = api.patch(&path, json!({"name": "D"})).await.is(StatusCode::OK).body;
+    assert_eq!(renamed["name"], "D");
+    api.patch(&path, json!({"name": "A"})).await.is_problem(StatusCode::CONFLICT);
+    api.patch(&path, json!({"name": null})).await.is_invalid(&["/name"]);
+}
+
+#[tokio::test]
+async fn departments_are_not_nested_without_end() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let mut parent = department(&api, "0", None).await;
+    for depth in 1..16 {
+        parent = department(&api, &depth.to_string(), Some(&parent)).await;
+    }
+    let too_deep = api.post(PATH, json!({"name": "16", "parent_id": parent})).await;
+    too_deep.is_invalid(&["/parent_id"]);
+}
+
+#[tokio::test]
+async fn delete_department_removes_only_an_empty_one() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let top = department(&api, "A", None).await;
+    let below = department(&api, "B", Some(&top)).await;
+    let user = api.user("anna@example.com").await;
+    let body = json!({"department_id": below});
+    api.patch(format!("/v1/users/{user}"), body).await.is(StatusCode::OK);
+    for id in [&top, &below] {
+        let path = format!("/v1/departments/{id}");
+        api.delete(path).await.is_problem(StatusCode::CONFLICT);
+    }
+    api.delete(format!("/v1/users/{user}")).await.is(StatusCode::NO_CONTENT);
+    for id in [&below, &top] {
+        api.delete(format!("/v1/departments/{id}")).await.is(StatusCode::NO_CONTENT);
+        api.get(format!("/v1/departments/{id}")).await.is_problem(StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test]
+async fn department_admins_see_their_subtree_and_change_none_of_it() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let top = department(&api, "A", None).await;
+    let below = department(&api, "B", Some(&top)).await;
+    let other = department(&api, "C", None).await;
+    let admin = api.department_admin("admin@example.com", &top).await;
+    let list = api.ask(Method::GET, PATH).by(&admin).send().await.is(StatusCode::OK);
+    assert_eq!(list.items("id"), [top.clone(), below.clone()]);
+    for (id, status) in [(&below, StatusCode::FORBIDDEN), (&other, StatusCode::NOT_FOUND)] {
+        let path = format!("/v1/departments/{id}");
+        let patch = api.ask(Method::PATCH, &path).header("if-match", "*").json(json!({}));
+        patch.by(&admin).send().await.is_problem(status);
+        let delete = api.ask(Method::DELETE, &path).header("if-match", "*");
+        delete.by(&admin).send().await.is_problem(status);
+    }
+    let new = api.ask(Method::POST, PATH).json(json!({"name": "D", "parent_id": top}));
+    new.by(&admin).send().await.is_problem(StatusCode::FORBIDDEN);
+    let hidden = api.ask(Method::GET, format!("/v1/departments/{other}")).by(&admin).send().await;
+    hidden.is_problem(StatusCode::NOT_FOUND);
+}
