@@ -72,7 +72,8 @@ fn walk<'a>(value: &'a Value, visit: &mut impl FnMut(&'a serde_json::Map<String,
 fn the_document_is_complete() {
     let document = document();
     assert_eq!(document["openapi"], "3.1.0");
-    let tags: Vec<_> = document["tags"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    let tags: Vec<_> =
+        document["tags"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
     let mut ids = std::collections::BTreeSet::new();
     for operation in operations() {
         let (id, body) = (operation.id(), &operation.body);
@@ -128,8 +129,7 @@ fn every_parameter_of_a_path_is_declared() {
             .filter(|one| one["in"] == "path")
             .map(|one| format!("{{{}}}", one["name"].as_str().unwrap()))
             .collect();
-        let used: Vec<_> =
-            operation.path.split('/').filter(|part| part.starts_with('{')).collect();
+        let used: Vec<_> = operation.path.split('/').filter(|part| part.starts_with('{')).collect();
         assert_eq!(declared, used, "{}", operation.id());
     }
 }

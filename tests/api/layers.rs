@@ -7,7 +7,10 @@ const RULES: [(&str, &[&str]); 6] = [
     ("http", &["store::", "sqlx::"]),
     ("app", &["axum::", "tonic::", "crate::http", "crate::grpc", "sqlx::query"]),
     ("authz", &["axum::", "tonic::", "crate::http", "crate::app", "crate::store", "sqlx::"]),
-    ("model", &["axum::", "tonic::", "crate::http", "crate::app", "crate::store", "sqlx::", "async fn"]),
+    (
+        "model",
+        &["axum::", "tonic::", "crate::http", "crate::app", "crate::store", "sqlx::", "async fn"],
+    ),
     ("store", &["axum::", "tonic::", "crate::http", "crate::app", "crate::context"]),
     ("grpc", &["sqlx::query", "axum::"]),
 ];

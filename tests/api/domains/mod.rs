@@ -17,7 +17,8 @@ async fn create_domain_gives_one_name_one_owner() {
         let taken = api.post("/v1/domains", json!({"name": name})).await;
         taken.is_problem(StatusCode::CONFLICT);
     }
-    for path in [domain.id(), "xn--bcher-kva.example".to_owned(), "b%C3%BCcher.example".to_owned()] {
+    for path in [domain.id(), "xn--bcher-kva.example".to_owned(), "b%C3%BCcher.example".to_owned()]
+    {
         let read = api.get(format!("/v1/domains/{path}")).await.is(StatusCode::OK);
         assert_eq!(read.body, domain.body);
     }

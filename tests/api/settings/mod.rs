@@ -13,10 +13,7 @@ async fn update_settings_changes_what_is_given() {
     let patch = json!({"postmaster_address": "Post@Example.COM"});
     let after = api.patch("/v1/settings", patch).await.is(StatusCode::OK);
     assert_eq!(after.body["postmaster_address"], "post@example.com");
-    assert_eq!(
-        after.body["message_size_limit_bytes"],
-        before.body["message_size_limit_bytes"]
-    );
+    assert_eq!(after.body["message_size_limit_bytes"], before.body["message_size_limit_bytes"]);
     assert_ne!(after.etag(), before.etag());
     let stale = api.ask(Method::PATCH, "/v1/settings").header("if-match", before.etag());
     let stale = stale.json(json!({"message_size_limit_bytes": 1_000_000})).send().await;
