@@ -5,6 +5,7 @@ mod propagate;
 mod replica_live;
 mod replica_load;
 mod rest_read;
+mod rest_write;
 mod rows;
 mod server;
 
@@ -31,6 +32,8 @@ struct Arguments {
 enum Name {
     /// GET of one user over HTTP, against `pgbench -S`.
     RestRead,
+    /// PATCH of a user, against pgbench running the same statements.
+    RestWrite,
     /// PATCH until a node answers the new value, against etcd's put until watchers see it.
     Propagate,
     /// The agent applies a snapshot of 1,000,000 rows, against a bare bulk insert of the same.
@@ -65,6 +68,7 @@ async fn main() -> ExitCode {
 
 async fn measure(name: Name, rounds: usize) -> Result<Outcome, Failure> {
     match name {
+        Name::RestWrite => rest_write::measure(rounds).await,
         Name::Propagate => propagate::measure(rounds).await,
         Name::RestRead => rest_read::measure(rounds).await,
         Name::ReplicaLoad => replica_load::measure(rounds).await,
