@@ -1,6 +1,10 @@
 //! The direct supervisor: the daemons' own commands, for containers, namespaces and tests.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use umail_proto::agent::ServiceKind;
@@ -43,18 +47,14 @@ impl Direct {
         self.layout.etc("dovecot").join("dovecot.conf")
     }
 
-    async fn is_running(&self, service: ServiceKind) -> Result<bool, Refusal> {
+    fn is_running(&self, service: ServiceKind) -> Result<bool, Refusal> {
         match service {
+            // `postfix status` would write a line to the log each time.
             ServiceKind::Postfix => {
-                if !self.layout.etc("postfix").join("main.cf").exists() {
-                    return Ok(false);
-                }
-                let (program, arguments) = self.postfix("status");
-                let output = exec::run_starter(program, &arguments, COMMAND_LIMIT).await;
-                output.map(|output| output.success()).map_err(|error| Refusal(error.to_string()))
+                Ok(is_alive("master", &self.layout.queue().join("pid").join("master.pid")))
             }
             ServiceKind::Dovecot => {
-                Ok(is_master_alive(&self.layout.run("dovecot").join("master.pid")))
+                Ok(is_alive("dovecot", &self.layout.run("dovecot").join("master.pid")))
             }
             ServiceKind::Unspecified => Err(Refusal("no such service".to_owned())),
         }
@@ -62,7 +62,7 @@ impl Direct {
 
     async fn wait_for(&self, service: ServiceKind, running: bool) -> Result<(), Refusal> {
         let done = async {
-            while self.is_running(service).await? != running {
+            while self.is_running(service)? != running {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Ok(())
@@ -76,7 +76,7 @@ impl Direct {
 impl Supervisor for Direct {
     fn start(&self, service: ServiceKind) -> BoxFuture<'_, Result<(), Refusal>> {
         async move {
-            if self.is_running(service).await? {
+            if self.is_running(service)? {
                 return Ok(());
             }
             match service {
@@ -95,7 +95,7 @@ impl Supervisor for Direct {
 
     fn stop(&self, service: ServiceKind) -> BoxFuture<'_, Result<(), Refusal>> {
         async move {
-            if !self.is_running(service).await? {
+            if !self.is_running(service)? {
                 return Ok(());
             }
             match service {
@@ -120,7 +120,7 @@ impl Supervisor for Direct {
     }
 
     fn running(&self, service: ServiceKind) -> BoxFuture<'_, Result<bool, Refusal>> {
-        self.is_running(service).boxed()
+        async move { self.is_running(service) }.boxed()
     }
 }
 
@@ -131,9 +131,9 @@ async fn command((program, arguments): (Program, Vec<OsString>)) -> Result<(), R
     if output.success() { Ok(()) } else { Err(Refusal(output.complaint())) }
 }
 
-/// Whether the process of this pid file is a Dovecot master: pids are used again.
-fn is_master_alive(pid_file: &std::path::Path) -> bool {
+/// Whether the process of this pid file has this name: pids are used again.
+fn is_alive(name: &str, pid_file: &Path) -> bool {
     let Ok(text) = std::fs::read_to_string(pid_file) else { return false };
     let Ok(pid) = text.trim().parse::<u32>() else { return false };
-    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "dovecot")
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name)
 }

@@ -86,11 +86,13 @@ fn judge(node: &Node, services: &[Service], said: &Said, is_silent: bool) -> (No
     if !said.refusal.is_empty() {
         return (NodeStatus::Degraded, format!("refused: {}", said.refusal));
     }
-    let failed = services.iter().filter(|service| service.running).find(|service| {
-        observed(said, service.kind).is_some_and(|one| one.health() == ServiceHealth::Failed)
-    });
-    if let Some(service) = failed {
-        return (NodeStatus::Degraded, format!("{} has failed", service.kind.name()));
+    for service in services.iter().filter(|service| service.running) {
+        let what = match observed(said, service.kind).map(ObservedService::health) {
+            Some(ServiceHealth::Running) => continue,
+            Some(ServiceHealth::Failed) => "has failed",
+            Some(ServiceHealth::Stopped | ServiceHealth::Unspecified) | None => "does not run",
+        };
+        return (NodeStatus::Degraded, format!("{} {what}", service.kind.name()));
     }
     match report.alarms.first() {
         Some(alarm) => (NodeStatus::Degraded, format!("{}: {}", alarm.kind, alarm.detail)),
@@ -132,12 +134,13 @@ mod tests {
     }
 
     fn report(health: ServiceHealth) -> ObservedState {
-        let postfix = ObservedService {
-            kind: Kind::Postfix.into(),
+        let service = |kind: Kind| ObservedService {
+            kind: kind.into(),
             health: health.into(),
             ..ObservedService::default()
         };
-        ObservedState { services: vec![postfix], ..ObservedState::default() }
+        let services = vec![service(Kind::Postfix), service(Kind::Dovecot)];
+        ObservedState { services, ..ObservedState::default() }
     }
 
     #[test]
@@ -157,6 +160,10 @@ mod tests {
         assert_eq!(status(node(), refused, false), NodeStatus::Degraded);
         let failed = said(report(ServiceHealth::Failed));
         assert_eq!(status(node(), failed.clone(), false), NodeStatus::Degraded);
+        let down = said(report(ServiceHealth::Stopped));
+        assert_eq!(status(node(), down, false), NodeStatus::Degraded);
+        let silent = said(ObservedState::default());
+        assert_eq!(status(node(), silent, false), NodeStatus::Degraded);
         let services = Service::defaults(node().id, &[Role::Smtp])
             .map(|one| Service { running: false, ..one })
             .collect();
