@@ -105,6 +105,18 @@ impl Error {
     }
 }
 
+/// The database is starting, stopping, unreachable, or out of time: worth another try.
+pub(crate) fn is_away(cause: &sqlx::Error) -> bool {
+    match cause {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        sqlx::Error::Database(cause) => cause.code().is_some_and(|code| {
+            ["08", "53", "57"].iter().any(|class| code.starts_with(class))
+                || ["40001", "40P01", "55P03"].contains(&&*code)
+        }),
+        _ => false,
+    }
+}
+
 /// Names the constraint that an insert or update may run into.
 pub trait OnConstraint<T> {
     /// Turns the violation of this constraint into another error.

@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -42,6 +42,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Handshakes at the same time; ten thousand nodes that come back at once queue up.
 const HANDSHAKES: usize = 256;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections at the same time of those who show no good certificate.
+const STRANGERS: usize = 1_024;
 /// Long enough to enrol or renew, for whoever may do nothing else.
 const STRANGER_LIFETIME: Duration = Duration::from_mins(1);
 
@@ -56,6 +58,7 @@ pub(super) fn accept(
         state: state.clone(),
         tls: TlsAcceptor::from(Arc::new(tls(state)?)),
         handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
+        strangers: Arc::new(Semaphore::new(STRANGERS)),
     };
     let (sender, incoming) = mpsc::channel(1);
     tracker.spawn(acceptor.run(listener, sender, tracker.clone(), stop));
@@ -84,6 +87,7 @@ struct Acceptor {
     state: State,
     tls: TlsAcceptor,
     handshakes: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
 }
 
 impl Acceptor {
@@ -145,12 +149,18 @@ impl Acceptor {
             None => false,
         };
         let peer = Peer { address, certificate, revoked };
-        let lifetime = lifetime(&peer, self.state.clock().now());
+        let left = left(&peer, self.state.clock().now());
+        let stranger = match left {
+            Some(_) => None,
+            None => Some(Arc::clone(&self.strangers).try_acquire_owned()),
+        };
+        let stranger = stranger.transpose().map_err(|_full| "too many strangers".to_owned())?;
+        let lifetime = left.unwrap_or(STRANGER_LIFETIME);
         let cut = link.as_ref().map(Link::cut).unwrap_or_default();
         let end = Box::pin(async move {
             tokio::select! { () = cut.cancelled() => {}, () = sleep(lifetime) => {} }
         });
-        Ok(Connection { stream, peer, end: Some(end), _link: link })
+        Ok(Connection { stream, peer, end: Some(end), _link: link, _stranger: stranger })
     }
 
     async fn is_good(&self, certificate: &NodeCertificate) -> Result<bool, String> {
@@ -160,11 +170,12 @@ impl Acceptor {
     }
 }
 
-/// A connection ends with its certificate: the agent comes back with its new one.
-fn lifetime(peer: &Peer, now: OffsetDateTime) -> Duration {
-    let left = peer.certificate.as_ref().map(|certificate| certificate.not_after - now);
-    let left = left.and_then(|left| Duration::try_from(left).ok());
-    left.filter(|left| !left.is_zero() && !peer.revoked).unwrap_or(STRANGER_LIFETIME)
+/// How long a good certificate is good; a connection ends with it, and the agent comes back
+/// with its new one.
+fn left(peer: &Peer, now: OffsetDateTime) -> Option<Duration> {
+    let certificate = peer.certificate.as_ref().filter(|_| !peer.revoked)?;
+    let left = Duration::try_from(certificate.not_after - now).ok()?;
+    Some(left).filter(|left| !left.is_zero())
 }
 
 /// A connection of an agent, or of somebody who wants to become one.
@@ -174,6 +185,7 @@ pub(super) struct Connection {
     /// Done when the connection shall end; none once it has.
     end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     _link: Option<Link>,
+    _stranger: Option<OwnedSemaphorePermit>,
 }
 
 impl Connected for Connection {

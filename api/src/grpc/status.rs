@@ -1,15 +1,14 @@
 //! Errors as gRPC says them: the only place of `grpc` that knows codes.
 
 use tonic::{Code, Status};
-use tracing::error;
 
-use crate::error::Error;
+use crate::error::{self, Error};
 
 impl From<Error> for Status {
     fn from(cause: Error) -> Self {
         let code = code(&cause);
         if code == Code::Internal {
-            error!(%cause, "a call of an agent failed");
+            tracing::error!(%cause, "a call of an agent failed");
             return Self::internal("internal error");
         }
         Self::new(code, cause.to_string())
@@ -28,19 +27,7 @@ fn code(cause: &Error) -> Code {
         Error::LimitExceeded(_) | Error::TooManyRequests(_) => Code::ResourceExhausted,
         Error::Unavailable(_) => Code::Unavailable,
         // Whoever calls shall try again: the database is expected back.
-        Error::Database(cause) if is_away(cause) => Code::Unavailable,
+        Error::Database(cause) if error::is_away(cause) => Code::Unavailable,
         Error::Corrupt { .. } | Error::Database(_) | Error::Internal(_) => Code::Internal,
-    }
-}
-
-fn is_away(cause: &sqlx::Error) -> bool {
-    match cause {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-        // Class 57: the operator intervenes; 08: the connection; 53: out of something.
-        sqlx::Error::Database(cause) => {
-            let code = cause.code().unwrap_or_default();
-            ["57P", "08", "53"].iter().any(|class| code.starts_with(class))
-        }
-        _ => false,
     }
 }

@@ -15,7 +15,7 @@ use axum::{
 use tower_http::request_id::RequestId;
 use umail_api_types::problem::{FieldProblem, Problem};
 
-use crate::error::{Error, Violation};
+use crate::error::{self, Error, Violation};
 
 /// A refusal on its way out: `render` gives it the id of the request and its body.
 #[derive(Clone, Debug)]
@@ -112,25 +112,13 @@ impl From<Error> for Refusal {
                 refusal
             }
             Error::Unavailable(_) => Self::unavailable(text, None),
-            Error::Database(cause) if is_away(&cause) => {
+            Error::Database(cause) if error::is_away(&cause) => {
                 Self::unavailable("the database is away", Some(text))
             }
             Error::Corrupt { .. } | Error::Database(_) | Error::Internal(_) => {
                 Self::internal(&text)
             }
         }
-    }
-}
-
-/// The database is starting, stopping, unreachable, or out of time: worth another try.
-fn is_away(cause: &sqlx::Error) -> bool {
-    match cause {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-        sqlx::Error::Database(cause) => cause.code().is_some_and(|code| {
-            ["08", "53", "57"].iter().any(|class| code.starts_with(class))
-                || ["40001", "40P01", "55P03"].contains(&&*code)
-        }),
-        _ => false,
     }
 }
 

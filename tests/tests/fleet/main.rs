@@ -11,4 +11,5 @@ mod fixture;
 mod moves;
 mod reports;
 mod sequencer;
+mod steering;
 mod streams;
