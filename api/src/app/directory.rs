@@ -42,15 +42,15 @@ pub async fn read(cx: &Context, wait: Duration) -> Result<Directory> {
 
 /// How far every node has come: as the database knows it, or this instance, which knows it first.
 pub async fn applied(cx: &Context, db: &mut PgConnection) -> Result<Vec<Applied>> {
-    let epoch = store::changes::watermark(&mut *db).await?.epoch;
+    let mark = store::changes::watermark(&mut *db).await?;
     let mut nodes = store::node_status::list_applied(db).await?;
     for node in &mut nodes {
         let Some(beat) = cx.state().fleet().liveness().find(node.node_id) else { continue };
         if node.seen_at.is_none_or(|seen| seen <= beat.seen_at) {
             node.seen_at = Some(beat.seen_at);
-            if beat.epoch == Some(epoch) {
-                node.version = beat.version;
-            }
+            // A version that is not reached yet is one of a life before the database was restored.
+            let is_of_this = beat.epoch == Some(mark.epoch) && beat.version <= mark.version;
+            node.version = if is_of_this { beat.version } else { 0 };
         }
     }
     Ok(nodes)

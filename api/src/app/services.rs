@@ -1,6 +1,7 @@
 //! Services of nodes: run or not, which listeners are open, and restarts.
 
 use umail_api_types::services::ServicePatch;
+use umail_proto::agent::RowKind;
 
 use crate::{
     app::{
@@ -13,7 +14,7 @@ use crate::{
     context::Context,
     error::{Error, Result},
     model::{
-        node::{Node, Service, ServiceKind, available_listeners, check_listeners},
+        node::{Listener, Node, Service, ServiceKind, available_listeners, check_listeners},
         overview::Overview,
         revision::Precondition,
     },
@@ -82,9 +83,16 @@ async fn save(
     let node = after.node;
     after.revision = store::services::update(&mut *tx, &after).await?;
     store::nodes::raise_generation(&mut *tx, node).await?;
+    let takes = |service: &Service| service.listeners.contains(&Listener::Submission);
+    if takes(&before) != takes(&after) {
+        // Whether the node carries password hashes depends on it: its view is another one.
+        let whole = RowKind::Unspecified;
+        store::changes::insert(&mut *tx, whole, node.uuid(), Some(&[node])).await?;
+    }
     let subject = Subject::system("service", node);
     audit::record(&mut tx, cx, action, subject, shown(&before)?, shown(&after)?).await?;
     tx.commit().await?;
+    cx.state().changes().notify_one();
     desired_state::changed(cx.state(), node).await
 }
 

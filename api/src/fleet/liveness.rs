@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use time::{Duration, OffsetDateTime};
@@ -14,7 +14,15 @@ pub const SILENCE: Duration = Duration::seconds(10);
 
 /// What was heard of each node by this instance.
 #[derive(Debug, Default)]
-pub struct Liveness(Mutex<HashMap<NodeId, Beat>>);
+pub struct Liveness(Mutex<Heard>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    beats: HashMap<NodeId, Beat>,
+    /// The life of the database that a replica belongs to, as its stream knows it: a node that
+    /// has learned of another life may still carry rows of the former one. Nil: no replica.
+    followed: HashMap<NodeId, Uuid>,
+}
 
 /// What was heard of a node last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,19 +51,20 @@ impl Liveness {
         boot: &str,
         version: i64,
     ) -> (bool, bool) {
-        let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let former = beats.get(&node).filter(|beat| beat.boot == boot);
-        let epoch = former.and_then(|beat| beat.epoch);
+        let mut heard = self.lock();
+        let former = heard.beats.get(&node).filter(|beat| beat.boot == boot);
         let is_reported = former.is_some_and(|beat| beat.is_reported);
         let is_news = former.is_none_or(|beat| beat.version != version);
+        let reported = former.and_then(|beat| beat.epoch);
+        let epoch = heard.followed.get(&node).copied().or(reported);
         let boot = boot.to_owned();
         let beat = Beat { boot, seen_at: now, epoch, version, is_reported, is_dirty: true };
-        beats.insert(node, beat);
+        heard.beats.insert(node, beat);
         (!is_reported, is_news)
     }
 
     /// Takes where a node stands, as its report says it in full: with the life of the database
-    /// that the version belongs to, unless it has no directory at all.
+    /// that it knows, unless it knows none.
     pub fn report(
         &self,
         node: NodeId,
@@ -64,27 +73,37 @@ impl Liveness {
         epoch: Option<Uuid>,
         version: i64,
     ) {
+        let mut heard = self.lock();
+        let epoch = heard.followed.get(&node).copied().or(epoch);
         let boot = boot.to_owned();
         let beat = Beat { boot, seen_at: now, epoch, version, is_reported: true, is_dirty: true };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, beat);
+        heard.beats.insert(node, beat);
+    }
+
+    /// Takes which life of the database a replica belongs to, as its stream knows it.
+    pub fn follow(&self, node: NodeId, epoch: Option<Uuid>) {
+        self.lock().followed.insert(node, epoch.unwrap_or_default());
     }
 
     /// What was heard of a node last.
     #[must_use]
     pub fn find(&self, node: NodeId) -> Option<Beat> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
+        self.lock().beats.get(&node).cloned()
     }
 
     /// What the database does not know yet, sorted by node. It counts as known from now on.
     pub fn take_dirty(&self) -> Vec<(NodeId, Beat)> {
-        let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut dirty = Vec::new();
-        for (node, beat) in beats.iter_mut().filter(|(_, beat)| beat.is_dirty) {
+        for (node, beat) in self.lock().beats.iter_mut().filter(|(_, beat)| beat.is_dirty) {
             beat.is_dirty = false;
             dirty.push((*node, beat.clone()));
         }
         dirty.sort_unstable_by_key(|(node, _)| *node);
         dirty
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Heard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,6 +130,18 @@ mod tests {
         liveness.report(node, now, "a", Some(Uuid::max()), 4);
         assert_eq!(liveness.beat(node, now, "a", 5), (false, true));
         assert_eq!(liveness.beat(node, now, "b", 5), (true, true));
+    }
+
+    #[test]
+    fn a_replica_of_a_former_life_does_not_count_as_one_of_this() {
+        let (liveness, node, now) = node();
+        let (former, this) = (Some(Uuid::from_u128(1)), Some(Uuid::from_u128(2)));
+        liveness.follow(node, former);
+        liveness.report(node, now, "a", this, 500);
+        assert_eq!(liveness.find(node).unwrap().epoch, former);
+        liveness.follow(node, this);
+        liveness.beat(node, now, "a", 3);
+        assert_eq!(liveness.find(node).unwrap().epoch, this);
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub(super) async fn watch(
 ) -> Result<()> {
     let mut mark = state.fleet().watermark();
     let _open = state.fleet().registry().open(node);
+    state.fleet().liveness().follow(node, have.map(|have| have.epoch));
     loop {
         mark.borrow_and_update();
         let next = {
@@ -89,6 +90,7 @@ async fn snapshot(
         send(updates, Event::SnapshotChunk(SnapshotChunk { rows })).await;
     }
     send(updates, Event::SnapshotEnd(SnapshotEnd { rows: count })).await;
+    state.fleet().liveness().follow(node, Some(mark.epoch));
     Ok(Position { epoch: mark.epoch, version: mark.version })
 }
 

@@ -223,3 +223,26 @@ async fn a_heartbeat_says_who_is_alive_and_asks_a_stranger_for_a_report() {
     assert_eq!(pop.client.heartbeat(bad).await.unwrap_err().code(), Code::InvalidArgument);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_node_that_stops_taking_submissions_loses_the_password_hashes() {
+    let server = Server::start().await;
+    let pool = server.api.state.pool();
+    let smtp = server.agent("smtp-1", &["smtp"]).await;
+    let storage = server.agent("storage-1", &["storage"]).await;
+    let example = domain(pool, "example.com").await;
+    user(pool, example, "alice", storage.id).await;
+    server.api.state.changes().notify_one();
+    smtp.follow().await;
+    let has_hashes = |replica: &umail_tests::agents::Replica| {
+        replica.rows.keys().any(|(kind, _)| *kind == RowKind::Credential)
+    };
+    smtp.until(has_hashes).await;
+    for (listeners, has) in [(vec!["smtp"], false), (vec!["smtp", "submission"], true)] {
+        let body = serde_json::json!({"listeners": listeners});
+        let answer = server.api.patch("/v1/nodes/smtp-1/services/postfix", body).await;
+        assert_eq!(answer.status, 200, "{:#}", answer.body);
+        smtp.until(|replica| has_hashes(replica) == has).await;
+    }
+    server.stop().await;
+}
