@@ -94,6 +94,8 @@ pub async fn carry_on(cx: &Context, id: OperationId) -> Result<u64> {
             OperationKind::FlushQueue => flushes::advance(cx, &mut tx, &mut row).await?,
         };
         if !effects.is_progress {
+            // Nothing was written; the end of the transaction gives the row free at once.
+            tx.commit().await?;
             break;
         }
         row.updated_at = cx.now();
