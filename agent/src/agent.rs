@@ -7,8 +7,11 @@ use std::{
     time::Duration,
 };
 
-use nix::fcntl::{Flock, FlockArg};
-use tokio::sync::Notify;
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use umail_proto::clock::Clock;
 
@@ -28,6 +31,9 @@ use crate::{
     watchers,
 };
 
+/// How long another agent may take to be gone.
+const LOCK_LIMIT: Duration = Duration::from_secs(3);
+const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 /// How long the tasks may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(4);
 
@@ -63,7 +69,7 @@ impl Agent {
     pub async fn open(config: Config, clock: Clock, pace: Pace) -> Result<Self, StartError> {
         let layout = Layout::new(&config.data_dir);
         let identity = Identity::load(&layout)?;
-        let lock = lock(&layout)?;
+        let lock = lock(&layout).await?;
         let replica = Replica::open(&layout).await?;
         let ledger = Arc::new(Ledger::open(&layout, &identity.node_id())?);
         let spool = Arc::new(Spool::open(&layout, clock.clone())?);
@@ -131,11 +137,18 @@ impl Agent {
     }
 }
 
-/// Keeps a second agent away from the same files.
-fn lock(layout: &Layout) -> Result<Flock<File>, StartError> {
-    let file = File::create(layout.agent().join("lock"))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_file, error)| match error {
-        nix::errno::Errno::EWOULDBLOCK => StartError::Locked,
-        error => StartError::Io(error.into()),
-    })
+/// Keeps a second agent away from the same files. A predecessor that was killed while it started
+/// a process keeps the lock until that process is what it shall be: this waits a moment.
+async fn lock(layout: &Layout) -> Result<Flock<File>, StartError> {
+    let mut file = File::create(layout.agent().join("lock"))?;
+    let limit = Instant::now() + LOCK_LIMIT;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((same, Errno::EWOULDBLOCK)) if Instant::now() < limit => file = same,
+            Err((_file, Errno::EWOULDBLOCK)) => return Err(StartError::Locked),
+            Err((_file, error)) => return Err(StartError::Io(error.into())),
+        }
+        tokio::time::sleep(LOCK_INTERVAL).await;
+    }
 }

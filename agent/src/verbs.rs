@@ -1,21 +1,15 @@
 //! The verbs of actions, as this node carries them out.
 
-use std::time::Duration;
-
 use futures_util::{FutureExt, future::BoxFuture};
 use time::OffsetDateTime;
 use umail_proto::agent::{ActionFindings, Peer, action::Verb};
 
 use crate::{
     actions::Verbs,
-    drivers::Refusal,
-    exec::{self, Program},
+    drivers::{Refusal, postfix::queue},
     layout::Layout,
     moves::Moves,
 };
-
-/// How long `postqueue -f` may take.
-const FLUSH_LIMIT: Duration = Duration::from_secs(30);
 
 /// Carries out verbs by Postfix, Dovecot and the agents of other nodes.
 pub struct NodeVerbs {
@@ -41,19 +35,11 @@ impl Verbs for NodeVerbs {
         async move {
             match verb {
                 Verb::FlushQueue(_) => {
-                    flush(&self.layout).await.map(|()| ActionFindings::default())
+                    queue::flush(&self.layout).await.map(|()| ActionFindings::default())
                 }
                 step => self.moves.execute(step, deadline, peers).await,
             }
         }
         .boxed()
     }
-}
-
-async fn flush(layout: &Layout) -> Result<(), Refusal> {
-    let arguments = ["-c".into(), layout.etc("postfix").into_os_string(), "-f".into()];
-    let output = exec::run(Program::Postqueue, &arguments, FLUSH_LIMIT)
-        .await
-        .map_err(|error| Refusal(error.to_string()))?;
-    if output.success() { Ok(()) } else { Err(Refusal(output.complaint())) }
 }

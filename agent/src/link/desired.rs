@@ -21,31 +21,34 @@ async fn watch(state: &State, client: &mut Client, backoff: &mut Backoff) -> Res
     let mut stream = within(state.pace.call_limit, call).await?.into_inner();
     while let Some(message) = stream.message().await? {
         if let Some(desired) = message.state {
-            take(state, desired);
-            backoff.reset();
+            if take(state, desired) {
+                backoff.reset();
+            } else {
+                // Asked for again: it was not written down.
+                return Ok(());
+            }
         }
     }
     Ok(())
 }
 
-/// Accepts a state or says why not: both are told with the next status.
-fn take(state: &State, desired: DesiredState) {
+/// Accepts a state or says why not: both are told with the next status. False when the state has
+/// to be asked for again.
+fn take(state: &State, desired: DesiredState) -> bool {
     let generation = desired.generation;
-    match state.ledger.accept(desired) {
-        Ok(()) => {
-            state.status.alarm(AlarmKind::StateRefused, None);
-            state.status.touch();
-        }
+    let accepted = state.ledger.accept(desired);
+    let detail = match &accepted {
+        Ok(()) => None,
         Err(NotAccepted::Refused { reason, .. }) => {
-            let detail = format!("generation {generation}: {reason}");
-            state.status.alarm(AlarmKind::StateRefused, Some(detail));
+            Some(format!("generation {generation}: {reason}"))
         }
-        Err(error @ NotAccepted::Io(_)) => {
-            state.status.alarm(AlarmKind::StateRefused, Some(error.to_string()));
-        }
-    }
+        Err(error @ NotAccepted::Io(_)) => Some(error.to_string()),
+    };
+    state.status.alarm(AlarmKind::StateRefused, detail);
+    state.status.touch();
     metrics::gauge!("umail_agent_generation_accepted").set(
         u32::try_from(state.ledger.desired().map_or(0, |desired| desired.generation))
             .unwrap_or(u32::MAX),
     );
+    !matches!(accepted, Err(NotAccepted::Io(_)))
 }

@@ -1,6 +1,6 @@
 //! Desired states: accepted, refused, applied, not applied.
 
-use umail_proto::agent::{ListenerKind, ServiceHealth};
+use umail_proto::agent::{ListenerKind, ServiceHealth, ServiceKind};
 
 use crate::{
     node::{NEXT_EPOCH, Node, a_while, desired, until},
@@ -134,5 +134,46 @@ async fn states_that_no_server_sends_change_nothing() {
     }
     assert_eq!(node.script.status().accepted_generation, 1);
     assert_eq!(node.service.done(), ["start"]);
+    assert!(agent.stop().await);
+}
+
+#[tokio::test]
+async fn a_state_that_cannot_be_written_down_is_not_acted_on_and_taken_later() {
+    let node = Node::new();
+    let server = Server::start(&node.script);
+    node.script.desired.send_replace(Some(desired(1, BOTH)));
+    let agent = node.start(&server).await;
+    until("generation 1", || node.script.status().applied_generation == 1).await;
+    // A folder in the way of the new ledger, as a full disk would be.
+    let obstacle = node.folder.path().join("agent/ledger.new");
+    std::fs::create_dir(&obstacle).unwrap();
+    node.script.desired.send_replace(Some(desired(2, SMTP)));
+    until("an alarm", || {
+        node.script.status().alarms.iter().any(|alarm| alarm.kind == "state_refused")
+    })
+    .await;
+    assert_eq!(node.script.status().accepted_generation, 1);
+    assert_eq!(node.service.done(), ["start"]);
+    std::fs::remove_dir(&obstacle).unwrap();
+    until("generation 2", || node.script.status().applied_generation == 2).await;
+    until("no alarms", || node.script.status().alarms.is_empty()).await;
+    assert!(agent.stop().await);
+}
+
+#[tokio::test]
+async fn a_configuration_whose_installation_was_interrupted_takes_effect_after_the_crash() {
+    let node = Node::new();
+    let server = Server::start(&node.script);
+    node.script.desired.send_replace(Some(desired(1, BOTH)));
+    let agent = node.start(&server).await;
+    until("generation 1", || node.script.status().applied_generation == 1).await;
+    // Killed between installing and reloading: the files are new, what runs is old.
+    agent.state().ledger.unsettle(ServiceKind::Postfix, true).unwrap();
+    assert!(agent.stop().await);
+    node.service.0.lock().unwrap().open = SMTP.to_vec();
+    let agent = node.start(&server).await;
+    until("a restart", || node.service.done() == ["start", "stop", "start"]).await;
+    assert_eq!(node.service.0.lock().unwrap().open, BOTH);
+    until("a settled service", || !agent.state().ledger.is_unsettled(ServiceKind::Postfix)).await;
     assert!(agent.stop().await);
 }

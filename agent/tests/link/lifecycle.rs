@@ -79,22 +79,30 @@ async fn a_ledger_that_cannot_be_read_is_put_aside_with_an_alarm() {
 /// The real program. Killed when the test ends.
 struct Process(Child);
 
+fn program(node: &Node, server: &Server, words: &[&str]) -> Command {
+    let path = node.folder.path().join("agent.toml");
+    let text = format!(
+        "data_dir = '{}'\nservers = ['https://{}']\naddress = '127.0.0.1'\n\
+         metrics_port = 0\npeer_port = 0\nsupervisor = 'direct'\n",
+        node.folder.path().display(),
+        server.address
+    );
+    std::fs::write(&path, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_umail-agent"));
+    command.arg("--config").arg(path).args(words).stdin(Stdio::null());
+    command
+}
+
+/// What a subcommand says, and whether it succeeds.
+fn say(node: &Node, server: &Server, words: &[&str]) -> (bool, String) {
+    let output = program(node, server, words).output().unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.success(), text)
+}
+
 impl Process {
     fn start(node: &Node, server: &Server) -> Self {
-        let path = node.folder.path().join("agent.toml");
-        let text = format!(
-            "data_dir = '{}'\nservers = ['https://{}']\naddress = '127.0.0.1'\n\
-             metrics_port = 0\npeer_port = 0\nsupervisor = 'direct'\n",
-            node.folder.path().display(),
-            server.address
-        );
-        std::fs::write(&path, text).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_umail-agent"))
-            .args(["--config", path.to_str().unwrap(), "run"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child = program(node, server, &["run"]).stdout(Stdio::null()).spawn().unwrap();
         Self(child)
     }
 
@@ -154,4 +162,35 @@ async fn sigkill_at_any_moment_leaves_files_that_the_next_start_goes_on_with() {
     until("version 10", || node.script.status().directory_version == 10).await;
     assert!(node.script.status().alarms.is_empty(), "{:?}", node.script.status().alarms);
     drop(process);
+}
+
+#[tokio::test]
+async fn status_check_and_render_need_neither_server_nor_agent() {
+    let node = Node::new();
+    let server = Server::start(&node.script);
+    let (is_good, text) = say(&node, &server, &["status"]);
+    assert!(!is_good && text.contains("has the agent run?"), "{text}");
+    let (is_good, text) = say(&node, &server, &["render"]);
+    assert!(!is_good && text.contains("no desired state yet"), "{text}");
+
+    node.script.desired.send_replace(Some(nothing_runs()));
+    node.script.open_with(snapshot(EPOCH, 10, &["one.example"]));
+    let process = Process::start(&node, &server);
+    until("generation 1", || node.script.status().applied_generation == 1).await;
+    until("version 10", || node.script.status().directory_version == 10).await;
+    until("a state file", || say(&node, &server, &["status"]).1.contains("version 10")).await;
+    let (is_good, text) = say(&node, &server, &["status"]);
+    assert!(is_good && text.contains("generation 1 accepted, 1 applied"), "{text}");
+    drop(process);
+    server.stop();
+
+    let server = Server::start(&node.script);
+    let (is_good, text) = say(&node, &server, &["check"]);
+    assert!(is_good && text.contains("replica: version 10"), "{text}");
+    std::fs::write(node.folder.path().join("agent/ledger"), b"\xff\xff").unwrap();
+    let (is_good, text) = say(&node, &server, &["check"]);
+    assert!(!is_good && text.contains("FAULT ledger"), "{text}");
+    std::fs::remove_file(node.folder.path().join("agent/node.pem")).unwrap();
+    let (is_good, text) = say(&node, &server, &["check"]);
+    assert!(!is_good && text.contains("umail-agent join"), "{text}");
 }
