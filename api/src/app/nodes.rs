@@ -76,7 +76,7 @@ pub async fn revoke(cx: &Context, node: &str) -> Result<Overview> {
     if before.revoked_at.is_some() {
         return overview(cx, before).await;
     }
-    let wanted = Node { revoked_at: Some(cx.now()), eligible: false, ..before.clone() };
+    let wanted = Node { revoked_at: Some(cx.now()), ..before.clone() };
     let node = store::nodes::update(&mut *tx, &wanted, cx.now()).await?;
     peers_changed(&mut tx, &node).await?;
     let subject = Subject::system("node", node.id);

@@ -112,6 +112,19 @@ async fn delete_node_removes_it_and_tells_the_others() {
 }
 
 #[tokio::test]
+async fn delete_node_rejects_one_that_keeps_mail() {
+    let api = Api::start().await;
+    nodes::join(&api, "storage-1", &["storage"]).await;
+    api.domain("example.org").await;
+    api.user("alice@example.org").await;
+    let answer = api.delete("/v1/nodes/storage-1").await.is_problem(StatusCode::CONFLICT);
+    assert!(answer.body["detail"].as_str().unwrap().contains("move them first"), "{}", answer.body);
+    api.get("/v1/nodes/storage-1").await.is(StatusCode::OK);
+    let stale = api.ask(Method::DELETE, "/v1/nodes/storage-1").header("if-match", "\"99\"");
+    stale.send().await.is_problem(StatusCode::PRECONDITION_FAILED);
+}
+
+#[tokio::test]
 async fn nodes_are_for_system_admins() {
     let api = Api::start().await;
     nodes::join(&api, "mx-1", &["smtp"]).await;
