@@ -1,0 +1,148 @@
+//! Rows of a directory for tests.
+
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::PasswordHasher,
+};
+use umail_agent::replica::Replica;
+use umail_proto::agent::{
+    AccountStatus, Alias, Credential, CredentialKind, Delta, DirectoryKey, DirectoryRow, Domain,
+    RowKind, SnapshotBegin, SnapshotEnd, StorageNode, User, directory_row::Row,
+};
+use uuid::Uuid;
+
+/// The epoch of every test.
+pub(crate) const EPOCH: &str = "00000000-0000-4000-8000-00000000e90c";
+/// Every function.
+pub(crate) const ALL: u64 = i64::MAX as u64;
+
+/// The id that goes with this number.
+pub(crate) fn id(number: u128) -> String {
+    Uuid::from_u128(number).hyphenated().to_string()
+}
+
+/// An active domain.
+pub(crate) fn domain(number: u128, name: &str) -> Domain {
+    Domain {
+        id: id(number),
+        name: name.into(),
+        status: AccountStatus::Active.into(),
+        functions: ALL,
+        catch_all: String::new(),
+    }
+}
+
+/// An active user of domain 1 with unlimited space on this node.
+pub(crate) fn user(number: u128, local_part: &str, storage_node: &str) -> User {
+    User {
+        id: id(number),
+        domain_id: id(1),
+        department_id: String::new(),
+        local_part: local_part.into(),
+        status: AccountStatus::Active.into(),
+        functions: ALL,
+        quota_bytes: 0,
+        quota_unlimited: true,
+        storage_node_id: storage_node.into(),
+        moving: false,
+    }
+}
+
+/// An alias of domain 1.
+pub(crate) fn alias(number: u128, local_part: &str, targets: &[&str]) -> Alias {
+    Alias {
+        id: id(number),
+        domain_id: id(1),
+        local_part: local_part.into(),
+        targets: targets.iter().map(|&target| target.into()).collect(),
+        user_id: String::new(),
+        keep_copy: false,
+    }
+}
+
+/// A storage node.
+pub(crate) fn storage(node_id: &str, name: &str, address: &str) -> StorageNode {
+    StorageNode { id: node_id.into(), name: name.into(), address: address.into() }
+}
+
+/// A password of this user, argon2id.
+pub(crate) fn password(number: u128, user: u128, password: &str) -> Credential {
+    let params = Params::new(8192, 1, 1, None).unwrap();
+    let hash = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_with_salt(password.as_bytes(), b"0123456789abcdef")
+        .unwrap();
+    credential(number, user, CredentialKind::Password, &format!("{{ARGON2ID}}{hash}"))
+}
+
+/// An app password of this user.
+pub(crate) fn app_password(number: u128, user: u128, password: &str) -> Credential {
+    let output = std::process::Command::new("doveadm")
+        .args(["pw", "-s", "SSHA512", "-p", password])
+        .output()
+        .unwrap();
+    let hash = String::from_utf8(output.stdout).unwrap();
+    credential(number, user, CredentialKind::AppPassword, hash.trim())
+}
+
+fn credential(number: u128, user: u128, kind: CredentialKind, hash: &str) -> Credential {
+    Credential {
+        id: id(number),
+        user_id: id(user),
+        kind: kind.into(),
+        hash: hash.into(),
+        functions: ALL,
+        expires_at_seconds: 0,
+    }
+}
+
+/// A row of the stream.
+pub(crate) fn row(row: impl Into<RowOf>) -> DirectoryRow {
+    DirectoryRow { row: Some(row.into().0) }
+}
+
+/// Wraps what [`row`] takes.
+pub(crate) struct RowOf(Row);
+
+macro_rules! rows {
+    ($($kind:ident),*) => {$(
+        impl From<$kind> for RowOf {
+            fn from(value: $kind) -> Self {
+                Self(Row::$kind(value))
+            }
+        }
+    )*};
+}
+rows!(Domain, User, Alias, Credential, StorageNode);
+impl From<umail_proto::agent::DomainAlias> for RowOf {
+    fn from(value: umail_proto::agent::DomainAlias) -> Self {
+        Self(Row::DomainAlias(value))
+    }
+}
+
+/// Fills a replica with these rows, as version 1.
+pub(crate) async fn fill(replica: &Replica, rows: Vec<DirectoryRow>) {
+    let begin = SnapshotBegin { epoch: EPOCH.into(), version: 1 };
+    let count = rows.len() as u64;
+    let mut writer = replica.begin_snapshot(&begin).unwrap();
+    writer.add(rows).unwrap();
+    writer.finish(&SnapshotEnd { rows: count }).await.unwrap();
+}
+
+/// Applies a change on top of what the replica has.
+pub(crate) async fn change(replica: &Replica, upserts: Vec<DirectoryRow>) {
+    let from_version = replica.position().await.unwrap().unwrap().version;
+    let epoch = EPOCH.into();
+    let to_version = from_version + 1;
+    let delta = Delta { epoch, from_version, to_version, upserts, removals: Vec::new() };
+    replica.apply(&delta).await.unwrap();
+}
+
+/// Removes a row from what the replica has.
+pub(crate) async fn remove(replica: &Replica, kind: RowKind, row: &str) {
+    let from_version = replica.position().await.unwrap().unwrap().version;
+    let removals = vec![DirectoryKey { kind: kind.into(), id: row.into() }];
+    let epoch = EPOCH.into();
+    let to_version = from_version + 1;
+    let delta = Delta { epoch, from_version, to_version, upserts: Vec::new(), removals };
+    replica.apply(&delta).await.unwrap();
+}

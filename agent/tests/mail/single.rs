@@ -1,0 +1,117 @@
+//! All roles on one node: mail in, mail out, signing in, listeners.
+
+use umail_agent::drivers::Driver;
+use umail_proto::agent::{ListenerKind, ServiceHealth, ServiceKind};
+
+use crate::{
+    client,
+    directory::{self, domain, id, row, storage, user},
+    node::{NAME, NODE, Node, wait_until},
+};
+
+const ALICE: (&str, &str) = ("alice@example.org", "correct horse");
+const APP: (&str, &str) = ("alice@example.org", "k7xq-2mfd-9trw-aa31");
+const BOB: (&str, &str) = ("bob@example.org", "battery staple");
+
+/// A running node with the users alice and bob.
+async fn running() -> Node {
+    let node = Node::new().await;
+    let here = id(NODE);
+    directory::fill(
+        &node.replica,
+        vec![
+            row(domain(1, "example.org")),
+            row(storage(&here, NAME, "127.0.0.1")),
+            row(user(11, "alice", &here)),
+            row(user(12, "bob", &here)),
+            row(directory::password(21, 11, ALICE.1)),
+            row(directory::app_password(22, 11, APP.1)),
+            row(directory::app_password(24, 11, "another-one")),
+            row(directory::password(23, 12, BOB.1)),
+        ],
+    )
+    .await;
+    node.start().await;
+    node
+}
+
+/// Waits until the user has this many messages in the inbox.
+async fn arrived(node: &Node, login: (&str, &str), count: usize) {
+    wait_until(&format!("{count} messages are there"), || async {
+        let text = client::pop3(node.config.ports.pop3, login, "").text;
+        text.lines().filter(|line| line.split(' ').all(|word| word.parse::<u64>().is_ok())).count()
+            == count
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn mail_goes_in_by_smtp_and_out_by_pop3_and_imap() {
+    let node = running().await;
+    let ports = node.config.ports;
+    client::send(ports.smtp, "x@elsewhere.example", ALICE.0, "Hello there").ok();
+    arrived(&node, ALICE, 1).await;
+    assert!(client::pop3(ports.pop3, ALICE, "1").ok().contains("Subject: Hello there"));
+    assert!(client::imap(ports.imap, ALICE, "INBOX;UID=1").ok().contains("Subject: Hello there"));
+    assert!(client::pop3(ports.pop3, APP, "1").ok().contains("Subject: Hello there"));
+    let other = (ALICE.0, "another-one");
+    assert!(client::imap(ports.imap, other, "INBOX;UID=1").ok().contains("Subject: Hello there"));
+    client::imap(ports.imap, (ALICE.0, "wrong"), "").refused("AUTHENTICATIONFAILED");
+    client::pop3(ports.pop3, (BOB.0, ALICE.1), "").refused("[AUTH]");
+    assert!(node.layout.mail().join(id(11)).is_dir(), "the folder of a mailbox is the user's id");
+}
+
+#[tokio::test]
+async fn submission_needs_tls_and_a_password() {
+    let node = running().await;
+    let port = node.config.ports.submission;
+    client::submit(port, ALICE, ALICE.0, BOB.0).ok();
+    client::submit(port, APP, ALICE.0, BOB.0).ok();
+    arrived(&node, BOB, 2).await;
+    client::submit(port, (ALICE.0, "wrong"), ALICE.0, BOB.0).refused("535 5.7.8");
+    client::send(port, ALICE.0, BOB.0, "no login").refused("530 5.7.0");
+    client::submit(port, ALICE, BOB.0, BOB.0).refused("553 5.7.1");
+    client::submit(port, ALICE, "stranger@elsewhere.example", BOB.0).refused("553 5.7.1");
+}
+
+#[tokio::test]
+async fn a_stopped_listener_leaves_the_others_alone() {
+    let mut node = running().await;
+    let ports = node.config.ports;
+    node.set_listeners(ServiceKind::Dovecot, &[ListenerKind::Imap, ListenerKind::Lmtp]);
+    node.set_listeners(ServiceKind::Postfix, &[ListenerKind::Smtp]);
+    node.bring().await.unwrap();
+    wait_until("POP3 and submission are closed", || async {
+        node.dovecot.observe().await.listeners == [ListenerKind::Imap, ListenerKind::Lmtp]
+            && node.postfix.observe().await.listeners == [ListenerKind::Smtp]
+    })
+    .await;
+    client::pop3(ports.pop3, ALICE, "").refused("onnect");
+    client::imap(ports.imap, ALICE, "").ok();
+    client::send(ports.smtp, "x@elsewhere.example", ALICE.0, "still").ok();
+    node.set_listeners(
+        ServiceKind::Dovecot,
+        &[ListenerKind::Pop3, ListenerKind::Imap, ListenerKind::Lmtp],
+    );
+    node.bring().await.unwrap();
+    arrived(&node, ALICE, 1).await;
+}
+
+#[tokio::test]
+async fn services_are_stopped_and_observed() {
+    let node = running().await;
+    let seen = node.postfix.observe().await;
+    assert_eq!(seen.health, ServiceHealth::Running);
+    assert_eq!(seen.listeners, [ListenerKind::Smtp, ListenerKind::Submission]);
+    assert!(seen.version.starts_with("3."), "{seen:?}");
+    assert!(node.dovecot.observe().await.version.starts_with("2."));
+    for driver in [&node.postfix as &dyn Driver, &node.dovecot as &dyn Driver] {
+        driver.stop().await.unwrap();
+        driver.stop().await.unwrap();
+        let seen = driver.observe().await;
+        assert_eq!((seen.health, seen.listeners), (ServiceHealth::Stopped, Vec::new()));
+        driver.start().await.unwrap();
+        driver.start().await.unwrap();
+        assert_eq!(driver.observe().await.health, ServiceHealth::Running);
+    }
+}
