@@ -209,8 +209,8 @@ pub(crate) fn peer(number: u128, name: &str, address: &str, roles: &[Role]) -> P
 
 fn config(layout: &Layout, ports: Ports) -> Config {
     let text = format!(
-        "data_dir = {:?}\nservers = []\naddress = '127.0.0.1'\nsupervisor = 'direct'\n",
-        layout.root()
+        "data_dir = '{}'\nservers = []\naddress = '127.0.0.1'\nsupervisor = 'direct'\n",
+        layout.root().display()
     );
     Config { ports, ..toml::from_str(&text).unwrap() }
 }
