@@ -21,9 +21,8 @@ pub(super) fn wants(desired: &DesiredState, service: ServiceKind, listener: List
 pub(super) fn open(ports: &[(ListenerKind, u16)]) -> Vec<ListenerKind> {
     // A machine without IPv6 has no second table.
     let entries = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
-    let listening = |entry: TcpNetEntry| {
-        (entry.state == TcpState::Listen).then(|| entry.local_address.port())
-    };
+    let listening =
+        |entry: TcpNetEntry| (entry.state == TcpState::Listen).then(|| entry.local_address.port());
     let listening: Vec<u16> = entries.filter_map(listening).collect();
     let mut open: Vec<ListenerKind> = ports
         .iter()

@@ -37,8 +37,9 @@ impl Settings {
         let mut peers = Vec::new();
         for peer in &desired.peers {
             let address = peer.address.parse();
-            let address = address
-                .map_err(|error| Refusal(format!("address {:?} of a peer: {error}", peer.address)))?;
+            let address = address.map_err(|error| {
+                Refusal(format!("address {:?} of a peer: {error}", peer.address))
+            })?;
             peers.push((address, peer.roles().collect()));
         }
         Ok(Self {
@@ -54,8 +55,10 @@ impl Settings {
 
     /// Addresses of the peers that have one of these roles, sorted.
     pub(super) fn peers_with(&self, roles: &[Role]) -> Vec<IpAddr> {
-        let with = |(_address, has): &&(IpAddr, Vec<Role>)| has.iter().any(|one| roles.contains(one));
-        let mut found: Vec<IpAddr> = self.peers.iter().filter(with).map(|(ip, _roles)| *ip).collect();
+        let with =
+            |(_address, has): &&(IpAddr, Vec<Role>)| has.iter().any(|one| roles.contains(one));
+        let mut found: Vec<IpAddr> =
+            self.peers.iter().filter(with).map(|(ip, _roles)| *ip).collect();
         found.sort_unstable();
         found.dedup();
         found
@@ -65,9 +68,14 @@ impl Settings {
 /// Paths stand in configuration without quotes.
 pub(super) fn plain(path: &Path) -> Result<&str, Refusal> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
-    path.to_str().filter(|text| text.bytes().all(allowed) && text.starts_with('/')).ok_or_else(|| {
-        Refusal(format!("path {} has characters that configuration cannot hold", path.display()))
-    })
+    path.to_str().filter(|text| text.bytes().all(allowed) && text.starts_with('/')).ok_or_else(
+        || {
+            Refusal(format!(
+                "path {} has characters that configuration cannot hold",
+                path.display()
+            ))
+        },
+    )
 }
 
 fn is_hostname(name: &str) -> bool {

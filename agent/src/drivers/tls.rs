@@ -45,7 +45,9 @@ fn check(tls: &MailTls) -> Result<(), Refusal> {
         let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
         match certificates.collect::<Result<Vec<_>, _>>() {
             Ok(found) if !found.is_empty() => {}
-            Ok(_none) => return Err(Refusal(format!("{what} of the mail daemons: no certificate"))),
+            Ok(_none) => {
+                return Err(Refusal(format!("{what} of the mail daemons: no certificate")));
+            }
             Err(error) => return Err(Refusal(format!("{what} of the mail daemons: {error}"))),
         }
     }

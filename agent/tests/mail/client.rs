@@ -54,7 +54,15 @@ pub(crate) fn submit(port: u16, login: (&str, &str), from: &str, to: &str) -> An
 pub(crate) fn swaks(port: u16, from: &str, to: &str, more: &[&str]) -> Answer {
     let server = format!("127.0.0.1:{port}");
     let mut arguments = vec![
-        "--server", &server, "--from", from, "--to", to, "--helo", "client.example", "--timeout",
+        "--server",
+        &server,
+        "--from",
+        from,
+        "--to",
+        to,
+        "--helo",
+        "client.example",
+        "--timeout",
         "20",
     ];
     arguments.extend(more);

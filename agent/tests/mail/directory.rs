@@ -1,9 +1,6 @@
 //! Rows of a directory for tests.
 
-use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::PasswordHasher,
-};
+use argon2::{Algorithm, Argon2, Params, Version, password_hash::PasswordHasher};
 use umail_agent::replica::Replica;
 use umail_proto::agent::{
     AccountStatus, Alias, Credential, CredentialKind, Delta, DirectoryKey, DirectoryRow, Domain,

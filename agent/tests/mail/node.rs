@@ -13,9 +13,7 @@ use std::{
     time::Duration,
 };
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType,
-};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use umail_agent::{
     config::{Config, Ports},
     drivers::{Change, Driver, Refusal, dovecot::Dovecot, postfix::Postfix},

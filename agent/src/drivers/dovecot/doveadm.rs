@@ -33,9 +33,11 @@ pub async fn sessions(layout: &Layout, address: &str) -> Result<usize, Refusal> 
 
 /// What the mailbox of this user takes: bytes and messages.
 pub async fn usage(layout: &Layout, address: &str) -> Result<(u64, u64), Refusal> {
-    let output =
-        run(layout, &["-f", "tab", "mailbox", "status", "-u", address, "-t", "vsize messages", "*"])
-            .await?;
+    let output = run(
+        layout,
+        &["-f", "tab", "mailbox", "status", "-u", address, "-t", "vsize messages", "*"],
+    )
+    .await?;
     if !output.success() {
         return Err(refusal("mailbox status", &output));
     }
@@ -48,7 +50,9 @@ pub async fn usage(layout: &Layout, address: &str) -> Result<(u64, u64), Refusal
     };
     match (column("vsize"), column("messages")) {
         (Some(bytes), Some(messages)) => Ok((bytes, messages)),
-        _ => Err(Refusal(format!("doveadm mailbox status: {:?} was not understood", output.stdout))),
+        _ => {
+            Err(Refusal(format!("doveadm mailbox status: {:?} was not understood", output.stdout)))
+        }
     }
 }
 

@@ -26,7 +26,8 @@ pub(super) fn app_password_file(place: usize) -> String {
 }
 
 /// The bit of the function that a service needs; see `umail_proto::functions`.
-const NEEDED: &str = "CASE '%s' WHEN 'pop3' THEN 1 WHEN 'imap' THEN 2 WHEN 'smtp' THEN 4 ELSE 0 END";
+const NEEDED: &str =
+    "CASE '%s' WHEN 'pop3' THEN 1 WHEN 'imap' THEN 2 WHEN 'smtp' THEN 4 ELSE 0 END";
 
 /// The account that is meant, under whatever name of its domain.
 const MEANT: &str = "a.local_part = '%n'

@@ -67,8 +67,7 @@ const ALIASES: &str = "
        AND NOT EXISTS (SELECT 1 FROM domain_name WHERE name = '{hostname}')";
 
 /// Asked as `@domain`, after everything else.
-const CATCH_ALL: &str =
-    "SELECT catch_all FROM domain_name WHERE name = substr('%s', 2) AND '%s' LIKE '@%%' AND catch_all <> ''";
+const CATCH_ALL: &str = "SELECT catch_all FROM domain_name WHERE name = substr('%s', 2) AND '%s' LIKE '@%%' AND catch_all <> ''";
 
 /// A user without a storage node falls into the safety net, and everything does before the
 /// first snapshot: mail in the queue would go out into the world.

@@ -38,7 +38,8 @@ pub(super) fn render(source: &Source<'_>) -> String {
     let is_open = |listener| wants(source.desired, ServiceKind::Postfix, listener);
     let mut text = String::from("# Rendered by umail-agent; changes are overwritten.\n");
     if is_open(ListenerKind::Smtp) {
-        let _ = writeln!(text, "{} inet  n       -       n       -       -       smtpd", ports.smtp);
+        let _ =
+            writeln!(text, "{} inet  n       -       n       -       -       smtpd", ports.smtp);
     }
     if is_open(ListenerKind::Submission) {
         let _ = write!(

@@ -65,7 +65,8 @@ impl Postfix {
             desired,
             has_tls: !files.is_empty(),
         };
-        let file = |name: &str, content| ConfigFile { path: folder.join(name), content, mode: 0o644 };
+        let file =
+            |name: &str, content| ConfigFile { path: folder.join(name), content, mode: 0o644 };
         files.extend(maps::all(&source).into_iter().map(|map| file(map.file, map.content)));
         files.push(file("master.cf", master_cf::render(&source)));
         files.push(file("main.cf", main_cf::render(&source)));
