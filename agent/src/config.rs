@@ -20,6 +20,9 @@ pub struct Config {
     pub servers: Vec<String>,
     /// Address under which clients and other nodes reach this node's mail services and its agent.
     pub address: IpAddr,
+    /// Addresses that the mail listeners are bound to; all of the machine when there is none.
+    #[serde(default)]
+    pub listen: Vec<IpAddr>,
     /// Port on which the agent answers the agents of other nodes (mailbox moves), mTLS.
     #[serde(default = "default_peer_port")]
     pub peer_port: u16,

@@ -1,8 +1,12 @@
 //! Certificates of the mail daemons: one file with key and chain, one with the roots.
 
-use std::path::Path;
+use std::{fmt::Display, path::Path};
 
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::{RootCertStore, sign::CertifiedKey};
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer,
+    pem::{self, PemObject},
+};
 use umail_proto::agent::{DesiredState, MailTls};
 
 use super::{ConfigFile, Refusal};
@@ -37,21 +41,25 @@ pub(super) fn files(
     ])
 }
 
-/// A daemon with a broken certificate would run and serve nobody.
+/// A daemon with a broken certificate, or one that does not go with the key, would run and serve
+/// nobody.
 fn check(tls: &MailTls) -> Result<(), Refusal> {
-    PrivateKeyDer::from_pem_slice(tls.key_pem.as_bytes())
-        .map_err(|error| Refusal(format!("key of the mail daemons: {error}")))?;
-    for (what, pem) in [("chain", &tls.chain_pem), ("roots", &tls.roots_pem)] {
-        let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
-        match certificates.collect::<Result<Vec<_>, _>>() {
-            Ok(found) if !found.is_empty() => {}
-            Ok(_none) => {
-                return Err(Refusal(format!("{what} of the mail daemons: no certificate")));
-            }
-            Err(error) => return Err(Refusal(format!("{what} of the mail daemons: {error}"))),
-        }
+    let refused =
+        |what: &str, error: &dyn Display| Refusal(format!("{what} of the mail daemons: {error}"));
+    let key = PrivateKeyDer::from_pem_slice(tls.key_pem.as_bytes())
+        .map_err(|error| refused("key", &error))?;
+    let chain = certificates(&tls.chain_pem).map_err(|error| refused("chain", &error))?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    CertifiedKey::from_der(chain, key, &provider).map_err(|error| refused("chain", &error))?;
+    let mut store = RootCertStore::empty();
+    for root in certificates(&tls.roots_pem).map_err(|error| refused("roots", &error))? {
+        store.add(root).map_err(|error| refused("roots", &error))?;
     }
-    Ok(())
+    if store.is_empty() { Err(refused("roots", &"there are none")) } else { Ok(()) }
+}
+
+fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+    CertificateDer::pem_slice_iter(text.as_bytes()).collect()
 }
 
 fn read(path: &Path) -> Result<Option<String>, Refusal> {

@@ -1,6 +1,6 @@
 //! Independent clients: swaks for SMTP, curl for POP3 and IMAP.
 
-use std::process::Command;
+use std::{net::SocketAddr, process::Command};
 
 /// What a client's run ended with.
 #[derive(Debug)]
@@ -39,6 +39,11 @@ pub(crate) fn send(port: u16, from: &str, to: &str, subject: &str) -> Answer {
     swaks(port, from, to, &["--header", &format!("Subject: {subject}")])
 }
 
+/// Reads by POP3 or IMAP with STARTTLS at this address.
+pub(crate) fn read(scheme: &str, at: SocketAddr, login: (&str, &str), path: &str) -> Answer {
+    curl(&format!("{scheme}://{at}/{path}"), login, &["--ssl-reqd"])
+}
+
 /// Sends a message by submission with STARTTLS.
 pub(crate) fn submit(port: u16, login: (&str, &str), from: &str, to: &str) -> Answer {
     let message = tempfile::NamedTempFile::new().unwrap();
@@ -52,7 +57,12 @@ pub(crate) fn submit(port: u16, login: (&str, &str), from: &str, to: &str) -> An
 
 /// Runs swaks with more arguments.
 pub(crate) fn swaks(port: u16, from: &str, to: &str, more: &[&str]) -> Answer {
-    let server = format!("127.0.0.1:{port}");
+    swaks_at(SocketAddr::from(([127, 0, 0, 1], port)), from, to, more)
+}
+
+/// Runs swaks against this address.
+pub(crate) fn swaks_at(server: SocketAddr, from: &str, to: &str, more: &[&str]) -> Answer {
+    let server = server.to_string();
     let mut arguments = vec![
         "--server",
         &server,

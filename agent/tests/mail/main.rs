@@ -7,8 +7,10 @@
 )]
 
 mod client;
-#[expect(dead_code, reason = "the suites that follow use the rest")]
 mod directory;
-#[expect(dead_code, reason = "the suites that follow use the rest")]
+mod fleet;
+mod hostile;
+mod installing;
 mod node;
+mod rules;
 mod single;

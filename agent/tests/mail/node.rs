@@ -43,38 +43,52 @@ pub(crate) struct Node {
     pub(crate) desired: DesiredState,
 }
 
+/// What makes the nodes of one fleet different.
+pub(crate) struct Place {
+    pub(crate) number: u128,
+    pub(crate) name: &'static str,
+    pub(crate) address: IpAddr,
+    pub(crate) roles: Vec<Role>,
+}
+
 impl Node {
     /// A node of all roles with free ports on loopback; nothing runs yet.
     pub(crate) async fn new() -> Self {
+        let place = Place {
+            number: NODE,
+            name: NAME,
+            address: [127, 0, 0, 1].into(),
+            roles: vec![Role::Smtp, Role::Pop, Role::Storage],
+        };
+        Self::at(&place, &Authority::new(), free_ports(), Vec::new()).await
+    }
+
+    /// A node of a fleet on loopback: they share the ports, and each has its address.
+    pub(crate) async fn at(
+        place: &Place,
+        authority: &Authority,
+        ports: Ports,
+        listen: Vec<IpAddr>,
+    ) -> Self {
         let folder = tempfile::Builder::new().prefix("um-").tempdir_in("/tmp").unwrap();
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let layout = Layout::new(folder.path().join("n"));
-        let config = config(&layout, free_ports());
-        let authority = Authority::new();
+        let config = Config { address: place.address, listen, ..config(&layout, ports) };
         let desired = DesiredState {
             epoch: EPOCH.into(),
             generation: 1,
-            node_id: id(NODE),
-            node_name: NAME.into(),
-            roles: [Role::Smtp, Role::Pop, Role::Storage].map(Into::into).to_vec(),
-            services: services(),
+            node_id: id(place.number),
+            node_name: place.name.into(),
+            roles: place.roles.iter().map(|&role| role.into()).collect(),
+            services: services(&place.roles),
             peers: Vec::new(),
-            mail_tls: Some(authority.issue(NAME, config.address)),
+            mail_tls: Some(authority.issue(place.name, place.address)),
             settings: Some(MailSettings {
-                hostname: NAME.into(),
+                hostname: place.name.into(),
                 message_size_limit_bytes: 1 << 20,
                 postmaster_address: String::new(),
             }),
         };
-        Self::with(folder, layout, config, desired).await
-    }
-
-    async fn with(
-        folder: tempfile::TempDir,
-        layout: Layout,
-        config: Config,
-        desired: DesiredState,
-    ) -> Self {
         let supervisor = Arc::new(Direct::new(layout.clone()));
         let postfix = Postfix::new(layout.clone(), &config, supervisor.clone());
         let dovecot = Dovecot::new(layout.clone(), &config, supervisor);
@@ -82,23 +96,36 @@ impl Node {
         Self { folder, layout, config, postfix, dovecot, replica, desired }
     }
 
-    /// Installs the configuration of both services and starts them.
+    /// The listeners that the services of this node shall have.
+    pub(crate) fn wanted(&self) -> Vec<ListenerKind> {
+        self.desired.services.iter().flat_map(|service| service.listeners()).collect()
+    }
+
+    /// Installs the configuration of the services and starts them.
     pub(crate) async fn start(&self) {
-        self.dovecot.configure(&self.desired).await.unwrap();
-        self.postfix.configure(&self.desired).await.unwrap();
-        self.dovecot.start().await.unwrap();
-        self.postfix.start().await.unwrap();
+        for driver in self.drivers() {
+            driver.configure(&self.desired).await.unwrap();
+            driver.start().await.unwrap();
+        }
         wait_until("the listeners are open", || async {
-            let open = self.postfix.observe().await.listeners.len()
-                + self.dovecot.observe().await.listeners.len();
-            open == 5
+            let mut open = Vec::new();
+            for driver in self.drivers() {
+                open.extend(driver.observe().await.listeners);
+            }
+            open == self.wanted()
         })
         .await;
     }
 
+    fn drivers(&self) -> Vec<&dyn Driver> {
+        let has = |kind| self.desired.services.iter().any(|service| service.kind() == kind);
+        let all = [&self.postfix as &dyn Driver, &self.dovecot as &dyn Driver];
+        all.into_iter().filter(|driver| has(driver.kind())).collect()
+    }
+
     /// Installs what `desired` says now and reloads what changed.
     pub(crate) async fn bring(&self) -> Result<(), Refusal> {
-        for driver in [&self.dovecot as &dyn Driver, &self.postfix as &dyn Driver] {
+        for driver in self.drivers() {
             if driver.configure(&self.desired).await? != Change::None {
                 driver.reload().await?;
             }
@@ -178,21 +205,28 @@ fn wait_for_end(pid: &str) {
     }
 }
 
-/// Both services with all their listeners.
-pub(crate) fn services() -> Vec<DesiredService> {
+/// The services of these roles with all their listeners.
+fn services(roles: &[Role]) -> Vec<DesiredService> {
     let service = |kind: ServiceKind, listeners: &[ListenerKind]| DesiredService {
         kind: kind.into(),
         running: true,
         restarts: 0,
         listeners: listeners.iter().map(|&listener| listener.into()).collect(),
     };
-    vec![
-        service(ServiceKind::Postfix, &[ListenerKind::Smtp, ListenerKind::Submission]),
-        service(
-            ServiceKind::Dovecot,
-            &[ListenerKind::Pop3, ListenerKind::Imap, ListenerKind::Lmtp],
-        ),
-    ]
+    let mut dovecot = Vec::new();
+    if roles.contains(&Role::Pop) || roles.contains(&Role::Storage) {
+        dovecot.extend([ListenerKind::Pop3, ListenerKind::Imap]);
+    }
+    if roles.contains(&Role::Storage) {
+        dovecot.push(ListenerKind::Lmtp);
+    }
+    let mut services = Vec::new();
+    if roles.contains(&Role::Smtp) {
+        services
+            .push(service(ServiceKind::Postfix, &[ListenerKind::Smtp, ListenerKind::Submission]));
+    }
+    services.push(service(ServiceKind::Dovecot, &dovecot));
+    services
 }
 
 /// A peer with this number, name and address.
@@ -215,7 +249,7 @@ fn config(layout: &Layout, ports: Ports) -> Config {
 
 /// Ports that nobody listens on, different ones in every process of the tests. They lie below
 /// those that the system gives to clients.
-fn free_ports() -> Ports {
+pub(crate) fn free_ports() -> Ports {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let base = 12_000 + u16::try_from(std::process::id() % 1_000).unwrap() * 18;
     let next = || loop {
@@ -235,9 +269,18 @@ fn free_ports() -> Ports {
     }
 }
 
-/// Waits for something that happens by itself, for 15 seconds.
+/// Waits for something that happens by itself, for 20 seconds.
 pub(crate) async fn wait_until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
-    let end = std::time::Instant::now() + Duration::from_secs(15);
+    wait_at_most(Duration::from_secs(20), what, holds).await;
+}
+
+/// Waits for something that happens by itself.
+pub(crate) async fn wait_at_most<F: Future<Output = bool>>(
+    limit: Duration,
+    what: &str,
+    holds: impl Fn() -> F,
+) {
+    let end = std::time::Instant::now() + limit;
     while std::time::Instant::now() < end {
         if holds().await {
             return;

@@ -9,12 +9,12 @@ use crate::{
     node::{NAME, NODE, Node, wait_until},
 };
 
-const ALICE: (&str, &str) = ("alice@example.org", "correct horse");
-const APP: (&str, &str) = ("alice@example.org", "k7xq-2mfd-9trw-aa31");
-const BOB: (&str, &str) = ("bob@example.org", "battery staple");
+pub(crate) const ALICE: (&str, &str) = ("alice@example.org", "correct horse");
+pub(crate) const APP: (&str, &str) = ("alice@example.org", "k7xq-2mfd-9trw-aa31");
+pub(crate) const BOB: (&str, &str) = ("bob@example.org", "battery staple");
 
 /// A running node with the users alice and bob.
-async fn running() -> Node {
+pub(crate) async fn running() -> Node {
     let node = Node::new().await;
     let here = id(NODE);
     directory::fill(
@@ -36,7 +36,7 @@ async fn running() -> Node {
 }
 
 /// Waits until the user has this many messages in the inbox.
-async fn arrived(node: &Node, login: (&str, &str), count: usize) {
+pub(crate) async fn arrived(node: &Node, login: (&str, &str), count: usize) {
     wait_until(&format!("{count} messages are there"), || async {
         let text = client::pop3(node.config.ports.pop3, login, "").text;
         text.lines().filter(|line| line.split(' ').all(|word| word.parse::<u64>().is_ok())).count()

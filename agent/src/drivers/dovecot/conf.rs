@@ -106,6 +106,7 @@ fn general(source: &Source<'_>) -> String {
         "base_dir = {run}\n\
          state_dir = {run}\n\
          log_path = {log}\n\
+         listen = {listen}\n\
          protocols = {protocols}\n\
          hostname = {hostname}\n\
          postmaster_address = postmaster@{hostname}\n\
@@ -118,11 +119,19 @@ fn general(source: &Source<'_>) -> String {
          last_valid_gid = {gid}\n",
         run = layout.run("dovecot").display(),
         log = layout.log("dovecot").display(),
+        listen = listen(&source.config.listen),
         protocols = protocols.join(" "),
         hostname = source.settings.hostname,
         uid = source.mail_user.uid,
         gid = source.mail_user.gid,
     )
+}
+
+fn listen(addresses: &[IpAddr]) -> String {
+    if addresses.is_empty() {
+        return "*, ::".to_owned();
+    }
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Networks as Dovecot writes them.

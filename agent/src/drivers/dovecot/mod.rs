@@ -1,7 +1,6 @@
 //! The Dovecot driver: one Dovecot per node serves all its roles.
 
 mod conf;
-pub mod doveadm;
 mod queries;
 
 use std::{ffi::OsString, path::Path, sync::Arc, time::Duration};
@@ -125,7 +124,8 @@ impl Driver for Dovecot {
                 Err(error) => (ServiceHealth::Failed, error.to_string()),
             };
             let runs = health == ServiceHealth::Running;
-            let listeners = if runs { listeners::open(&self.ports()) } else { Vec::new() };
+            let listeners =
+                if runs { listeners::open(&self.ports(), &self.config.listen) } else { Vec::new() };
             Observation { health, listeners, version: version().await, detail }
         }
         .boxed()

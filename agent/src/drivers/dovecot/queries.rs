@@ -33,12 +33,12 @@ const NEEDED: &str =
 const MEANT: &str = "a.local_part = '%n'
     AND a.domain = (SELECT canonical FROM domain_name WHERE name = '%d')";
 
-/// Postfix does not look at `nologin`: what is refused has no row for it. Others are told why,
-/// once their password was right. Before the first snapshot the query fails, on purpose:
+/// Postfix does not look at `nologin`: what is refused has no row for it. Others are told why, by
+/// the credential's query: whose password is wrong learns nothing of the account. Before the first snapshot the query fails, on purpose:
 /// an error is a temporary failure.
 const ACCOUNT_QUERY: &str = "
     SELECT user, umail_id, NULL AS password, 'y' AS nopassword,
-           CASE WHEN reason <> '' THEN 'y' END AS nologin, nullif(reason, '') AS reason,
+           nullif(reason, '') AS umail_reason,
            CASE WHEN reason = '' AND elsewhere THEN 'y' END AS proxy,
            CASE WHEN reason = '' AND elsewhere THEN storage_name END AS host,
            CASE WHEN reason = '' AND elsewhere THEN storage_address END AS hostip,
@@ -62,7 +62,7 @@ const ACCOUNT_QUERY: &str = "
                                 WHERE key IN ('addr:%r', 'user:' || a.address,
                                               'pair:' || a.address || '|%r')))
      WHERE reason = '' OR '%s' <> 'smtp'
-    UNION ALL SELECT abs(-9223372036854775807 - one), '', '', '', '', '', '', '', '', '', ''
+    UNION ALL SELECT abs(-9223372036854775807 - one), '', '', '', '', '', '', '', '', ''
       FROM unready";
 
 /// Only nodes of the fleet hand in mail.
@@ -75,7 +75,9 @@ const FORWARD_QUERY: &str = "
        AND NOT a.held AND a.status <> 3 AND a.status < 4";
 
 const CREDENTIAL_QUERY: &str = "
-    SELECT hash AS password FROM live_credential
+    SELECT hash AS password, nullif('%{passdb:umail_reason}', '') AS reason,
+           CASE WHEN '%{passdb:umail_reason}' <> '' THEN 'y' END AS nologin
+      FROM live_credential
      WHERE user_id = '%{passdb:umail_id}' AND kind = {kind} AND functions & {needed} <> 0
      ORDER BY id DESC LIMIT 1 OFFSET {place}";
 

@@ -1,6 +1,6 @@
 //! `master.cf`: the listeners that shall be open, and the services that Postfix always needs.
 
-use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
 
 use umail_proto::agent::{ListenerKind, ServiceKind};
 
@@ -33,26 +33,37 @@ scache    unix  -       -       n       -       1       scache
 postlog   unix-dgram n  -       n       -       1       postlogd
 ";
 
+/// What is different for mail from users.
+const SUBMISSION: &str = "\
+\x20 -o syslog_name=postfix/submission
+\x20 -o smtpd_tls_security_level=encrypt
+\x20 -o smtpd_sasl_auth_enable=yes
+\x20 -o smtpd_sender_restrictions=$submission_sender_restrictions
+\x20 -o smtpd_relay_restrictions=$submission_relay_restrictions
+\x20 -o smtpd_recipient_restrictions=$submission_recipient_restrictions
+";
+
 pub(super) fn render(source: &Source<'_>) -> String {
     let ports = source.config.ports;
     let is_open = |listener| wants(source.desired, ServiceKind::Postfix, listener);
     let mut text = String::from("# Rendered by umail-agent; changes are overwritten.\n");
+    let listen = &source.config.listen;
     if is_open(ListenerKind::Smtp) {
-        let _ =
-            writeln!(text, "{} inet  n       -       n       -       -       smtpd", ports.smtp);
+        text += &listener(listen, ports.smtp, "");
     }
     if is_open(ListenerKind::Submission) {
-        let _ = write!(
-            text,
-            "{} inet  n       -       n       -       -       smtpd\n\
-             \x20 -o syslog_name=postfix/submission\n\
-             \x20 -o smtpd_tls_security_level=encrypt\n\
-             \x20 -o smtpd_sasl_auth_enable=yes\n\
-             \x20 -o smtpd_sender_restrictions=$submission_sender_restrictions\n\
-             \x20 -o smtpd_relay_restrictions=$submission_relay_restrictions\n\
-             \x20 -o smtpd_recipient_restrictions=$submission_recipient_restrictions\n",
-            ports.submission
-        );
+        text += &listener(listen, ports.submission, SUBMISSION);
     }
     text + SERVICES
+}
+
+/// One line for each address, or one for all of them.
+fn listener(listen: &[IpAddr], port: u16, options: &str) -> String {
+    let service = |place: String| {
+        format!("{place} inet  n       -       n       -       -       smtpd\n{options}")
+    };
+    if listen.is_empty() {
+        return service(port.to_string());
+    }
+    listen.iter().map(|address| service(SocketAddr::new(*address, port).to_string())).collect()
 }

@@ -114,7 +114,8 @@ impl Driver for Postfix {
                 Err(error) => (ServiceHealth::Failed, error.to_string()),
             };
             let runs = health == ServiceHealth::Running;
-            let listeners = if runs { listeners::open(&self.ports()) } else { Vec::new() };
+            let listeners =
+                if runs { listeners::open(&self.ports(), &self.config.listen) } else { Vec::new() };
             Observation { health, listeners, version: version().await, detail }
         }
         .boxed()

@@ -1,0 +1,243 @@
+//! What becomes of an address: aliases, catch-all, forwarding, statuses, refusals, relaying.
+
+use umail_agent::exec;
+use umail_proto::{
+    agent::{AccountStatus, Alias, Domain, DomainAlias, User},
+    functions::Function,
+};
+
+use crate::{
+    client,
+    directory::{self, ALL, alias, domain, id, remove, row, user},
+    node::{NAME, NODE, Node},
+    single::{ALICE, BOB, arrived, running},
+};
+
+const OUTSIDE: &str = "x@elsewhere.example";
+
+async fn set_status(node: &Node, status: AccountStatus) {
+    let status = status.into();
+    let alice = User { status, ..user(11, "alice", &id(NODE)) };
+    directory::change(&node.replica, vec![row(alice)]).await;
+}
+
+#[tokio::test]
+async fn no_message_is_relayed_for_strangers() {
+    let node = running().await;
+    let port = node.config.ports.smtp;
+    for to in [
+        "y@elsewhere.example",
+        "y%elsewhere.example@example.org",
+        "\"y@elsewhere.example\"@example.org",
+        "y@elsewhere.example@example.org",
+        "@example.org:y@elsewhere.example",
+        "elsewhere.example!y@example.org",
+        "elsewhere.example!y",
+        "y@[127.0.0.1]",
+        "y@127.0.0.1",
+        "\"y@elsewhere.example\"",
+        "y%elsewhere.example",
+        "y@localhost",
+        "nobody@node-1.umail.test",
+    ] {
+        for from in [OUTSIDE, ALICE.0, "<>", "root@localhost", "alice@[127.0.0.1]"] {
+            let answer = client::send(port, from, to, "relay me");
+            assert_ne!(answer.code, 0, "{from} to {to}: {}", answer.text);
+        }
+    }
+    let folder = node.layout.etc("postfix").into_os_string();
+    let arguments = ["-c".into(), folder, "-j".into()];
+    let limit = std::time::Duration::from_secs(10);
+    let queue = exec::run(exec::Program::Postqueue, &arguments, limit).await.unwrap();
+    assert_eq!(queue.stdout, "");
+}
+
+#[tokio::test]
+async fn unknown_recipients_are_refused_and_known_ones_by_their_status() {
+    let node = running().await;
+    let port = node.config.ports.smtp;
+    client::send(port, OUTSIDE, "nobody@example.org", "?").refused("550 5.1.1");
+    for (status, answer) in [
+        (AccountStatus::Maintenance, "450 4.2.1"),
+        (AccountStatus::Suspended, "550 5.2.1"),
+        (AccountStatus::Closed, "550 5.2.1"),
+        (AccountStatus::Deleted, "550 5.1.1"),
+    ] {
+        set_status(&node, status).await;
+        client::send(port, OUTSIDE, ALICE.0, "?").refused(answer);
+        client::imap(node.config.ports.imap, ALICE, "").refused("NO ");
+        let submitted = client::submit(node.config.ports.submission, ALICE, ALICE.0, BOB.0);
+        submitted.refused("535 5.7.8");
+    }
+    set_status(&node, AccountStatus::Locked).await;
+    client::send(port, OUTSIDE, ALICE.0, "kept for her").ok();
+    client::imap(node.config.ports.imap, ALICE, "").refused("locked");
+    client::imap(node.config.ports.imap, (ALICE.0, "wrong"), "").refused("AUTHENTICATIONFAILED");
+    client::submit(node.config.ports.submission, ALICE, ALICE.0, BOB.0).refused("535 5.7.8");
+    set_status(&node, AccountStatus::Active).await;
+    arrived(&node, ALICE, 1).await;
+    node.replica.freeze(&id(11), &id(99)).await.unwrap();
+    client::send(port, OUTSIDE, ALICE.0, "?").refused("450 4.2.0");
+    client::imap(node.config.ports.imap, ALICE, "").refused("being moved");
+    node.replica.unfreeze(&id(11), &id(99)).await.unwrap();
+    remove(&node.replica, umail_proto::agent::RowKind::User, &id(11)).await;
+    client::send(port, OUTSIDE, ALICE.0, "?").refused("550 5.1.1");
+}
+
+#[tokio::test]
+async fn aliases_names_and_tags_lead_to_their_users() {
+    let node = running().await;
+    let port = node.config.ports.smtp;
+    let sales = alias(31, "sales", &["alice@example.org", "bob@example.org"]);
+    let second = DomainAlias { id: id(41), name: "example.net".into(), domain_id: id(1) };
+    let own = Alias { user_id: id(11), ..alias(32, "a.smith", &["alice@example.org"]) };
+    let rows = vec![row(sales), row(second), row(own)];
+    directory::change(&node.replica, rows).await;
+    client::send(port, OUTSIDE, "sales@example.org", "1").ok();
+    client::send(port, OUTSIDE, "Alice+tag@Example.ORG", "2").ok();
+    client::send(port, OUTSIDE, "sales@example.net", "3").ok();
+    client::send(port, OUTSIDE, "alice+tag@example.net", "4").ok();
+    client::send(port, OUTSIDE, "nobody@example.net", "?").refused("550 5.1.1");
+    arrived(&node, ALICE, 4).await;
+    arrived(&node, BOB, 2).await;
+    client::imap(node.config.ports.imap, ("alice@example.net", ALICE.1), "").ok();
+    let submission = node.config.ports.submission;
+    for own in ["a.smith@example.org", "alice@example.net", "a.smith@example.net"] {
+        client::submit(submission, ALICE, own, ALICE.0).ok();
+        client::submit(submission, BOB, own, ALICE.0).refused("553 5.7.1");
+    }
+    client::submit(submission, ALICE, "sales@example.org", ALICE.0).refused("553 5.7.1");
+}
+
+#[tokio::test]
+async fn a_catch_all_takes_what_nobody_else_does() {
+    let node = running().await;
+    let port = node.config.ports.smtp;
+    let rows = vec![row(Domain { catch_all: BOB.0.into(), ..domain(1, "example.org") })];
+    directory::change(&node.replica, rows).await;
+    client::send(port, OUTSIDE, "anything@example.org", "1").ok();
+    client::send(port, OUTSIDE, "alice@example.org", "2").ok();
+    client::send(port, OUTSIDE, "alice+tag@example.org", "3").ok();
+    arrived(&node, ALICE, 2).await;
+    arrived(&node, BOB, 1).await;
+}
+
+#[tokio::test]
+async fn forwarding_goes_elsewhere_with_and_without_a_copy() {
+    let node = running().await;
+    let port = node.config.ports.smtp;
+    let forwarding = Alias { keep_copy: true, ..alias(31, "alice", &[BOB.0]) };
+    directory::change(&node.replica, vec![row(forwarding.clone())]).await;
+    client::send(port, OUTSIDE, ALICE.0, "with a copy").ok();
+    arrived(&node, ALICE, 1).await;
+    arrived(&node, BOB, 1).await;
+    let without = Alias { keep_copy: false, ..forwarding };
+    directory::change(&node.replica, vec![row(without)]).await;
+    client::send(port, OUTSIDE, ALICE.0, "without").ok();
+    arrived(&node, BOB, 2).await;
+    arrived(&node, ALICE, 1).await;
+    // Without the function the forwarding rests, and the mail stays.
+    let functions = ALL & !(Function::Forwarding as u64);
+    let alice = User { functions, ..user(11, "alice", &id(NODE)) };
+    directory::change(&node.replica, vec![row(alice)]).await;
+    client::send(port, OUTSIDE, ALICE.0, "resting").ok();
+    arrived(&node, ALICE, 2).await;
+    arrived(&node, BOB, 2).await;
+}
+
+#[tokio::test]
+async fn postmaster_and_abuse_arrive_somewhere() {
+    let node = running().await;
+    let port = node.config.ports.smtp;
+    for to in ["postmaster@example.org", "abuse@example.org", "postmaster"] {
+        client::send(port, OUTSIDE, to, to).ok();
+    }
+    client::send(port, OUTSIDE, &format!("abuse@{NAME}"), "of the node").ok();
+    arrived(&node, ALICE, 4).await;
+    node.replica.set_setting("postmaster_address", BOB.0).await.unwrap();
+    client::send(port, OUTSIDE, "postmaster@example.org", "by the setting").ok();
+    arrived(&node, BOB, 1).await;
+    directory::change(&node.replica, vec![row(alias(31, "abuse", &[ALICE.0]))]).await;
+    client::send(port, OUTSIDE, "abuse@example.org", "by the domain").ok();
+    arrived(&node, ALICE, 5).await;
+    arrived(&node, BOB, 1).await;
+}
+
+#[tokio::test]
+async fn a_full_mailbox_refuses_and_the_sender_is_told() {
+    let node = running().await;
+    let quota = User { quota_bytes: 3000, quota_unlimited: false, ..user(11, "alice", &id(NODE)) };
+    directory::change(&node.replica, vec![row(quota)]).await;
+    let port = node.config.ports.smtp;
+    let body = "x".repeat(900);
+    for _ in 0..4 {
+        client::swaks(port, BOB.0, ALICE.0, &["--body", &body]).ok();
+    }
+    // The bounce: at least one did not fit.
+    arrived_at_least(&node, BOB, 1).await;
+    assert!(node.log("postfix").contains("552 5.2.2"), "{}", node.log("postfix"));
+    let text = client::pop3(node.config.ports.pop3, BOB, "1").ok();
+    assert!(text.contains("5.2.2"), "{text}");
+}
+
+async fn arrived_at_least(node: &Node, login: (&str, &str), count: usize) {
+    crate::node::wait_until("the bounce is there", || async {
+        client::pop3(node.config.ports.pop3, login, "")
+            .text
+            .lines()
+            .any(|line| line.split(' ').next().and_then(|word| word.parse().ok()) == Some(count))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn functions_and_throttling_keep_somebody_out() {
+    let node = running().await;
+    let ports = node.config.ports;
+    let functions = ALL & !(Function::Pop3 as u64 | Function::Submission as u64);
+    let alice = User { functions, ..user(11, "alice", &id(NODE)) };
+    directory::change(&node.replica, vec![row(alice)]).await;
+    client::imap(ports.imap, ALICE, "").ok();
+    client::pop3(ports.pop3, ALICE, "").refused("not enabled");
+    client::submit(ports.submission, ALICE, ALICE.0, BOB.0).refused("535 5.7.8");
+    let later = i64::from(u32::MAX);
+    for key in ["user:bob@example.org", "addr:127.0.0.1", "pair:bob@example.org|127.0.0.1"] {
+        node.replica.throttle(key, later).await.unwrap();
+        client::imap(ports.imap, BOB, "").refused("AUTHENTICATIONFAILED");
+        client::submit(ports.submission, BOB, BOB.0, ALICE.0).refused("535 5.7.8");
+        node.replica.throttle(key, 1).await.unwrap();
+        client::imap(ports.imap, BOB, "").ok();
+    }
+    node.replica.throttle("pair:bob@example.org|127.0.0.77", later).await.unwrap();
+    client::imap(ports.imap, BOB, "").ok();
+}
+
+#[tokio::test]
+async fn only_the_fleet_hands_in_mail_by_lmtp() {
+    let node = running().await;
+    let lmtp = node.config.ports.lmtp;
+    let stranger = ["--protocol", "LMTP", "--local-interface", "127.0.0.66"];
+    client::swaks(lmtp, OUTSIDE, ALICE.0, &stranger).refused("451 4.3.0");
+    client::swaks(lmtp, OUTSIDE, ALICE.0, &["--protocol", "LMTP"]).ok();
+    client::swaks(lmtp, OUTSIDE, "nobody@example.org", &["--protocol", "LMTP"])
+        .refused("451 4.3.0");
+    arrived(&node, ALICE, 1).await;
+}
+
+#[tokio::test]
+async fn without_a_directory_everything_fails_for_now() {
+    let node = Node::new().await;
+    node.start().await;
+    let ports = node.config.ports;
+    client::send(ports.smtp, OUTSIDE, ALICE.0, "too early").refused("421 4.3.2");
+    client::imap(ports.imap, ALICE, "").refused("[UNAVAILABLE]");
+    client::pop3(ports.pop3, ALICE, "").refused("[SYS/TEMP]");
+    client::swaks(ports.lmtp, OUTSIDE, ALICE.0, &["--protocol", "LMTP"]).refused("451 4.3.0");
+    let here = id(NODE);
+    let rows = vec![row(domain(1, "example.org")), row(user(11, "alice", &here))];
+    let place = directory::storage(&here, NAME, "127.0.0.1");
+    let rows = [rows, vec![row(place), row(directory::password(21, 11, ALICE.1))]].concat();
+    directory::fill(&node.replica, rows).await;
+    client::send(ports.smtp, OUTSIDE, ALICE.0, "now").ok();
+    arrived(&node, ALICE, 1).await;
+}
