@@ -81,7 +81,17 @@ async fn a_hostile_local_part_finds_itself_and_nobody_else() {
 }
 
 fn sign_in(node: &Node, user: &str, password: &str) -> (i32, String) {
-    node.doveadm(&["auth", "test", "-x", "service=imap", "-x", "rip=127.0.0.1", user, password])
+    node.doveadm(&[
+        "auth",
+        "test",
+        "-x",
+        "service=imap",
+        "-x",
+        "rip=127.0.0.1",
+        "--",
+        user,
+        password,
+    ])
 }
 
 #[tokio::test]

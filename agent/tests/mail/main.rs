@@ -12,5 +12,7 @@ mod fleet;
 mod hostile;
 mod installing;
 mod node;
+mod outage;
+mod replica;
 mod rules;
 mod single;

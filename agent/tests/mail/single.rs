@@ -1,7 +1,7 @@
 //! All roles on one node: mail in, mail out, signing in, listeners.
 
 use umail_agent::drivers::Driver;
-use umail_proto::agent::{ListenerKind, ServiceHealth, ServiceKind};
+use umail_proto::agent::{DirectoryRow, ListenerKind, ServiceHealth, ServiceKind};
 
 use crate::{
     client,
@@ -16,23 +16,24 @@ pub(crate) const BOB: (&str, &str) = ("bob@example.org", "battery staple");
 /// A running node with the users alice and bob.
 pub(crate) async fn running() -> Node {
     let node = Node::new().await;
-    let here = id(NODE);
-    directory::fill(
-        &node.replica,
-        vec![
-            row(domain(1, "example.org")),
-            row(storage(&here, NAME, "127.0.0.1")),
-            row(user(11, "alice", &here)),
-            row(user(12, "bob", &here)),
-            row(directory::password(21, 11, ALICE.1)),
-            row(directory::app_password(22, 11, APP.1)),
-            row(directory::app_password(24, 11, "another-one")),
-            row(directory::password(23, 12, BOB.1)),
-        ],
-    )
-    .await;
+    directory::fill(&node.replica, rows()).await;
     node.start().await;
     node
+}
+
+/// The directory of [`running`].
+pub(crate) fn rows() -> Vec<DirectoryRow> {
+    let here = id(NODE);
+    vec![
+        row(domain(1, "example.org")),
+        row(storage(&here, NAME, "127.0.0.1")),
+        row(user(11, "alice", &here)),
+        row(user(12, "bob", &here)),
+        row(directory::password(21, 11, ALICE.1)),
+        row(directory::app_password(22, 11, APP.1)),
+        row(directory::app_password(24, 11, "another-one")),
+        row(directory::password(23, 12, BOB.1)),
+    ]
 }
 
 /// Waits until the user has this many messages in the inbox.
