@@ -1,6 +1,6 @@
 //! A fleet with a domain and users, for tests to play on.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};
@@ -31,6 +31,17 @@ pub(crate) struct Stage {
     smtp: &'static str,
     pop: &'static str,
     _turn: MutexGuard<'static, ()>,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e-logs");
+            let logs = logs.join(self.fleet.nodes.len().to_string());
+            // The failure of the test is told anyway.
+            self.fleet.keep_logs(&logs).ok();
+        }
+    }
 }
 
 impl Stage {

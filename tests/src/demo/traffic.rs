@@ -30,7 +30,8 @@ pub(super) async fn compare(demo: &mut Demo) -> Result<String> {
         ensure!(node["status"] == "ready", "{name} is {}", node["status"]);
         let load = &node["load"];
         ensure!(load.as_object().is_some_and(|load| !load.is_empty()), "{name} has no load");
-        said.push(format!("{name} ready (load {})", load["load_1m"]));
+        let load = load["load_1m"].as_f64().unwrap_or_default();
+        said.push(format!("{name} ready (load {load:.1})"));
     }
     queue_equals(demo).await?;
     let counts = &demo.counts;
