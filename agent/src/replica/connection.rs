@@ -50,6 +50,7 @@ pub(super) async fn open_secrets(path: &Path) -> Result<SqliteConnection, Replic
     // The position stands in the directory: what it covers must be on the disk here.
     let mut connection = connect(path, SqliteSynchronous::Full).await?;
     sqlx::raw_sql(schema::SECRETS).execute(&mut connection).await?;
+    schema::install_secrets_view(&mut connection).await?;
     set_modes(path, &Modes { file: 0o640, shm: 0o660, group })?;
     Ok(connection)
 }

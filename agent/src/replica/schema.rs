@@ -1,8 +1,12 @@
 //! Tables of the replica, and the views that Postfix and Dovecot ask.
 
-use sqlx::SqliteConnection;
+use sha2::{Digest as _, Sha256};
+use sqlx::{Row as _, SqliteConnection};
 
-use super::ReplicaError;
+use super::{
+    ReplicaError,
+    connection::{composed, statement},
+};
 
 /// Tables of `directory.sqlite`. Those of the directory are replaced by a snapshot; `frozen`,
 /// `throttle` and `setting` are the node's own and survive it.
@@ -60,6 +64,10 @@ CREATE TABLE IF NOT EXISTS credential (
   id TEXT PRIMARY KEY, user_id TEXT NOT NULL, kind INTEGER NOT NULL, hash TEXT NOT NULL,
   functions INTEGER NOT NULL, expires_at INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS credential_user_idx ON credential (user_id, kind, id);
+";
+
+/// The view of `secrets.sqlite`.
+const SECRETS_VIEW: &str = "
 BEGIN IMMEDIATE;
 DROP VIEW IF EXISTS live_credential;
 CREATE VIEW live_credential AS
@@ -68,10 +76,38 @@ CREATE VIEW live_credential AS
 COMMIT;
 ";
 
-/// Drops and makes the views anew in one transaction, so that an upgraded agent brings its own.
+/// Brings the views of the directory up to date.
 pub(super) async fn install_views(directory: &mut SqliteConnection) -> Result<(), ReplicaError> {
-    sqlx::raw_sql(VIEWS).execute(directory).await?;
+    install(directory, VIEWS).await
+}
+
+/// Brings the view of the secrets up to date.
+pub(super) async fn install_secrets_view(
+    secrets: &mut SqliteConnection,
+) -> Result<(), ReplicaError> {
+    install(secrets, SECRETS_VIEW).await
+}
+
+/// Drops and makes views anew in one transaction, so that an upgraded agent brings its own. Those
+/// that are there already are left alone: Dovecot fails one lookup when the schema changes.
+async fn install(
+    connection: &mut SqliteConnection,
+    views: &'static str,
+) -> Result<(), ReplicaError> {
+    let wanted = version(views);
+    let installed = statement("PRAGMA user_version").fetch_one(&mut *connection).await?;
+    if installed.try_get::<i32, _>(0)? != wanted {
+        sqlx::raw_sql(views).execute(&mut *connection).await?;
+        composed(format!("PRAGMA user_version = {wanted}")).execute(connection).await?;
+    }
     Ok(())
+}
+
+/// A number that tells texts apart; never 0, which a new file has.
+fn version(text: &str) -> i32 {
+    let digest = Sha256::digest(text.as_bytes());
+    let number = digest.iter().take(4).fold(0, |number, byte| number << 8 | i32::from(*byte));
+    number | 1
 }
 
 /// The views. Addresses are always asked as (`local_part`, `domain`): both are indexed.

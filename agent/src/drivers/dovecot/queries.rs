@@ -82,7 +82,8 @@ const CREDENTIAL_QUERY: &str = "
      ORDER BY id DESC LIMIT 1 OFFSET {place}";
 
 /// Every user that is known has a place here: the destination of a move fills it before it is
-/// the owner. Who does not own the user never says that there is none.
+/// the owner. Who does not own the user never says that there is none; auth breaks down when
+/// that row has no name.
 const MAILBOX_QUERY: &str = "
     SELECT a.address AS user, '{mail}/' || a.user_id AS home,
            CASE WHEN NOT a.quota_unlimited THEN '*:bytes=' || a.quota_bytes END AS quota_rule,
@@ -92,7 +93,7 @@ const MAILBOX_QUERY: &str = "
                 THEN 'y' END AS tempfail
       FROM account a
      WHERE {meant} AND (a.status < 4 OR '%s' <> 'lmtp')
-    UNION ALL SELECT NULL, NULL, NULL, 'y'
+    UNION ALL SELECT '%u', '/nonexistent', NULL, 'y'
      WHERE NOT EXISTS (SELECT 1 FROM account a WHERE {meant})";
 
 pub(super) fn all(source: &Source<'_>) -> Vec<(String, String)> {
