@@ -8,7 +8,7 @@ use umail_api_types::traffic::{
 };
 
 use crate::{
-    app::moves,
+    app::{moves, nodes},
     authz::{Action, Resource},
     context::Context,
     error::{Error, Result},
@@ -22,7 +22,7 @@ const DEFAULT: Duration = Duration::hours(1);
 pub async fn read(cx: &Context, node: &str, time: TimeQuery) -> Result<Traffic> {
     cx.authorize(Action::Read, Resource::Nodes)?;
     let (from, to) = range(cx, time)?;
-    let node = store::node_status::find_node(cx.pool(), node).await?.id;
+    let node = nodes::find(cx, node).await?.id;
     let (mut minutes, mut totals) = (Vec::<TrafficMinute>::new(), BTreeMap::new());
     for count in store::traffic::list(cx.pool(), node, from, to).await? {
         // Kinds of a newer agent are kept, and shown by a newer server.
@@ -55,7 +55,7 @@ pub async fn read(cx: &Context, node: &str, time: TimeQuery) -> Result<Traffic> 
 pub async fn read_load(cx: &Context, node: &str, time: TimeQuery) -> Result<LoadSeries> {
     cx.authorize(Action::Read, Resource::Nodes)?;
     let (from, to) = range(cx, time)?;
-    let node = store::node_status::find_node(cx.pool(), node).await?.id;
+    let node = nodes::find(cx, node).await?.id;
     let rows = store::load::list(cx.pool(), node, from, to).await?;
     let shown = |row: store::load::Load| LoadMinute {
         minute: row.minute,

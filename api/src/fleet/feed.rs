@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use prost::Message;
 use sqlx::{PgConnection, PgPool};
 use umail_proto::{
     agent::{Delta, DirectoryKey, DirectoryRow, RowKind},
@@ -19,6 +20,9 @@ use crate::{
 
 /// Changes that go into one delta, and rows that go into one part of a snapshot.
 pub const CHUNK: i64 = 1_000;
+
+/// Bytes of rows in one message: agents take no message of more than 4 MiB.
+const MESSAGE_BYTES: usize = 2 << 20;
 
 /// Where a replica stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +89,25 @@ pub async fn next(pool: &PgPool, node: NodeId, have: Option<Position>) -> Result
     for (kind, keys) in touched(&mut tx, &view, &news).await? {
         fill(&mut tx, &view, kind, &keys, &mut delta).await?;
     }
-    Ok(Next::Delta(delta))
+    // A snapshot comes in parts; a delta cannot.
+    Ok(if delta.encoded_len() > MESSAGE_BYTES { Next::Snapshot } else { Next::Delta(delta) })
+}
+
+/// Cuts rows into parts that fit a message.
+#[must_use]
+pub fn parts(rows: Vec<DirectoryRow>) -> Vec<Vec<DirectoryRow>> {
+    let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for row in rows {
+        let length = row.encoded_len();
+        if bytes + length > MESSAGE_BYTES && !part.is_empty() {
+            parts.push(std::mem::take(&mut part));
+            bytes = 0;
+        }
+        bytes += length;
+        part.push(row);
+    }
+    parts.push(part);
+    parts
 }
 
 /// Reads the next rows of a node's view, sorted by kind and key; none at the end. Each call has
@@ -166,4 +188,28 @@ async fn fill(
     let gone = keys.difference(&seen);
     delta.removals.extend(gone.map(|key| DirectoryKey { kind: kind.into(), id: key.to_string() }));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use umail_proto::agent::{Alias, directory_row::Row};
+
+    use super::*;
+
+    fn alias(bytes: usize) -> DirectoryRow {
+        let alias = Alias { targets: vec!["x".repeat(bytes)], ..Alias::default() };
+        DirectoryRow { row: Some(Row::Alias(alias)) }
+    }
+
+    #[test]
+    fn parts_fit_a_message_and_lose_nothing() {
+        let rows: Vec<_> = (0..100).map(|place| alias(place * 1_000)).collect();
+        let cut = parts(rows.clone());
+        assert!(cut.len() > 1);
+        for part in &cut {
+            assert!(part.iter().map(Message::encoded_len).sum::<usize>() <= MESSAGE_BYTES);
+        }
+        assert_eq!(cut.concat(), rows);
+        assert_eq!(parts(vec![alias(MESSAGE_BYTES + 1)]).len(), 1);
+    }
 }

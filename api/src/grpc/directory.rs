@@ -87,7 +87,9 @@ async fn snapshot(
         }
         count += u64::try_from(rows.len()).unwrap_or_default();
         cursor = next;
-        send(updates, Event::SnapshotChunk(SnapshotChunk { rows })).await;
+        for rows in feed::parts(rows) {
+            send(updates, Event::SnapshotChunk(SnapshotChunk { rows })).await;
+        }
     }
     send(updates, Event::SnapshotEnd(SnapshotEnd { rows: count })).await;
     state.fleet().liveness().follow(node, Some(mark.epoch));

@@ -30,6 +30,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// More than an agent opens: three watches and its reports.
 const STREAMS_PER_CONNECTION: u32 = 64;
 
+/// Reports of a node that was alone for long, with the usage of many mailboxes.
+const REPORT_BYTES: usize = 16 << 20;
+
 /// Serves agents until it shall stop; then waits for calls to end.
 pub async fn serve(state: State, listener: TcpListener, stop: CancellationToken) -> Result<()> {
     let tracker = TaskTracker::new();
@@ -37,7 +40,8 @@ pub async fn serve(state: State, listener: TcpListener, stop: CancellationToken)
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<EnrolmentServiceServer<enrolment::Enrolment>>().await;
     let enrolment = EnrolmentServiceServer::new(enrolment::Enrolment::new(state.clone()));
-    let agents = AgentServiceServer::new(agent::Agent::new(state.clone()));
+    let agents = AgentServiceServer::new(agent::Agent::new(state.clone()))
+        .max_decoding_message_size(REPORT_BYTES);
     let agents = InterceptedService::new(agents, identity::require_node(state.clock().clone()));
     let fleet = state.fleet().clone();
     // Streams end only when they are told to.
