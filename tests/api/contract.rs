@@ -235,3 +235,29 @@ async fn the_document_and_its_reader_are_served() {
         assert!(!page.contains(outside), "the page loads something from outside: {page}");
     }
 }
+
+#[test]
+fn the_committed_document_is_the_one_of_the_code() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/umail.json");
+    let committed: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert!(committed == document(), "openapi/umail.json is of another version: make openapi");
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_worth_another_try() {
+    let api = Api::start().await;
+    api.state.pool().close().await;
+    let answer = api.get("/v1/operators").await.is_problem(StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert!(!answer.body.to_string().contains("pool"), "the cause is nobody's business");
+}
+
+#[tokio::test]
+async fn answers_are_not_kept_by_caches() {
+    let api = Api::start().await;
+    for path in ["/v1/me", "/v1/nothing"] {
+        let answer = api.get(path).await;
+        assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
+    }
+}

@@ -1,6 +1,10 @@
 //! Access tokens: JWTs signed with ES256, good for a quarter of an hour.
 
-use std::fmt;
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
 
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -22,6 +26,8 @@ use crate::{
 pub const LIFETIME: Duration = Duration::minutes(15);
 /// The name of the key among the secrets.
 const SECRET: &str = "jwt-es256";
+/// Genuine tokens remembered at most.
+const REMEMBERED: usize = 10_000;
 const AUDIENCE: &str = "umail-api";
 /// RFC 9068: no other kind of token of ours is taken for an access token.
 const TYPE: &str = "at+jwt";
@@ -31,6 +37,7 @@ pub struct Tokens {
     signing: EncodingKey,
     reading: DecodingKey,
     validation: Validation,
+    genuine: Mutex<HashMap<Box<str>, Claims>>,
 }
 
 impl fmt::Debug for Tokens {
@@ -39,7 +46,7 @@ impl fmt::Debug for Tokens {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Claims {
     aud: String,
     sub: SessionId,
@@ -68,6 +75,7 @@ impl Tokens {
             signing: EncodingKey::from_ec_der(key),
             reading: DecodingKey::from_ec_der(pair.public_key().as_ref()),
             validation,
+            genuine: Mutex::default(),
         })
     }
 
@@ -87,10 +95,26 @@ impl Tokens {
     /// The session of an access token that is genuine and has not expired.
     #[must_use]
     pub fn read(&self, token: &str, now: OffsetDateTime) -> Option<SessionId> {
-        let token = jsonwebtoken::decode::<Claims>(token, &self.reading, &self.validation).ok()?;
-        let good =
-            token.header.typ.as_deref() == Some(TYPE) && token.claims.exp > now.unix_timestamp();
-        good.then_some(token.claims.sub)
+        let claims = self.recall(token).or_else(|| self.verify(token))?;
+        (claims.exp > now.unix_timestamp()).then_some(claims.sub)
+    }
+
+    /// Verifying a signature takes longer than all else that a request needs.
+    fn recall(&self, token: &str) -> Option<Claims> {
+        self.genuine.lock().unwrap_or_else(PoisonError::into_inner).get(token).cloned()
+    }
+
+    fn verify(&self, token: &str) -> Option<Claims> {
+        let read = jsonwebtoken::decode::<Claims>(token, &self.reading, &self.validation).ok()?;
+        if read.header.typ.as_deref() != Some(TYPE) {
+            return None;
+        }
+        let mut genuine = self.genuine.lock().unwrap_or_else(PoisonError::into_inner);
+        if genuine.len() >= REMEMBERED {
+            genuine.clear();
+        }
+        genuine.insert(token.into(), read.claims.clone());
+        Some(read.claims)
     }
 }
 
@@ -115,8 +139,10 @@ mod tests {
         let (tokens, now) = (tokens(), OffsetDateTime::UNIX_EPOCH + Duration::days(20_000));
         let session = SessionId::generate(now);
         let token = tokens.sign(session, now).unwrap();
-        assert_eq!(tokens.read(&token, now), Some(session));
-        assert_eq!(tokens.read(&token, now + LIFETIME), None);
+        for _ in 0..2 {
+            assert_eq!(tokens.read(&token, now), Some(session));
+            assert_eq!(tokens.read(&token, now + LIFETIME), None);
+        }
         assert_eq!(self::tokens().read(&token, now), None);
     }
 

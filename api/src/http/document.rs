@@ -134,8 +134,7 @@ fn refusal(text: &str) -> utoipa::openapi::Response {
 }
 
 fn idempotency_key() -> Parameter {
-    let text =
-        ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255));
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[!-~]{1,255}$"));
     ParameterBuilder::new()
         .name("Idempotency-Key")
         .parameter_in(ParameterIn::Header)

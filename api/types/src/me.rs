@@ -46,9 +46,9 @@ pub struct Me {
 #[serde(deny_unknown_fields)]
 pub struct PasswordChange {
     /// The password that is good now.
-    #[schema(format = Password, max_length = 1024)]
+    #[schema(format = Password, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub current_password: String,
     /// At least 10 characters.
-    #[schema(format = Password, min_length = 10, max_length = 1024)]
+    #[schema(format = Password, min_length = 10, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub new_password: String,
 }

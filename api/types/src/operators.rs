@@ -64,7 +64,7 @@ pub struct NewOperator {
     /// What the operator may do.
     pub role: OperatorRole,
     /// At least 10 characters.
-    #[schema(format = Password, min_length = 10, max_length = 1024)]
+    #[schema(format = Password, min_length = 10, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub password: String,
 }
 
@@ -82,6 +82,6 @@ pub struct OperatorPatch {
     pub active: Option<bool>,
     /// A new password; ends the sessions of the operator.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    #[schema(nullable = false, format = Password, min_length = 10, max_length = 1024)]
+    #[schema(nullable = false, format = Password, min_length = 10, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub password: Option<String>,
 }

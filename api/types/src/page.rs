@@ -21,6 +21,6 @@ pub struct PageQuery {
     #[param(minimum = 1, maximum = 100, nullable = false)]
     pub page_size: Option<u16>,
     /// `next_page_token` of the page before; absent for the first page.
-    #[param(nullable = false)]
+    #[param(nullable = false, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     pub page_token: Option<String>,
 }

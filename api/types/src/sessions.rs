@@ -11,7 +11,7 @@ pub struct NewSession {
     #[schema(example = "root", max_length = 320)]
     pub name: String,
     /// The password.
-    #[schema(format = Password, max_length = 1024)]
+    #[schema(format = Password, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub password: String,
 }
 

@@ -50,7 +50,7 @@ pub struct NewUser {
     #[schema(example = "alice", min_length = 1, max_length = 64)]
     pub local_part: String,
     /// At least 10 characters.
-    #[schema(format = Password, min_length = 10, max_length = 1024)]
+    #[schema(format = Password, min_length = 10, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub password: String,
     /// The name shown to people.
     #[serde(default)]
@@ -101,7 +101,7 @@ pub struct UserPatch {
 #[serde(deny_unknown_fields)]
 pub struct NewPassword {
     /// At least 10 characters.
-    #[schema(format = Password, min_length = 10, max_length = 1024)]
+    #[schema(format = Password, min_length = 10, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub new_password: String,
 }
 
