@@ -188,14 +188,20 @@ async fn impostor(stage: &Stage, node: &Node) -> Agent {
     AgentServiceClient::new(channel)
 }
 
+/// A heartbeat of an agent that has just started.
+fn beat() -> HeartbeatRequest {
+    let boot = uuid::Uuid::new_v4().to_string();
+    HeartbeatRequest { boot, ..HeartbeatRequest::default() }
+}
+
 /// Revocation cuts off the agent and its certificate; the rest of the fleet goes on.
 async fn a_revoked_node_is_cut_off(stage: &mut Stage, one: &str) {
     let node = stage.fleet.node("storage-2").unwrap();
     let mut agent = impostor(stage, node).await;
-    agent.heartbeat(HeartbeatRequest::default()).await.unwrap();
+    agent.heartbeat(beat()).await.unwrap();
     stage.rest.post("/v1/nodes/storage-2/revoke", &serde_json::json!({})).await.unwrap();
     until(Duration::from_secs(3), async || {
-        let answer = agent.heartbeat(HeartbeatRequest::default()).await;
+        let answer = agent.heartbeat(beat()).await;
         Ok(if answer.is_err() { Ok(()) } else { Err("it is still served".to_owned()) })
     })
     .await
@@ -204,7 +210,7 @@ async fn a_revoked_node_is_cut_off(stage: &mut Stage, one: &str) {
     let server = format!("https://{}", stage.fleet.server.grpc());
     if let Ok(channel) = link::connect(&server, identity.client_config()).await {
         let mut agent = AgentServiceClient::new(channel);
-        assert!(agent.heartbeat(HeartbeatRequest::default()).await.is_err());
+        assert!(agent.heartbeat(beat()).await.is_err());
     }
     stage.status("storage-2", "unreachable", Duration::from_secs(25)).await.unwrap();
     assert_eq!(stage.send(one, "after@revoke").await.unwrap().code, 250);
