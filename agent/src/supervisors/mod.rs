@@ -1,6 +1,7 @@
 //! Supervisors: who starts and stops the mail daemons of this node.
 
 pub mod direct;
+pub mod systemd;
 
 use futures_util::future::BoxFuture;
 use umail_proto::agent::ServiceKind;
