@@ -22,7 +22,7 @@ use crate::{
     drivers::{Driver, dovecot::Dovecot, postfix::Postfix},
     layout::Layout,
     moves,
-    supervisors::{Supervisor, direct::Direct},
+    supervisors::{Supervisor, direct::Direct, systemd::Systemd},
     telemetry,
 };
 
@@ -120,9 +120,9 @@ fn drivers(
 }
 
 /// Who starts and stops the mail daemons of this node.
-async fn supervisor(layout: &Layout, config: &Config) -> Result<Arc<dyn Supervisor>, String> {
+fn supervisor(layout: &Layout, config: &Config) -> Arc<dyn Supervisor> {
     match config.supervisor {
-        SupervisorKind::Direct => Ok(Arc::new(Direct::new(layout.clone()))),
-        SupervisorKind::Systemd => Err("systemd".to_owned()),
+        SupervisorKind::Direct => Arc::new(Direct::new(layout.clone())),
+        SupervisorKind::Systemd => Arc::new(Systemd::on_system_bus()),
     }
 }

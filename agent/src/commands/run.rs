@@ -18,7 +18,7 @@ pub(super) async fn run(config: Config) -> Outcome {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let layout = Layout::new(&config.data_dir);
-    let supervisor = supervisor(&layout, &config).await?;
+    let supervisor = supervisor(&layout, &config);
     let drivers = drivers(&layout, &config, &supervisor);
     let agent = Agent::open(config.clone(), Clock::system(), Pace::default()).await?;
     tracing::info!(node.id = agent.state().identity.node_id(), "the agent starts");

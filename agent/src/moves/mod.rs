@@ -9,7 +9,7 @@ mod peer;
 mod pipe;
 mod records;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
@@ -29,6 +29,8 @@ use crate::{
 
 /// How long sessions and deliveries of a frozen user may take to end.
 const QUIET_LIMIT: Duration = Duration::from_secs(20);
+/// A delivery or login that was let in just before a freeze shows among the sessions by then.
+const SETTLED_AFTER: Duration = Duration::from_millis(150);
 
 /// Carries out the steps of moves. Clones share one.
 #[derive(Clone)]
@@ -43,6 +45,8 @@ struct Parts {
     identity: Identity,
     clock: Clock,
     records: Records,
+    /// What doveadm starts for its end of a copy: this program.
+    program: PathBuf,
 }
 
 impl Moves {
@@ -56,8 +60,18 @@ impl Moves {
     ) -> std::io::Result<Self> {
         let records = Records::open(&layout)?;
         let peer_port = config.peer_port;
-        let parts = Parts { layout, peer_port, replica, identity, clock, records };
+        let program = std::env::current_exe()?;
+        let parts = Parts { layout, peer_port, replica, identity, clock, records, program };
         Ok(Self { parts: Arc::new(parts) })
+    }
+
+    /// Has doveadm start this program instead of the one that runs.
+    #[must_use]
+    pub fn with_program(mut self, program: PathBuf) -> Self {
+        if let Some(parts) = Arc::get_mut(&mut self.parts) {
+            parts.program = program;
+        }
+        self
     }
 
     /// Carries out one step. Verbs that are not of a move are refused.
@@ -111,10 +125,9 @@ impl Moves {
         let connection = peer::connect(&self.parts, peer, &step.move_id, &step.user_id).await?;
         let bridge = pipe::Bridge::open(&self.parts.layout, &step.move_id).map_err(refusal)?;
         let socket = bridge.path().to_owned();
-        let program = std::env::current_exe().map_err(refusal)?;
         let carry = bridge.carry(connection);
         tokio::pin!(carry);
-        let backup = mailbox.backup(&program, &socket, limit);
+        let backup = mailbox.backup(&self.parts.program, &socket, limit);
         tokio::pin!(backup);
         // Whichever breaks first tells why; a copy is done when Dovecot says so.
         tokio::select! {
@@ -133,6 +146,7 @@ impl Moves {
     async fn freeze(&self, user_id: &str, move_id: &str) -> Result<(), Refusal> {
         let mailbox = self.mailbox(user_id).await?;
         self.parts.replica.freeze(user_id, move_id).await.map_err(refusal)?;
+        tokio::time::sleep(SETTLED_AFTER).await;
         let quiet = async {
             loop {
                 mailbox.kick().await?;

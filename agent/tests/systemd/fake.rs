@@ -157,32 +157,32 @@ impl Manager {
 
     fn start_unit(
         &self,
-        name: String,
-        mode: String,
-        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
-    ) -> fdo::Result<OwnedObjectPath> {
-        Ok(self.job("start", &name, &mode, &emitter))
+        name: &str,
+        mode: &str,
+        #[zbus(signal_emitter)] emitter: &SignalEmitter<'_>,
+    ) -> OwnedObjectPath {
+        self.job("start", name, mode, emitter)
     }
 
     fn stop_unit(
         &self,
-        name: String,
-        mode: String,
-        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
-    ) -> fdo::Result<OwnedObjectPath> {
-        Ok(self.job("stop", &name, &mode, &emitter))
+        name: &str,
+        mode: &str,
+        #[zbus(signal_emitter)] emitter: &SignalEmitter<'_>,
+    ) -> OwnedObjectPath {
+        self.job("stop", name, mode, emitter)
     }
 
     fn reload_unit(
         &self,
-        name: String,
-        mode: String,
-        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+        name: &str,
+        mode: &str,
+        #[zbus(signal_emitter)] emitter: &SignalEmitter<'_>,
     ) -> fdo::Result<OwnedObjectPath> {
-        if !self.0.lock().unwrap().active.contains(&name) {
+        if !self.0.lock().unwrap().active.contains(&name.to_owned()) {
             return Err(fdo::Error::Failed(format!("Unit {name} is not active, cannot reload.")));
         }
-        Ok(self.job("reload", &name, &mode, &emitter))
+        Ok(self.job("reload", name, mode, emitter))
     }
 
     #[zbus(signal)]

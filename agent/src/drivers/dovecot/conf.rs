@@ -80,6 +80,8 @@ protocol imap {
 # What arrives at the wrong node is forwarded to the right one.
 lmtp_proxy = yes
 lmtp_rcpt_check_quota = yes
+# With a limit, deliveries show among the sessions of a user: a move waits for their end.
+lmtp_user_concurrency_limit = 1000
 lmtp_save_to_detail_mailbox = no
 quota_full_tempfail = no
 "#;
