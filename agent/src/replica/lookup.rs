@@ -16,16 +16,6 @@ impl Replica {
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
-    /// The node that holds the mailbox of this user, empty when it is not placed; none when the
-    /// replica does not know the user.
-    pub async fn storage_of(&self, user_id: &str) -> Result<Option<String>, ReplicaError> {
-        let row = statement("SELECT storage_node_id FROM user WHERE id = ?")
-            .bind(user_id)
-            .fetch_optional(&mut self.files.lock().await.directory)
-            .await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?)
-    }
-
     /// The move that this user is frozen for; none when it is not.
     pub async fn frozen_for(&self, user_id: &str) -> Result<Option<String>, ReplicaError> {
         let row = statement("SELECT move_id FROM frozen WHERE user_id = ?")

@@ -159,7 +159,7 @@ impl Manager {
         &self,
         name: &str,
         mode: &str,
-        #[zbus(signal_emitter)] emitter: &SignalEmitter<'_>,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> OwnedObjectPath {
         self.job("start", name, mode, emitter)
     }
@@ -168,7 +168,7 @@ impl Manager {
         &self,
         name: &str,
         mode: &str,
-        #[zbus(signal_emitter)] emitter: &SignalEmitter<'_>,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> OwnedObjectPath {
         self.job("stop", name, mode, emitter)
     }
@@ -177,7 +177,7 @@ impl Manager {
         &self,
         name: &str,
         mode: &str,
-        #[zbus(signal_emitter)] emitter: &SignalEmitter<'_>,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> fdo::Result<OwnedObjectPath> {
         if !self.0.lock().unwrap().active.contains(&name.to_owned()) {
             return Err(fdo::Error::Failed(format!("Unit {name} is not active, cannot reload.")));
@@ -202,7 +202,7 @@ impl Manager {
         verb: &str,
         name: &str,
         mode: &str,
-        emitter: &SignalEmitter<'_>,
+        emitter: SignalEmitter<'_>,
     ) -> OwnedObjectPath {
         let (id, result, disturbs) = {
             let mut book = self.0.lock().unwrap();
@@ -212,7 +212,7 @@ impl Manager {
             (book.jobs, book.next_result.take(), book.is_disturbing)
         };
         let path = job_path(id);
-        let (book, emitter) = (Arc::clone(&self.0), emitter.to_owned());
+        let (book, emitter) = (Arc::clone(&self.0), emitter.into_owned());
         let (job, verb, name) = (path.clone(), verb.to_owned(), name.to_owned());
         let end = async move {
             if disturbs {
