@@ -8,6 +8,9 @@ use umail_proto::agent::{RenewRequest, enrolment_service_client::EnrolmentServic
 use super::{Backoff, connect, within};
 use crate::{identity::Lifetime, state::State, status::AlarmKind};
 
+/// After a renewal the next one is this many times later than any other look at the age.
+const RENEWED_PAUSES: u32 = 60;
+
 /// Keeps the certificate fresh until it is told to stop. Has connections of its own: an expired
 /// certificate may renew itself, and nothing else.
 pub async fn renew(state: Arc<State>, servers: Vec<String>, stop: CancellationToken) {
@@ -26,8 +29,8 @@ pub async fn renew(state: Arc<State>, servers: Vec<String>, stop: CancellationTo
                 Ok(()) => {
                     tracing::info!(until = %state.identity.lifetime().until, "certificate renewed");
                     backoff.reset();
-                    // A certificate that is due at once again must not become a busy loop.
-                    tokio::time::sleep(state.pace.renewal).await;
+                    // By a clock that is wrong the new certificate is due at once again.
+                    tokio::time::sleep(state.pace.renewal * RENEWED_PAUSES).await;
                 }
                 Err(error) => {
                     tracing::warn!(server, error, "the certificate was not renewed");

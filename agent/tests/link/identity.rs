@@ -8,7 +8,7 @@ use umail_agent::{
 };
 
 use crate::{
-    node::{Node, config, until},
+    node::{Node, a_while, config, until},
     server::{Script, Server},
 };
 
@@ -95,5 +95,18 @@ async fn a_certificate_is_renewed_at_half_of_its_life_and_the_link_follows() {
     node.clock.advance(time::Duration::hours(13));
     until("a renewal", || node.script.heard(|heard| heard.renewals) == 1).await;
     until("a new connection", || node.script.heard(|heard| heard.directory.len()) > streams).await;
+    assert!(agent.stop().await);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_far_ahead_does_not_renew_over_and_over() {
+    let node = Node::new();
+    let server = Server::start(&node.script);
+    node.clock.advance(time::Duration::days(400));
+    let agent = node.start(&server).await;
+    until("a renewal", || node.script.heard(|heard| heard.renewals) == 1).await;
+    until("heartbeats", || node.script.heard(|heard| heard.heartbeats.len() > 5)).await;
+    a_while().await;
+    assert_eq!(node.script.heard(|heard| heard.renewals), 1);
     assert!(agent.stop().await);
 }
