@@ -7,6 +7,7 @@
 )]
 
 mod client;
+mod counting;
 mod directory;
 mod fleet;
 mod hostile;

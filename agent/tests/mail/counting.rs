@@ -1,0 +1,127 @@
+//! What the meters count and whom they stop, from the logs of the real daemons.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use umail_agent::{config::Config, meters::Meters, spool::Spool};
+use umail_proto::{agent::TrafficKind, clock::Clock};
+
+use crate::{
+    client,
+    node::{Node, wait_until},
+    single::{ALICE, BOB, arrived, running},
+};
+
+/// Meters that run, as one life of the agent has them.
+struct Counting {
+    spool: Arc<Spool>,
+    task: JoinHandle<()>,
+}
+
+impl Counting {
+    fn start(node: &Node) -> Self {
+        std::fs::create_dir_all(node.layout.agent()).unwrap();
+        let config = Config { traffic_interval_seconds: 1, ..node.config.clone() };
+        let spool = Arc::new(Spool::open(&node.layout, Clock::system()).unwrap());
+        let (layout, replica) = (node.layout.clone(), node.replica.clone());
+        let meters = Meters::new(layout, &config, Clock::system(), replica, Arc::clone(&spool));
+        let run = async move { meters.run(CancellationToken::new()).await };
+        Self { spool, task: TaskTracker::new().spawn(run) }
+    }
+
+    /// The agent is killed: nothing is written any more.
+    async fn kill(self) {
+        self.task.abort();
+        self.task.await.unwrap_err();
+    }
+
+    /// Messages of this kind in all reports that wait.
+    fn messages(&self, kind: TrafficKind) -> u64 {
+        let reports = self.spool.oldest(500).unwrap();
+        let counts = reports.iter().flat_map(|report| &report.counts);
+        counts.filter(|count| count.kind() == kind).map(|count| count.messages).sum()
+    }
+
+    /// Waits until the counts of mail are these: received, submitted, sent, stored.
+    async fn reach(&self, counts: [u64; 4]) {
+        use TrafficKind::{Received, Sent, Stored, Submitted};
+        wait_until(&format!("{counts:?} are counted"), || async {
+            [Received, Submitted, Sent, Stored].map(|kind| self.messages(kind)) == counts
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn every_message_is_counted_once_over_kills_and_a_rotation() {
+    let node = running().await;
+    let ports = node.config.ports;
+    let counting = Counting::start(&node);
+    for number in 0..3 {
+        client::send(ports.smtp, "x@elsewhere.example", ALICE.0, &format!("n {number}")).ok();
+    }
+    client::submit(ports.submission, ALICE, ALICE.0, BOB.0).ok();
+    assert_ne!(client::send(ports.smtp, "x@elsewhere.example", "y@other.example", "n").code, 0);
+    arrived(&node, ALICE, 3).await;
+    arrived(&node, BOB, 1).await;
+    counting.reach([3, 1, 4, 4]).await;
+    assert_eq!(counting.messages(TrafficKind::Rejected), 1);
+    wait_until("the sizes of both mailboxes are told", || async {
+        let reports = counting.spool.oldest(500).unwrap();
+        let mut last = std::collections::BTreeMap::new();
+        for usage in reports.iter().flat_map(|report| &report.usage) {
+            last.insert(usage.user_id.clone(), usage.messages);
+        }
+        last.into_values().collect::<Vec<_>>() == [3, 1]
+    })
+    .await;
+    counting.kill().await;
+
+    // Nobody counts, and the log goes on in another file.
+    client::send(ports.smtp, "x@elsewhere.example", ALICE.0, "before the rotation").ok();
+    arrived(&node, ALICE, 4).await;
+    let log = node.layout.log("postfix");
+    std::fs::rename(&log, log.with_file_name("postfix.log.1")).unwrap();
+    umail_agent::drivers::Driver::reload(&node.postfix).await.unwrap();
+    wait_until("Postfix writes into a new file", || async {
+        client::send(ports.smtp, "x@elsewhere.example", "nobody@example.org", "n");
+        log.exists()
+    })
+    .await;
+    client::send(ports.smtp, "x@elsewhere.example", ALICE.0, "after the rotation").ok();
+    arrived(&node, ALICE, 5).await;
+    let counting = Counting::start(&node);
+    counting.reach([5, 1, 6, 6]).await;
+    counting.kill().await;
+    let counting = Counting::start(&node);
+    client::send(ports.smtp, "x@elsewhere.example", BOB.0, "the last one").ok();
+    counting.reach([6, 1, 7, 7]).await;
+    counting.kill().await;
+}
+
+#[tokio::test]
+async fn who_guesses_a_password_has_to_wait() {
+    let node = running().await;
+    let ports = node.config.ports;
+    let counting = Counting::start(&node);
+    for number in 0..6 {
+        client::pop3(ports.pop3, (BOB.0, &format!("guess {number}")), "").refused("[AUTH]");
+    }
+    let pair = format!("pair:{}|127.0.0.1", BOB.0);
+    wait_until("the pair is stopped", || async {
+        node.replica.throttled().await.unwrap() == [pair.as_str()]
+    })
+    .await;
+    // The agent comes back at once: what is stopped stays so, also for other services.
+    counting.kill().await;
+    let counting = Counting::start(&node);
+    assert_ne!(client::imap(ports.imap, BOB, "").code, 0);
+    client::pop3(ports.pop3, ALICE, "").ok();
+    wait_until("the stop is over", || async { client::pop3(ports.pop3, BOB, "").code == 0 }).await;
+    wait_until("the failures are counted", || async {
+        counting.messages(TrafficKind::LoginFailed) >= 6
+    })
+    .await;
+    counting.kill().await;
+}
