@@ -11,7 +11,7 @@ packages=(
   # building the C parts of the Rust crates
   gcc libc6-dev perl pkg-config
   # namespaces, tests, and looking at things by hand
-  iproute2 util-linux sqlite3 swaks curl jq ca-certificates dbus
+  iproute2 util-linux sqlite3 swaks libnet-ssleay-perl curl jq ca-certificates dbus
 )
 
 # All mail on storage nodes belongs to this user. It owns nothing else and cannot sign in.

@@ -63,8 +63,6 @@ async fn a_hostile_local_part_finds_itself_and_nobody_else() {
         let (code, text) = sign_in(&node, &address, "it's \"%u\" $(id)");
         assert_eq!(code, 0, "{text}");
         assert!(text.contains(&format!("user={address}\n")), "{text}");
-        let (code, text) = sign_in(&node, &address, "x' or '1'='1");
-        assert_eq!(code, 77, "{text}");
     }
     for name in FOREIGN {
         let address = format!("{name}@example.org");
@@ -72,11 +70,24 @@ async fn a_hostile_local_part_finds_itself_and_nobody_else() {
             let found = node.postmap(map, &address);
             assert_eq!(found, (String::new(), String::new()), "{map} {address}");
         }
-        let (code, text) = sign_in(&node, &address, "alice's password");
-        assert_eq!(code, 77, "{address}: {text}");
-        let (code, text) = sign_in(&node, &format!("alice@{name}"), "alice's password");
-        assert_eq!(code, 77, "alice@{name}: {text}");
     }
+    let foreign = FOREIGN.into_iter().flat_map(|name| {
+        [format!("{name}@example.org"), format!("alice@{name}")]
+            .map(|user| (user, "alice's password"))
+    });
+    let wrong = ALLOWED
+        .into_iter()
+        .map(|local_part| (format!("{local_part}@example.org").to_lowercase(), "x' or '1'='1"));
+    // Each of them is answered after a pause: all at once.
+    std::thread::scope(|scope| {
+        for (user, password) in foreign.chain(wrong) {
+            let node = &node;
+            scope.spawn(move || {
+                let (code, text) = sign_in(node, &user, password);
+                assert_eq!(code, 77, "{user:?}: {text}");
+            });
+        }
+    });
     assert!(!node.log("dovecot").contains("syntax error"), "{}", node.log("dovecot"));
 }
 

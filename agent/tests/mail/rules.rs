@@ -118,6 +118,10 @@ async fn a_catch_all_takes_what_nobody_else_does() {
     client::send(port, OUTSIDE, "anything@example.org", "1").ok();
     client::send(port, OUTSIDE, "alice@example.org", "2").ok();
     client::send(port, OUTSIDE, "alice+tag@example.org", "3").ok();
+    // What looks like a route is not taken for a name.
+    for route in ["y%elsewhere.example", "elsewhere.example!y", "\"y@elsewhere.example\""] {
+        client::send(port, OUTSIDE, &format!("{route}@example.org"), "?").refused("554 5.7.1");
+    }
     arrived(&node, ALICE, 2).await;
     arrived(&node, BOB, 1).await;
 }
@@ -240,4 +244,36 @@ async fn without_a_directory_everything_fails_for_now() {
     directory::fill(&node.replica, rows).await;
     client::send(ports.smtp, OUTSIDE, ALICE.0, "now").ok();
     arrived(&node, ALICE, 1).await;
+}
+
+#[tokio::test]
+async fn functions_keep_mail_inside() {
+    let node = running().await;
+    let ports = node.config.ports;
+    let inside = |missing: Function| {
+        row(User { functions: ALL & !(missing as u64), ..user(11, "alice", &id(NODE)) })
+    };
+    directory::change(&node.replica, vec![inside(Function::ExternalReceive)]).await;
+    client::send(ports.smtp, OUTSIDE, ALICE.0, "?").refused("550 5.7.1");
+    client::submit(ports.submission, BOB, BOB.0, ALICE.0).ok();
+    arrived(&node, ALICE, 1).await;
+    directory::change(&node.replica, vec![inside(Function::ExternalSend)]).await;
+    client::submit(ports.submission, ALICE, ALICE.0, "y@elsewhere.example").refused("554 5.7.1");
+    client::submit(ports.submission, ALICE, ALICE.0, BOB.0).ok();
+    arrived(&node, BOB, 1).await;
+    client::submit(ports.submission, BOB, BOB.0, "y@elsewhere.example").ok();
+}
+
+/// smtpd remembers how an address was resolved: that must not outlive the creation of a domain.
+#[tokio::test]
+async fn a_new_domain_is_ours_at_once() {
+    let node = running().await;
+    let port = node.config.ports.smtp;
+    client::send(port, OUTSIDE, "carol@example.net", "?").refused("554 5.7.1");
+    let domain = domain(2, "example.net");
+    let carol = User { domain_id: id(2), ..user(13, "carol", &id(NODE)) };
+    let password = directory::password(25, 13, "carol's");
+    directory::change(&node.replica, vec![row(domain), row(carol), row(password)]).await;
+    client::send(port, OUTSIDE, "carol@example.net", "now").ok();
+    arrived(&node, ("carol@example.net", "carol's"), 1).await;
 }

@@ -50,6 +50,8 @@ smtpd_delay_reject = no
 smtpd_client_restrictions = check_client_access sqlite:${config_directory}/unready.cf
 smtpd_helo_required = yes
 disable_vrfy_command = yes
+allow_percent_hack = no
+swap_bangpath = no
 smtpd_peername_lookup = no
 smtpd_forbid_bare_newline = normalize
 smtpd_forbid_unauth_pipelining = yes
@@ -60,6 +62,7 @@ smtpd_relay_restrictions =
     check_recipient_access sqlite:${config_directory}/hosted.cf, reject_unauth_destination
 smtpd_recipient_restrictions =
     check_recipient_access sqlite:${config_directory}/refusals.cf,
+    check_recipient_access sqlite:${config_directory}/inside_recipients.cf,
     reject_unlisted_recipient
 smtpd_sasl_auth_enable = no
 smtpd_sasl_type = dovecot
@@ -79,7 +82,11 @@ smtp_tls_security_level = may
 /// Named in `master.cf`; Postfix complains about them when nothing there does.
 const SUBMISSION: &str = "
 submission_sender_restrictions = permit_sasl_authenticated, reject
-submission_relay_restrictions = reject_sender_login_mismatch, permit_sasl_authenticated, reject
+submission_relay_restrictions = reject_sender_login_mismatch,
+    check_sasl_access sqlite:${config_directory}/inside_senders.cf,
+    permit_sasl_authenticated, reject
+smtpd_restriction_classes = inside_only
+inside_only = check_recipient_access sqlite:${config_directory}/hosted.cf, reject
 submission_recipient_restrictions =
     check_recipient_access sqlite:${config_directory}/refusals.cf,
     reject_unlisted_recipient

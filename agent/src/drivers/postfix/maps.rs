@@ -3,6 +3,8 @@
 //! `%u` and `%d` are the halves of an address, `%s` is all of it; Postfix quotes them. A query
 //! with `%u` or `%d` is not even made for keys that are no address.
 
+use umail_proto::functions::Function;
+
 use super::Source;
 
 /// A map's file.
@@ -14,7 +16,7 @@ pub(super) struct Map {
 }
 
 /// Files of all maps.
-pub(super) const FILES: [&str; 11] = [
+pub(super) const FILES: [&str; 13] = [
     "unready.cf",
     "own_name.cf",
     "domains.cf",
@@ -24,6 +26,8 @@ pub(super) const FILES: [&str; 11] = [
     "catch_all.cf",
     "transport.cf",
     "refusals.cf",
+    "inside_recipients.cf",
+    "inside_senders.cf",
     "senders.cf",
     "storage_tls.cf",
 ];
@@ -80,6 +84,17 @@ const REFUSALS: &str = "
     SELECT answer FROM refusal
      WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND local_part = '%u'";
 
+/// Who takes no mail from outside; asked where mail from outside arrives.
+const INSIDE_RECIPIENTS: &str = "
+    SELECT '550 5.7.1 The mailbox takes mail from inside only' FROM account
+     WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND local_part = '%u'
+       AND NOT functions & {external_receive}";
+
+/// Who sends no mail to the outside; the answer is the name of a class of restrictions.
+const INSIDE_SENDERS: &str = "
+    SELECT 'inside_only' FROM account
+     WHERE domain = '%d' AND local_part = '%u' AND NOT functions & {external_send}";
+
 const SENDERS: &str = "SELECT owner FROM sender_owner WHERE domain = '%d' AND local_part = '%u'";
 
 /// The name in the certificate of the storage node at this next hop.
@@ -98,6 +113,8 @@ pub(super) fn all(source: &Source<'_>) -> Vec<Map> {
         CATCH_ALL,
         TRANSPORT,
         REFUSALS,
+        INSIDE_RECIPIENTS,
+        INSIDE_SENDERS,
         SENDERS,
         STORAGE_TLS,
     ];
@@ -107,6 +124,9 @@ pub(super) fn all(source: &Source<'_>) -> Vec<Map> {
         let query = query.split_whitespace().collect::<Vec<_>>().join(" ");
         let query = query.replace("{hostname}", &source.settings.hostname.to_ascii_lowercase());
         let query = query.replace("{lmtp}", &lmtp);
+        let bit = |function: Function| (function as u64).to_string();
+        let query = query.replace("{external_send}", &bit(Function::ExternalSend));
+        let query = query.replace("{external_receive}", &bit(Function::ExternalReceive));
         // Read-only: the last reader to leave would otherwise take the log with it.
         let content = format!(
             "dbpath = file:{}?mode=ro\nexpansion_limit = 0\nquery = {query}\n",
