@@ -11,6 +11,7 @@ use umail_proto::agent::{DirectoryRow, SnapshotBegin, SnapshotChunk, SnapshotEnd
 use super::{
     Files, Position, Replica, ReplicaError,
     apply::{begin, end, set_position},
+    position,
     rows::{self, Batch},
     schema,
 };
@@ -69,10 +70,13 @@ impl SnapshotWriter {
     }
 }
 
-/// Writes the rows into emptied tables. Indexes are made afterwards, which is several times
-/// faster than keeping them up row by row; readers notice nothing of it before the commit.
+/// Writes the rows into emptied tables. The first time indexes are made afterwards, which is
+/// several times faster than keeping them up row by row. Later they stay: Dovecot fails one
+/// lookup of every connection when the schema changes.
 async fn replace(files: &mut Files, waiting: File, to: &SnapshotBegin) -> Result<(), ReplicaError> {
-    sqlx::raw_sql(schema::DROP_INDEXES).execute(&mut files.directory).await?;
+    if position(&mut files.directory).await?.is_none() {
+        sqlx::raw_sql(schema::DROP_INDEXES).execute(&mut files.directory).await?;
+    }
     rows::clear_all(files).await?;
     let mut waiting = BufReader::with_capacity(1 << 20, waiting);
     let mut batch = Batch::default();
