@@ -74,6 +74,7 @@ pub async fn revoke(cx: &Context, node: &str) -> Result<Overview> {
     cx.authorize(Action::Operate, Resource::Nodes)?;
     let (mut tx, before) = lock(cx, node, &Precondition::Any).await?;
     if before.revoked_at.is_some() {
+        tx.commit().await?;
         return overview(cx, before).await;
     }
     let wanted = Node { revoked_at: Some(cx.now()), ..before.clone() };

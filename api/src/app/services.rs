@@ -53,10 +53,10 @@ pub async fn update(
     let mut service = before.clone();
     service.running = patch.running.unwrap_or(before.running);
     service.listeners = listeners.unwrap_or_else(|| before.listeners.clone());
-    if service != before {
-        save(cx, tx, Action::Update, (before, service)).await?;
+    if service == before {
+        return look_up(cx, node, kind).await;
     }
-    look_up(cx, nodes::find(cx, &node.id.to_string()).await?, kind).await
+    save(cx, tx, node, Action::Update, (before, service)).await
 }
 
 /// Restarts a service once.
@@ -70,30 +70,32 @@ pub async fn restart(cx: &Context, node: &str, kind: ServiceKind) -> Result<(Ser
         return Err(Error::Conflict(text));
     }
     let service = Service { restarts: before.restarts + 1, ..before.clone() };
-    save(cx, tx, Action::Operate, (before, service)).await?;
-    look_up(cx, nodes::find(cx, &node.id.to_string()).await?, kind).await
+    save(cx, tx, node, Action::Operate, (before, service)).await
 }
 
+/// Writes a service and gives it as it is from now on: the transaction may be a part of a
+/// larger one, which nobody else can see into yet.
 async fn save(
     cx: &Context,
     mut tx: Transaction,
+    mut node: Node,
     action: Action,
     (before, mut after): (Service, Service),
-) -> Result<()> {
-    let node = after.node;
+) -> Result<(Service, Overview)> {
     after.revision = store::services::update(&mut *tx, &after).await?;
-    store::nodes::raise_generation(&mut *tx, node).await?;
+    node.generation = store::nodes::raise_generation(&mut *tx, node.id).await?;
     let takes = |service: &Service| service.listeners.contains(&Listener::Submission);
     if takes(&before) != takes(&after) {
         // Whether the node carries password hashes depends on it: its view is another one.
         let whole = RowKind::Unspecified;
-        store::changes::insert(&mut *tx, whole, node.uuid(), Some(&[node])).await?;
+        store::changes::insert(&mut *tx, whole, node.id.uuid(), Some(&[node.id])).await?;
     }
-    let subject = Subject::system("service", node);
+    let subject = Subject::system("service", node.id);
     audit::record(&mut tx, cx, action, subject, shown(&before)?, shown(&after)?).await?;
     tx.commit().await?;
     cx.state().changes().notify_one();
-    desired_state::changed(cx.state(), node).await
+    desired_state::changed(cx.state(), node.id).await?;
+    Ok((after, nodes::overview(cx, node).await?))
 }
 
 async fn look_up(cx: &Context, node: Node, kind: ServiceKind) -> Result<(Service, Overview)> {

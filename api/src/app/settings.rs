@@ -40,6 +40,8 @@ pub async fn update(
     let limit = patch.message_size_limit_bytes.map(parse_message_size_limit);
     let limit = limit.map(|limit| one("/message_size_limit_bytes", limit)).transpose()?;
     let mut tx = cx.begin().await?;
+    // A node that joins at the same time must learn of it, too.
+    store::nodes::lock_fleet(&mut *tx).await?;
     let before = store::settings::lock(&mut *tx).await?;
     precondition.check(before.revision)?;
     let mut settings = before.clone();

@@ -114,6 +114,10 @@ pub fn parse_name(text: &str) -> Result<String, String> {
     if text == "umail-api" || text.split('.').next_back() == Some("umail") {
         return Err("is reserved".to_owned());
     }
+    // Nodes may be asked for by id or by name.
+    if text.parse::<NodeId>().is_ok() {
+        return Err("must not be an id".to_owned());
+    }
     if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Err("must not be an address".to_owned());
     }
@@ -194,6 +198,8 @@ mod tests {
             "x.node.umail",
             "10.0.0.1",
             "10",
+            "01890000-0000-7000-8000-000000000000",
+            "01890000000070008000000000000000",
         ] {
             assert!(parse_name(bad).is_err(), "{bad}");
         }

@@ -82,3 +82,23 @@ async fn restart_service_counts() {
     api.patch(path, json!({"running": false})).await.is(StatusCode::OK);
     api.post(format!("{path}/restart"), json!({})).await.is_problem(StatusCode::CONFLICT);
 }
+
+#[tokio::test]
+async fn a_repeated_restart_with_one_key_restarts_once() {
+    let api = Api::start().await;
+    let node = nodes::join(&api, "mx-1", &["smtp"]).await;
+    for _ in 0..3 {
+        let path = "/v1/nodes/mx-1/services/postfix/restart";
+        let ask = api.ask(Method::POST, path).header("idempotency-key", "once");
+        let answer = ask.send().await.is(StatusCode::OK);
+        assert_eq!(answer.body["restarts"], 1);
+    }
+    assert_eq!(desired(&api, &node, ServiceKind::Postfix).await.restarts, 1);
+    for _ in 0..2 {
+        let path = "/v1/nodes/mx-1/revoke";
+        for key in ["one", "other"] {
+            let ask = api.ask(Method::POST, path).header("idempotency-key", key);
+            assert_eq!(ask.send().await.is(StatusCode::OK).body["status"], "unreachable");
+        }
+    }
+}
