@@ -36,7 +36,7 @@ sqlx: packages ## Check every query against a fresh database and write .sqlx
 	SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/.sqlx tests/with-database.sh cargo check --workspace --all-targets
 
 .PHONY: check
-check: ## Format, lints, documentation
+check: packages ## Format, lints, documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
