@@ -5,7 +5,7 @@ use std::{future::IntoFuture, time::Duration};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::{interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -46,6 +46,30 @@ async fn bind(key: &str, address: std::net::SocketAddr) -> Result<TcpListener> {
     bound.map_err(|cause| Error::internal(format_args!("{key}: {address}: {cause}")))
 }
 
+/// SIGTERM and SIGINT, noticed from the moment this is made: one that comes while the server
+/// still starts stops it as soon as it has.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes them over from the system, which would end the process.
+    pub fn listen() -> Result<Self> {
+        let terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn wait(mut self, stop: &CancellationToken) -> Result<()> {
+        tokio::select! {
+            _ = self.terminate.recv() => Ok(()),
+            _ = self.interrupt.recv() => Ok(()),
+            () = stop.cancelled() => Err(Error::internal("a listener failed")),
+        }
+    }
+}
+
 /// Serves until SIGTERM or SIGINT, or until a listener fails.
 ///
 /// Stopping takes less than 10 seconds: nothing new is accepted, requests have `SOFT_STOP` to
@@ -55,6 +79,7 @@ pub async fn run(
     listeners: Listeners,
     metrics: PrometheusHandle,
     cluster: Option<Box<Cluster>>,
+    signals: Signals,
 ) -> Result<()> {
     let (stop, stop_database) = (CancellationToken::new(), CancellationToken::new());
     let (tasks, database) = (TaskTracker::new(), TaskTracker::new());
@@ -75,7 +100,7 @@ pub async fn run(
     tasks.close();
     database.close();
 
-    let signalled = wait_for_signal(&stop).await;
+    let signalled = signals.wait(&stop).await;
     info!("stopping");
     stop.cancel();
     if timeout(SOFT_STOP, tasks.wait()).await.is_err() {
@@ -96,16 +121,6 @@ async fn until_failed(
         error!(%cause, listener = name, "a listener failed");
     }
     stop.cancel();
-}
-
-async fn wait_for_signal(stop: &CancellationToken) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-        () = stop.cancelled() => Err(Error::internal("a listener failed")),
-    }
 }
 
 async fn renew_mail_certificates(state: State, stop: CancellationToken) {

@@ -8,6 +8,7 @@ use crate::{
 };
 
 pub(super) async fn run(config: &Config) -> Result<()> {
+    let signals = server::Signals::listen()?;
     telemetry::start_logging(&config.log)?;
     let metrics = telemetry::start_metrics()?;
     let listeners = server::Listeners::bind(config).await?;
@@ -19,7 +20,7 @@ pub(super) async fn run(config: &Config) -> Result<()> {
         State::new(pool, Clock::system(), sealer).await
     };
     match prepared.await {
-        Ok(state) => server::run(state, listeners, metrics, database.into_cluster()).await,
+        Ok(state) => server::run(state, listeners, metrics, database.into_cluster(), signals).await,
         Err(error) => {
             database.close().await;
             Err(error)
