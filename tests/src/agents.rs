@@ -15,7 +15,7 @@ use std::{
 
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use umail_api::{fleet::roster, grpc, tasks};
 use umail_proto::{
     agent::{
@@ -70,15 +70,7 @@ impl Server {
             .domain_name("umail-api")
             .identity(Identity::from_pem(&node.chain_pem, node.key.serialize_pem()));
         let endpoint = Channel::from_shared(format!("https://{}", self.address)).unwrap();
-        let channel = endpoint.tls_config(tls).unwrap().connect().await.unwrap();
-        Agent {
-            id: node.id,
-            client: AgentServiceClient::new(channel),
-            boot: Uuid::new_v4().to_string(),
-            replica: Arc::default(),
-            running: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        }
+        Agent::connect(node.id, endpoint.tls_config(tls).unwrap()).await
     }
 }
 
@@ -90,6 +82,7 @@ pub struct Agent {
     pub client: AgentServiceClient<Channel>,
     /// Its start.
     pub boot: String,
+    endpoint: Endpoint,
     replica: Arc<Mutex<Replica>>,
     running: TaskTracker,
     stop: CancellationToken,
@@ -113,6 +106,30 @@ pub struct Replica {
 pub type Script = dyn Fn(&Verb, &Replica) -> (ActionOutcome, ActionFindings) + Send + Sync;
 
 impl Agent {
+    async fn connect(id: NodeId, endpoint: Endpoint) -> Self {
+        let channel = endpoint.connect().await.unwrap();
+        Self {
+            id,
+            client: AgentServiceClient::new(channel),
+            boot: Uuid::new_v4().to_string(),
+            endpoint,
+            replica: Arc::default(),
+            running: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Another agent that shows the same certificate, on a connection of its own.
+    pub async fn twin(&self) -> Self {
+        Self::connect(self.id, self.endpoint.clone()).await
+    }
+
+    /// What the heartbeat of an agent that has just started says.
+    #[must_use]
+    pub fn beat(&self) -> HeartbeatRequest {
+        HeartbeatRequest { boot: self.boot.clone(), ..HeartbeatRequest::default() }
+    }
+
     /// What it has of the directory now.
     #[must_use]
     pub fn replica(&self) -> Replica {

@@ -22,7 +22,10 @@ use umail_api::{
     app::enrolment::{Enrolment, enrol},
     context::{Context, State},
     fleet, grpc,
-    model::{join_token::JoinToken, node::Role},
+    model::{
+        join_token::JoinToken,
+        node::{NodeRef, Role},
+    },
     sealer::Sealer,
     store,
 };
@@ -172,7 +175,10 @@ async fn a_join_token_makes_one_node() {
         }
     }
     assert_eq!(codes, [Code::Unauthenticated; 7]);
-    let node = store::nodes::find(server.pool(), "mx-1").await.unwrap().unwrap();
+    let node = store::nodes::find(server.pool(), &NodeRef::Name("mx-1".to_owned()))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(won[0].node_id, node.id.to_string());
     assert_eq!(node.roles, [Role::Smtp, Role::Storage]);
     assert_eq!(node.address.to_string(), "10.1.2.3");
@@ -198,7 +204,12 @@ async fn a_refused_enrolment_does_not_use_the_token_up() {
         agent_version: String::new(),
     };
     assert_eq!(code(server.send(request).await), Code::InvalidArgument);
-    assert!(store::nodes::find(server.pool(), "mx-1").await.unwrap().is_none());
+    assert!(
+        store::nodes::find(server.pool(), &NodeRef::Name("mx-1".to_owned()))
+            .await
+            .unwrap()
+            .is_none()
+    );
     server.enrol(&token, "mx-1").await.unwrap();
 
     let late = server.token("mx-2", &[Role::Smtp]).await;

@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     model::{
         join_token::JoinToken,
-        node::{Node, Role, Service, parse_address, parse_name},
+        node::{Node, NodeRef, Role, Service, parse_address, parse_name},
     },
     pki::{GRACE, Issued, NodeCertificate},
     store,
@@ -48,7 +48,7 @@ pub async fn enrol(cx: &Context, wanted: Enrolment<'_>) -> Result<(NodeId, Issue
     if token.node_name != name {
         return Err(Error::Forbidden("the join token is bound to another name".to_owned()));
     }
-    let node = match store::nodes::find(&mut *tx, &name).await? {
+    let node = match store::nodes::find(&mut *tx, &NodeRef::Name(name.clone())).await? {
         Some(node) => join_again(&mut tx, cx, node, address, &token.roles).await?,
         None => join(&mut tx, cx, (name, address), token.roles).await?,
     };

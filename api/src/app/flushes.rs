@@ -13,11 +13,13 @@ use crate::{
     app::{
         actions,
         audit::{self, Subject},
+        nodes,
         operations::{self, Effects},
     },
     authz::{Action, Resource},
     context::Context,
     error::{Error, Result},
+    model::node::Role,
     store,
 };
 
@@ -36,8 +38,8 @@ struct Flush {
 pub async fn start(cx: &Context, node: &str) -> Result<Operation> {
     cx.authorize(Action::Operate, Resource::Nodes)?;
     let mut tx = cx.begin().await?;
-    let node = store::node_status::find_node(&mut *tx, node).await?;
-    if !node.roles.iter().any(|role| role == "smtp") {
+    let node = nodes::find_good(&mut *tx, node).await?;
+    if !node.roles.contains(&Role::Smtp) {
         return Err(Error::Conflict(format!("node {} has no queue", node.name)));
     }
     let mut row = operations::new(cx, OperationKind::FlushQueue, STEP, serde_json::Value::Null);

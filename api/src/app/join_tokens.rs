@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     model::{
         join_token::JoinToken,
-        node::{check_roles, parse_name},
+        node::{NodeRef, check_roles, parse_name},
         page::Page,
     },
     store,
@@ -49,7 +49,8 @@ pub async fn create(cx: &Context, new: NewJoinToken) -> Result<(JoinToken, Strin
     };
     let text = random::secret("umj_")?;
     let mut tx = cx.begin().await?;
-    if let Some(node) = store::nodes::find(&mut *tx, &token.node_name).await?
+    if let Some(node) =
+        store::nodes::find(&mut *tx, &NodeRef::Name(token.node_name.clone())).await?
         && node.roles != token.roles
     {
         let text = format!("node {} exists with other roles: delete it first", node.name);

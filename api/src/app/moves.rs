@@ -5,21 +5,25 @@ use time::{Duration, OffsetDateTime};
 use umail_api_types::operations::{Operation, OperationKind, OperationResult, OperationState};
 use umail_proto::{
     agent::{ActionFindings, RowKind},
-    ids::{ActionId, NodeId, UserId},
+    ids::{ActionId, NodeId},
 };
 
 use crate::{
     app::{
         actions,
         audit::{self, Subject},
-        directory,
+        directory, nodes,
         operations::{self, Effects},
+        users,
     },
-    authz::{Action, Resource, Role, UserScope},
+    authz::{Action, Resource},
     context::Context,
     error::{Error, Result},
     fleet::liveness::is_unreachable,
-    model::moves::{Failure, Move, Step, Waiting, Work},
+    model::{
+        moves::{Failure, Move, Step, Waiting, Work},
+        user::UserRef,
+    },
     store::{self, node_status::Applied, placements::Placement},
 };
 
@@ -27,23 +31,14 @@ use crate::{
 const COURTESY: Duration = Duration::seconds(5);
 
 /// Begins to move the mailbox of a user, named by id or address, to a node, named by id or name.
-pub async fn start(cx: &Context, user: &str, storage_node: &str) -> Result<Operation> {
-    let (user, scope) = resolve(cx, user).await?;
-    cx.authorize(Action::Operate, Resource::User(scope))?;
+pub async fn start(cx: &Context, user: &UserRef, storage_node: &str) -> Result<Operation> {
+    let found = users::find(cx, user, |scope| (Action::Operate, Resource::User(scope))).await?;
+    let (user, domain_id) = (found.id, found.domain_id);
     let mut tx = cx.begin().await?;
     let place = store::placements::lock(&mut *tx, user)
         .await?
         .ok_or_else(|| Error::not_found("user", user))?;
-    let node =
-        store::node_status::find_node(&mut *tx, storage_node).await.map_err(
-            |cause| match cause {
-                Error::NotFound { .. } => Error::invalid("/storage_node", cause.to_string()),
-                other => other,
-            },
-        )?;
-    if !node.roles.iter().any(|role| role == "storage") {
-        return Err(Error::invalid("/storage_node", "is not a storage node"));
-    }
+    let node = nodes::find_storage(&mut *tx, storage_node).await?;
     let Some(source) = place.storage else {
         return Err(Error::Conflict("the user has no mailbox yet".to_owned()));
     };
@@ -69,7 +64,7 @@ pub async fn start(cx: &Context, user: &str, storage_node: &str) -> Result<Opera
     };
     let row = operations::new(cx, kind, Step::Introduce.name(), json(&plan)?);
     store::operations::insert(&mut *tx, &row).await?;
-    let subject = Subject::of(scope.domain_id, "user", user);
+    let subject = Subject::of(domain_id, "user", user);
     audit::record(&mut tx, cx, Action::Operate, subject, None, audit::shown(&plan)?).await?;
     tx.commit().await?;
     operations::tell(cx, &Effects::default());
@@ -317,18 +312,4 @@ fn is_near(node: &Applied, now: OffsetDateTime) -> bool {
 
 fn json(plan: &Move) -> Result<serde_json::Value> {
     serde_json::to_value(plan).map_err(Error::internal)
-}
-
-/// The user that a path names by id or address, and what decides about it. Nobody outranks whom
-/// here: to look is not to change, and only the system places mailboxes.
-pub async fn resolve(cx: &Context, user: &str) -> Result<(UserId, UserScope)> {
-    let found = store::placements::find(cx.pool(), &user.to_lowercase()).await?;
-    let found = found.ok_or_else(|| Error::not_found("user", user))?;
-    let scope = UserScope {
-        id: Some(found.id),
-        domain_id: found.domain_id,
-        department_id: found.department_id,
-        role: Role::User,
-    };
-    Ok((found.id, scope))
 }

@@ -2,8 +2,13 @@
 
 use std::collections::HashMap;
 
+use sqlx::PgExecutor;
+use time::Duration;
 use umail_api_types::nodes::NodePatch;
-use umail_proto::{agent::RowKind, ids::NodeId};
+use umail_proto::{
+    agent::{Alarm, RowKind},
+    ids::NodeId,
+};
 
 use crate::{
     app::{
@@ -17,7 +22,7 @@ use crate::{
     error::{Error, Result},
     fleet::liveness::is_unreachable,
     model::{
-        node::{Node, Role, Service, parse_address},
+        node::{Node, NodeRef, Role, Service, parse_address},
         overview::{Overview, Said},
         page::Page,
         revision::Precondition,
@@ -25,6 +30,9 @@ use crate::{
     store,
     transaction::Transaction,
 };
+
+/// How long the alarm about a second agent with a node's certificate stays.
+const RIVAL_ALARM: Duration = Duration::hours(1);
 
 /// A page of all nodes.
 pub async fn list(cx: &Context, page: Page) -> Result<Vec<Overview>> {
@@ -36,7 +44,7 @@ pub async fn list(cx: &Context, page: Page) -> Result<Vec<Overview>> {
 /// One node, by id or name.
 pub async fn read(cx: &Context, node: &str) -> Result<Overview> {
     cx.authorize(Action::Read, Resource::Nodes)?;
-    overview(cx, find(cx, node).await?).await
+    overview(cx, find(cx.pool(), node).await?).await
 }
 
 /// Changes a node.
@@ -101,9 +109,30 @@ pub async fn delete(cx: &Context, node: &str, precondition: Precondition) -> Res
 }
 
 /// The node of this id or name. Whoever calls has authorized.
-pub(super) async fn find(cx: &Context, node: &str) -> Result<Node> {
-    let found = store::nodes::find(cx.pool(), node).await?;
-    found.ok_or_else(|| Error::not_found("node", node))
+pub(super) async fn find(db: impl PgExecutor<'_>, node: &str) -> Result<Node> {
+    let missing = || Error::not_found("node", node);
+    let named: NodeRef = node.parse().map_err(|_no_name| missing())?;
+    store::nodes::find(db, &named).await?.ok_or_else(missing)
+}
+
+/// The same, of those that are not revoked: nothing is asked of the others.
+pub(super) async fn find_good(db: impl PgExecutor<'_>, node: &str) -> Result<Node> {
+    let found = find(db, node).await?;
+    if found.revoked_at.is_some() { Err(Error::not_found("node", node)) } else { Ok(found) }
+}
+
+/// The storage node that a body names for a mailbox.
+pub(super) async fn find_storage(db: impl PgExecutor<'_>, node: &str) -> Result<Node> {
+    let wrong = |reason: String| Error::invalid("/storage_node", reason);
+    let found = find_good(db, node).await.map_err(|cause| match cause {
+        Error::NotFound { .. } => wrong(cause.to_string()),
+        other => other,
+    })?;
+    if found.roles.contains(&Role::Storage) {
+        Ok(found)
+    } else {
+        Err(wrong("is not a storage node".to_owned()))
+    }
 }
 
 /// A node with its services and what it says.
@@ -137,8 +166,7 @@ async fn lock(
 ) -> Result<(Transaction, Node)> {
     let mut tx = cx.begin().await?;
     store::nodes::lock_fleet(&mut *tx).await?;
-    let found = store::nodes::find(&mut *tx, node).await?;
-    let node = found.ok_or_else(|| Error::not_found("node", node))?;
+    let node = find(&mut *tx, node).await?;
     precondition.check(node.revision)?;
     Ok((tx, node))
 }
@@ -159,8 +187,14 @@ async fn overviews(cx: &Context, nodes: Vec<Node>) -> Result<Vec<Overview>> {
     Ok(nodes.into_iter().map(overview).collect())
 }
 
-/// Heartbeats reach the database in batches; this instance may have heard more.
-fn heard(cx: &Context, node: NodeId, said: Said) -> Said {
+/// Heartbeats reach the database in batches; this instance may have heard more. A rival agent
+/// cannot raise an alarm on the node, so the server does.
+fn heard(cx: &Context, node: NodeId, mut said: Said) -> Said {
     let beat = cx.state().fleet().liveness().find(node).map(|beat| beat.seen_at);
-    Said { seen_at: said.seen_at.max(beat), ..said }
+    said.seen_at = said.seen_at.max(beat);
+    if let Some(at) = said.rival_seen_at.filter(|at| cx.now() - *at < RIVAL_ALARM) {
+        let detail = format!("another agent showed this node's certificate, last at {at}");
+        said.alarms.insert(0, Alarm { kind: "certificate_shared".to_owned(), detail });
+    }
+    said
 }

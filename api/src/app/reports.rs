@@ -28,6 +28,19 @@ const AT_ONCE: usize = 500;
 /// How far the clock of a node may be ahead before its reports are dated by ours.
 const AHEAD: Duration = Duration::minutes(5);
 
+/// Refuses the second of two agents that show one certificate, and notes that there was one.
+pub async fn claim(state: &State, node: NodeId, link: u64, boot: &str) -> Result<()> {
+    let now = state.clock().now();
+    if state.fleet().links().claim(node, link, boot, now) {
+        return Ok(());
+    }
+    tracing::warn!(node.id = %node, "a second agent shows the certificate of a node");
+    metrics::counter!("umail_api_rival_agents_total").increment(1);
+    store::node_status::note_rival(state.pool(), node, now).await?;
+    let reason = "speak for a node whose agent is connected: revoke the node if this is unexpected";
+    Err(Error::Forbidden(reason.to_owned()))
+}
+
 /// Takes a heartbeat; true asks for a report in full.
 pub fn beat(state: &State, node: NodeId, boot: &str, version: u64) -> Result<bool> {
     fields::one("boot", boot.parse::<Uuid>().map_err(|cause| cause.to_string()))?;

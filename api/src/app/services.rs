@@ -25,13 +25,13 @@ use crate::{
 /// The services of a node.
 pub async fn list(cx: &Context, node: &str) -> Result<Overview> {
     cx.authorize(Action::List, Resource::Nodes)?;
-    nodes::overview(cx, nodes::find(cx, node).await?).await
+    nodes::overview(cx, nodes::find(cx.pool(), node).await?).await
 }
 
 /// One service of a node, with the node.
 pub async fn read(cx: &Context, node: &str, kind: ServiceKind) -> Result<(Service, Overview)> {
     cx.authorize(Action::Read, Resource::Nodes)?;
-    look_up(cx, nodes::find(cx, node).await?, kind).await
+    look_up(cx, nodes::find(cx.pool(), node).await?, kind).await
 }
 
 /// Changes whether a service runs, and which of its listeners are open.
@@ -43,7 +43,7 @@ pub async fn update(
     patch: ServicePatch,
 ) -> Result<(Service, Overview)> {
     cx.authorize(Action::Operate, Resource::Nodes)?;
-    let node = nodes::find(cx, node).await?;
+    let node = nodes::find(cx.pool(), node).await?;
     let available = available_listeners(&node.roles, kind);
     let listeners = patch.listeners.map(|wanted| check_listeners(&wanted, &available));
     let listeners = listeners.map(|wanted| one("/listeners", wanted)).transpose()?;
@@ -62,7 +62,7 @@ pub async fn update(
 /// Restarts a service once.
 pub async fn restart(cx: &Context, node: &str, kind: ServiceKind) -> Result<(Service, Overview)> {
     cx.authorize(Action::Operate, Resource::Nodes)?;
-    let node = nodes::find(cx, node).await?;
+    let node = nodes::find(cx.pool(), node).await?;
     let mut tx = cx.begin().await?;
     let before = store::services::lock(&mut *tx, node.id, kind).await?;
     if !before.running {

@@ -8,10 +8,11 @@ use umail_api_types::traffic::{
 };
 
 use crate::{
-    app::{moves, nodes},
+    app::{nodes, users},
     authz::{Action, Resource},
     context::Context,
     error::{Error, Result},
+    model::user::UserRef,
     store,
 };
 
@@ -22,7 +23,7 @@ const DEFAULT: Duration = Duration::hours(1);
 pub async fn read(cx: &Context, node: &str, time: TimeQuery) -> Result<Traffic> {
     cx.authorize(Action::Read, Resource::Nodes)?;
     let (from, to) = range(cx, time)?;
-    let node = nodes::find(cx, node).await?.id;
+    let node = nodes::find(cx.pool(), node).await?.id;
     let (mut minutes, mut totals) = (Vec::<TrafficMinute>::new(), BTreeMap::new());
     for count in store::traffic::list(cx.pool(), node, from, to).await? {
         // Kinds of a newer agent are kept, and shown by a newer server.
@@ -55,7 +56,7 @@ pub async fn read(cx: &Context, node: &str, time: TimeQuery) -> Result<Traffic> 
 pub async fn read_load(cx: &Context, node: &str, time: TimeQuery) -> Result<LoadSeries> {
     cx.authorize(Action::Read, Resource::Nodes)?;
     let (from, to) = range(cx, time)?;
-    let node = nodes::find(cx, node).await?.id;
+    let node = nodes::find(cx.pool(), node).await?.id;
     let rows = store::load::list(cx.pool(), node, from, to).await?;
     let shown = |row: store::load::Load| LoadMinute {
         minute: row.minute,
@@ -74,9 +75,9 @@ pub async fn read_load(cx: &Context, node: &str, time: TimeQuery) -> Result<Load
 }
 
 /// What the mailbox of a user, named by id or address, takes.
-pub async fn read_usage(cx: &Context, user: &str) -> Result<Usage> {
-    let (user, scope) = moves::resolve(cx, user).await?;
-    cx.authorize(Action::Read, Resource::User(scope))?;
+pub async fn read_usage(cx: &Context, user: &UserRef) -> Result<Usage> {
+    let found = users::find(cx, user, |scope| (Action::Read, Resource::User(scope))).await?;
+    let user = found.id;
     let usage = store::usage::find(cx.pool(), user).await?;
     Ok(Usage {
         user_id: user,

@@ -17,6 +17,7 @@ use crate::{
         audit::{self, Subject, shown},
         domains,
         fields::{Fields, given, one},
+        nodes,
     },
     authz::{self, Action, Resource, Role, UserScope},
     context::Context,
@@ -151,15 +152,10 @@ async fn insert(cx: &Context, user: &User, hash: &str) -> Result<()> {
 
 async fn place_user(cx: &Context, named: Option<&str>) -> Result<Option<(NodeId, String)>> {
     let Some(named) = named else {
-        return store::accounts::find_emptiest_node(cx.pool()).await;
+        return store::nodes::find_emptiest(cx.pool()).await;
     };
-    let found = if named.contains('\0') {
-        None
-    } else {
-        store::accounts::find_storage_node(cx.pool(), named).await?
-    };
-    let missing = || Error::invalid("/storage_node", "must be a storage node that is not revoked");
-    found.map(Some).ok_or_else(missing)
+    let node = nodes::find_storage(cx.pool(), named).await?;
+    Ok(Some((node.id, node.name)))
 }
 
 /// Changes a user. The display name is the user's own; all else is set by administrators.

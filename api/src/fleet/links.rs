@@ -5,11 +5,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use umail_proto::ids::NodeId;
 
-use crate::pki::NodeCertificate;
+use crate::{fleet::liveness::is_unreachable, pki::NodeCertificate};
 
 /// All connections that show a node's certificate.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,8 @@ pub struct Links(Arc<Mutex<Inner>>);
 struct Inner {
     last: u64,
     open: HashMap<u64, Entry>,
+    /// The agent that each node is taken for: no other one may speak with its certificate.
+    holders: HashMap<NodeId, Holder>,
     /// The generation last heard of, per node whose desired state is watched.
     generations: HashMap<NodeId, watch::Sender<i64>>,
 }
@@ -28,6 +31,14 @@ struct Entry {
     node: NodeId,
     serial: Vec<u8>,
     cut: CancellationToken,
+}
+
+/// The start of an agent that was heard of last, and the connection that it came by.
+#[derive(Debug)]
+struct Holder {
+    boot: String,
+    link: u64,
+    seen_at: OffsetDateTime,
 }
 
 /// One connection; it is forgotten when this is dropped.
@@ -73,6 +84,25 @@ impl Links {
         self.lock().open.len()
     }
 
+    /// Takes this start of an agent for the node, unless another one is connected and alive: two
+    /// agents with one certificate are a copied disk or a thief. Returns whether it was taken.
+    ///
+    /// An agent that starts again is taken at once, since its former connection has ended, or
+    /// after a silence if the end was not heard.
+    #[must_use]
+    pub fn claim(&self, node: NodeId, link: u64, boot: &str, now: OffsetDateTime) -> bool {
+        let mut inner = self.lock();
+        let is_open = inner.open.contains_key(&link);
+        let holder = inner.holders.get(&node);
+        if holder.is_some_and(|one| one.boot != boot && !is_unreachable(one.seen_at, now)) {
+            return false;
+        }
+        if is_open {
+            inner.holders.insert(node, Holder { boot: boot.to_owned(), link, seen_at: now });
+        }
+        true
+    }
+
     /// Changes when this instance hears of another generation of the node's desired state; 0 at
     /// first. Whoever waits here looks up what the state is.
     #[must_use]
@@ -107,6 +137,12 @@ impl Links {
 }
 
 impl Link {
+    /// Tells it from the other connections of this instance.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Cancelled when the connection shall end.
     #[must_use]
     pub fn cut(&self) -> CancellationToken {
@@ -116,15 +152,21 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.links.lock().open.remove(&self.number);
+        let mut inner = self.links.lock();
+        if let Some(entry) = inner.open.remove(&self.number)
+            && inner.holders.get(&entry.node).is_some_and(|holder| holder.link == self.number)
+        {
+            inner.holders.remove(&entry.node);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use time::OffsetDateTime;
+    use time::Duration;
 
     use super::*;
+    use crate::fleet::liveness::SILENCE;
 
     fn certificate(serial: u8) -> NodeCertificate {
         let now = OffsetDateTime::UNIX_EPOCH;
@@ -143,6 +185,25 @@ mod tests {
         assert!(!late.cut().is_cancelled());
         drop(two);
         assert_eq!(links.count(), 2);
+    }
+
+    #[test]
+    fn one_agent_at_a_time_speaks_for_a_node() {
+        let links = Links::default();
+        let certificate = certificate(1);
+        let (node, now) = (certificate.node, certificate.not_after);
+        let first = links.open(&certificate);
+        assert!(links.claim(node, first.number(), "a", now));
+        let second = links.open(&certificate);
+        assert!(!links.claim(node, second.number(), "b", now + SILENCE));
+        assert!(links.claim(node, second.number(), "a", now), "it has connected anew");
+        drop(first);
+        assert!(!links.claim(node, second.number(), "b", now));
+        let late = now + SILENCE + Duration::seconds(1);
+        assert!(links.claim(node, second.number(), "b", late), "the first one is silent");
+        drop(second);
+        let third = links.open(&certificate);
+        assert!(links.claim(node, third.number(), "c", late), "the second one has gone");
     }
 
     #[test]

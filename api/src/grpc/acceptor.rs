@@ -148,7 +148,8 @@ impl Acceptor {
             Some(one) => !self.is_good(one).await?,
             None => false,
         };
-        let peer = Peer { address, certificate, revoked };
+        let number = link.as_ref().map(Link::number);
+        let peer = Peer { address, certificate, link: number, revoked };
         let left = left(&peer, self.state.clock().now());
         let stranger = match left {
             Some(_) => None,

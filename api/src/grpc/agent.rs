@@ -107,8 +107,9 @@ impl AgentService for Agent {
         &self,
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatResponse>, Status> {
-        let node = convert::caller(&request)?;
+        let (node, link) = (convert::caller(&request)?, convert::link(&request)?);
         let beat = request.get_ref();
+        app::reports::claim(&self.state, node, link, &beat.boot).await?;
         let report_in_full =
             app::reports::beat(&self.state, node, &beat.boot, beat.directory_version)?;
         Ok(Response::new(HeartbeatResponse { report_in_full }))

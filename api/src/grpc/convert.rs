@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     fleet::feed::{Cursor, Position},
+    grpc::identity,
     store::actions::Answer,
 };
 
@@ -20,6 +21,11 @@ const DETAIL: usize = 4_096;
 pub(super) fn caller<T>(request: &Request<T>) -> Result<NodeId, Status> {
     let node = request.extensions().get().copied();
     node.ok_or_else(|| Status::unauthenticated("a node certificate is required"))
+}
+
+/// The connection that a request of a node came by.
+pub(super) fn link<T>(request: &Request<T>) -> Result<u64, Status> {
+    identity::peer(request)?.link.ok_or_else(|| Status::internal("the connection has no number"))
 }
 
 /// Where a replica stands; `None` when there is none.

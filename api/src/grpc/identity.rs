@@ -14,6 +14,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// What it showed; its chain is verified, but it may have expired lately.
     pub certificate: Option<NodeCertificate>,
+    /// The number of the connection among those of this instance; none without a certificate.
+    pub link: Option<u64>,
     /// Whether the certificate was revoked, or replaced when the node enrolled again.
     pub revoked: bool,
 }

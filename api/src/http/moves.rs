@@ -11,9 +11,10 @@ use crate::{
     context::{Context, State},
     error::Result,
     http::{
-        extract::{Json, Named},
+        extract::{Json, Named, Parsed},
         operations::Accepted,
     },
+    model::user::UserRef,
 };
 
 pub(super) fn router() -> OpenApiRouter<State> {
@@ -33,7 +34,7 @@ pub(super) fn router() -> OpenApiRouter<State> {
             body = Problem, content_type = "application/problem+json")))]
 async fn move_mailbox(
     cx: Context,
-    Named(user): Named<String>,
+    Named(Parsed(user)): Named<Parsed<UserRef>>,
     Json(to): Json<NewMove>,
 ) -> Result<Accepted> {
     Ok(Accepted(app::moves::start(&cx, &user, &to.storage_node).await?))

@@ -48,7 +48,7 @@ impl From<Overview> for Node {
             load: observed.and_then(|state| state.load.as_ref()).map(load),
             queue: observed.and_then(|state| state.queue.as_ref()).map(queue),
             services,
-            alarms: observed.map(alarms).unwrap_or_default(),
+            alarms: said.alarms.iter().map(alarm).collect(),
             created_at: node.created_at,
             updated_at: node.updated_at,
         }
@@ -75,12 +75,8 @@ fn queue(queue: &umail_proto::agent::Queue) -> Queue {
     }
 }
 
-fn alarms(state: &umail_proto::agent::ObservedState) -> Vec<Alarm> {
-    let alarm = |one: &umail_proto::agent::Alarm| Alarm {
-        kind: one.kind.clone(),
-        detail: one.detail.clone(),
-    };
-    state.alarms.iter().map(alarm).collect()
+fn alarm(alarm: &umail_proto::agent::Alarm) -> Alarm {
+    Alarm { kind: alarm.kind.clone(), detail: alarm.detail.clone() }
 }
 
 fn tagged(overview: Overview) -> Tagged<Node> {

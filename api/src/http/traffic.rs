@@ -13,9 +13,10 @@ use crate::{
     context::{Context, State},
     error::Result,
     http::{
-        extract::{Json, Named, Query},
+        extract::{Json, Named, Parsed, Query},
         operations::Accepted,
     },
+    model::user::UserRef,
 };
 
 pub(super) fn router() -> OpenApiRouter<State> {
@@ -70,6 +71,9 @@ async fn flush_queue(cx: Context, Named(node): Named<String>) -> Result<Accepted
 #[utoipa::path(get, path = "/v1/users/{user}/usage", tag = "users",
     params(("user" = String, Path, description = "Id or address of the user")),
     responses((status = 200, description = "Bytes and messages", body = Usage)))]
-async fn read_usage(cx: Context, Named(user): Named<String>) -> Result<Json<Usage>> {
+async fn read_usage(
+    cx: Context,
+    Named(Parsed(user)): Named<Parsed<UserRef>>,
+) -> Result<Json<Usage>> {
     Ok(Json(app::traffic::read_usage(&cx, &user).await?))
 }

@@ -1,6 +1,6 @@
 //! Mail nodes, their roles, their services and the listeners of these.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, str::FromStr};
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -94,6 +94,26 @@ impl Service {
             listeners: available_listeners(roles, *kind),
             revision: 1,
         })
+    }
+}
+
+/// A node by id or by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeRef {
+    /// By id.
+    Id(NodeId),
+    /// By name.
+    Name(String),
+}
+
+impl FromStr for NodeRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(id) => Ok(Self::Id(id)),
+            Err(_) => parse_name(text).map(Self::Name),
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use time::OffsetDateTime;
 use umail_api_types::nodes::Generation;
-use umail_proto::agent::{ObservedService, ObservedState, ServiceHealth, ServiceKind as Kind};
+use umail_proto::agent::{
+    Alarm, ObservedService, ObservedState, ServiceHealth, ServiceKind as Kind,
+};
 
 use crate::model::node::{Node, NodeStatus, Service, ServiceKind};
 
@@ -21,6 +23,10 @@ pub struct Said {
     pub directory_version: i64,
     /// Why the accepted generation is not applied.
     pub refusal: String,
+    /// When another agent showed its certificate, last.
+    pub rival_seen_at: Option<OffsetDateTime>,
+    /// What an operator should look at, worst first: what the node says, and what the server saw.
+    pub alarms: Vec<Alarm>,
     /// Its last report, whole.
     pub observed: Option<ObservedState>,
 }
@@ -77,7 +83,7 @@ fn judge(node: &Node, services: &[Service], said: &Said, is_silent: bool) -> (No
     if node.revoked_at.is_some() {
         return (NodeStatus::Unreachable, "revoked".to_owned());
     }
-    let (Some(seen_at), Some(report)) = (said.seen_at, &said.observed) else {
+    let (Some(seen_at), Some(_)) = (said.seen_at, &said.observed) else {
         return (NodeStatus::Unknown, "has not reported yet".to_owned());
     };
     if is_silent {
@@ -94,7 +100,7 @@ fn judge(node: &Node, services: &[Service], said: &Said, is_silent: bool) -> (No
         };
         return (NodeStatus::Degraded, format!("{} {what}", service.kind.name()));
     }
-    match report.alarms.first() {
+    match said.alarms.first() {
         Some(alarm) => (NodeStatus::Degraded, format!("{}: {}", alarm.kind, alarm.detail)),
         None => (NodeStatus::Ready, String::new()),
     }
@@ -103,7 +109,7 @@ fn judge(node: &Node, services: &[Service], said: &Said, is_silent: bool) -> (No
 #[cfg(test)]
 mod tests {
     use time::Duration;
-    use umail_proto::{agent::Alarm, ids::NodeId};
+    use umail_proto::ids::NodeId;
 
     use super::*;
     use crate::model::node::Role;
@@ -168,8 +174,7 @@ mod tests {
             .map(|one| Service { running: false, ..one })
             .collect();
         assert_eq!(Overview::new(node(), services, failed, false).status, NodeStatus::Ready);
-        let mut alarmed = report(ServiceHealth::Running);
-        alarmed.alarms = vec![Alarm { kind: "disk_full".to_owned(), detail: String::new() }];
-        assert_eq!(status(node(), said(alarmed), false), NodeStatus::Degraded);
+        let alarms = vec![Alarm { kind: "disk_full".to_owned(), detail: String::new() }];
+        assert_eq!(status(node(), Said { alarms, ..good() }, false), NodeStatus::Degraded);
     }
 }

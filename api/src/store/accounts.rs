@@ -263,30 +263,3 @@ pub async fn find_id(
     );
     Ok(row.fetch_optional(db).await?)
 }
-
-/// The storage node that takes the next mailbox: of those that are eligible, the one with the
-/// fewest users.
-pub async fn find_emptiest_node(db: impl PgExecutor<'_>) -> Result<Option<(NodeId, String)>> {
-    let row = sqlx::query!(
-        "SELECT id, name FROM node
-          WHERE 'storage' = ANY (roles) AND eligible AND revoked_at IS NULL
-          ORDER BY (SELECT count(*) FROM account WHERE storage_node_id = node.id), id
-          LIMIT 1",
-    );
-    Ok(row.fetch_optional(db).await?.map(|row| (row.id, row.name)))
-}
-
-/// A storage node that may hold mailboxes, by id or by name.
-pub async fn find_storage_node(
-    db: impl PgExecutor<'_>,
-    node: &str,
-) -> Result<Option<(NodeId, String)>> {
-    let id = node.parse::<Uuid>().ok();
-    let row = sqlx::query!(
-        "SELECT id, name FROM node
-          WHERE (id = $1 OR name = $2) AND 'storage' = ANY (roles) AND revoked_at IS NULL",
-        id,
-        node,
-    );
-    Ok(row.fetch_optional(db).await?.map(|row| (row.id, row.name)))
-}

@@ -52,32 +52,6 @@ pub struct Applied {
     pub version: i64,
 }
 
-/// What is asked of a node before it is asked for something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// Its id.
-    pub id: NodeId,
-    /// Its name.
-    pub name: String,
-    /// Its roles.
-    pub roles: Vec<String>,
-}
-
-/// Finds a node that is not revoked by its id or name.
-pub async fn find_node(db: impl PgExecutor<'_>, id_or_name: &str) -> Result<Node> {
-    let id = id_or_name.parse::<Uuid>().ok();
-    sqlx::query_as!(
-        Node,
-        r#"SELECT id AS "id: NodeId", name, roles FROM node
-            WHERE (id = $1 OR name = $2) AND revoked_at IS NULL"#,
-        id,
-        id_or_name,
-    )
-    .fetch_optional(db)
-    .await?
-    .ok_or_else(|| Error::not_found("node", id_or_name))
-}
-
 /// Keeps a report unless one of the same start with the same or a later sequence is there.
 /// Returns whether it was kept.
 pub async fn upsert(
@@ -114,6 +88,19 @@ pub async fn upsert(
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Notes that a second agent showed the certificate of this node.
+pub async fn note_rival(db: impl PgExecutor<'_>, node: NodeId, now: OffsetDateTime) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO node_status AS old (node_id, rival_seen_at) VALUES ($1, $2)
+         ON CONFLICT (node_id) DO UPDATE SET rival_seen_at = excluded.rival_seen_at",
+        node.uuid(),
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Writes a batch of heartbeats, sorted by node. Nodes that are gone are passed over.
@@ -165,7 +152,7 @@ pub async fn list(db: impl PgExecutor<'_>, nodes: &[NodeId]) -> Result<HashMap<N
     let nodes: Vec<_> = nodes.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
         r#"SELECT node_id, seen_at, agent_version, accepted_generation, applied_generation,
-                  status.directory_version, refusal, observed,
+                  status.directory_version, refusal, observed, rival_seen_at,
                   status.epoch = control_plane.epoch::text AS "is_current!"
              FROM node_status AS status CROSS JOIN control_plane
             WHERE node_id = ANY ($1)"#,
@@ -176,6 +163,8 @@ pub async fn list(db: impl PgExecutor<'_>, nodes: &[NodeId]) -> Result<HashMap<N
     let said = rows.into_iter().map(|row| {
         let current = |number: i64| if row.is_current { number } else { 0 };
         let observed = row.observed.as_deref().map(ObservedState::decode).transpose();
+        let observed =
+            observed.map_err(|cause| Error::corrupt("node_status", row.node_id, cause))?;
         let said = Said {
             seen_at: row.seen_at,
             agent_version: row.agent_version,
@@ -183,8 +172,9 @@ pub async fn list(db: impl PgExecutor<'_>, nodes: &[NodeId]) -> Result<HashMap<N
             applied_generation: current(row.applied_generation),
             directory_version: current(row.directory_version),
             refusal: row.refusal,
-            observed: observed
-                .map_err(|cause| Error::corrupt("node_status", row.node_id, cause))?,
+            rival_seen_at: row.rival_seen_at,
+            alarms: observed.as_ref().map(|one| one.alarms.clone()).unwrap_or_default(),
+            observed,
         };
         Ok((row.node_id, said))
     });

@@ -7,7 +7,7 @@ use umail_proto::ids::NodeId;
 use crate::{
     error::{Error, OnConstraint, Result},
     model::{
-        node::{Node, Role},
+        node::{Node, NodeRef, Role},
         page::Page,
     },
 };
@@ -83,9 +83,12 @@ pub async fn list_good(db: impl PgExecutor<'_>) -> Result<Vec<Node>> {
     .collect()
 }
 
-/// The node with this id or this name.
-pub async fn find(db: impl PgExecutor<'_>, id_or_name: &str) -> Result<Option<Node>> {
-    let id = id_or_name.parse().ok().map(NodeId::uuid);
+/// The node of this id or name.
+pub async fn find(db: impl PgExecutor<'_>, node: &NodeRef) -> Result<Option<Node>> {
+    let (id, name) = match node {
+        NodeRef::Id(id) => (Some(id.uuid()), None),
+        NodeRef::Name(name) => (None, Some(name)),
+    };
     sqlx::query_as!(
         Row,
         r#"SELECT id, name, host(address) AS "address!", roles, eligible, generation, revoked_at,
@@ -93,7 +96,7 @@ pub async fn find(db: impl PgExecutor<'_>, id_or_name: &str) -> Result<Option<No
              FROM node
             WHERE id = $1 OR name = $2"#,
         id,
-        id_or_name,
+        name,
     )
     .fetch_optional(db)
     .await?
@@ -103,7 +106,7 @@ pub async fn find(db: impl PgExecutor<'_>, id_or_name: &str) -> Result<Option<No
 
 /// The node with this id.
 pub async fn get(db: impl PgExecutor<'_>, id: NodeId) -> Result<Node> {
-    find(db, &id.to_string()).await?.ok_or_else(|| Error::not_found("node", id))
+    find(db, &NodeRef::Id(id)).await?.ok_or_else(|| Error::not_found("node", id))
 }
 
 /// The generations of the desired states of these nodes.
@@ -189,6 +192,18 @@ pub async fn raise_generations(db: impl PgExecutor<'_>) -> Result<()> {
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// The storage node that takes the next mailbox: of those that are eligible, the one with the
+/// fewest users.
+pub async fn find_emptiest(db: impl PgExecutor<'_>) -> Result<Option<(NodeId, String)>> {
+    let row = sqlx::query!(
+        "SELECT id, name FROM node
+          WHERE 'storage' = ANY (roles) AND eligible AND revoked_at IS NULL
+          ORDER BY (SELECT count(*) FROM account WHERE storage_node_id = node.id), id
+          LIMIT 1",
+    );
+    Ok(row.fetch_optional(db).await?.map(|row| (row.id, row.name)))
 }
 
 /// How many users have their mail on the node, or are being moved to or from it.

@@ -2,8 +2,7 @@
 
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
-use umail_proto::ids::{DepartmentId, DomainId, NodeId, UserId};
-use uuid::Uuid;
+use umail_proto::ids::{NodeId, UserId};
 
 use crate::error::Result;
 
@@ -16,36 +15,6 @@ pub struct Placement {
     pub companion: Option<NodeId>,
     /// Whether deliveries and logins fail temporarily.
     pub is_moving: bool,
-}
-
-/// Who a user is, and where in the organisation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Who.
-    pub id: UserId,
-    /// The domain.
-    pub domain_id: DomainId,
-    /// The department, if any.
-    pub department_id: Option<DepartmentId>,
-}
-
-/// Finds a user that is not deleted by id or canonical address.
-pub async fn find(db: impl PgExecutor<'_>, id_or_address: &str) -> Result<Option<Found>> {
-    let id = id_or_address.parse::<Uuid>().ok();
-    let (local_part, domain) = id_or_address.rsplit_once('@').unwrap_or_default();
-    Ok(sqlx::query_as!(
-        Found,
-        r#"SELECT account.id AS "id: UserId", domain_id AS "domain_id: DomainId",
-                  department_id AS "department_id: DepartmentId"
-             FROM account JOIN domain ON domain.id = domain_id
-            WHERE (account.id = $1 OR (local_part = $2 AND domain.name = $3))
-              AND account.deleted_at IS NULL"#,
-        id,
-        local_part,
-        domain,
-    )
-    .fetch_optional(db)
-    .await?)
 }
 
 /// Locks a user and says where its mailbox is.

@@ -31,6 +31,19 @@ async fn a_node_that_joined_is_listed_and_unknown() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_a_name_names_no_node() {
+    let api = Api::start().await;
+    for name in ["a%00b", "%0a", "A", "a%20b", "%F0%9F%93%AC"] {
+        for rest in ["", "/services", "/services/postfix", "/traffic", "/load"] {
+            let path = format!("/v1/nodes/{name}{rest}");
+            api.get(path).await.is_problem(StatusCode::NOT_FOUND);
+        }
+        let path = format!("/v1/nodes/{name}/queue/flush");
+        api.post(path, json!(null)).await.is_problem(StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test]
 async fn the_desired_state_is_complete_and_the_same_each_time() {
     let api = Api::start().await;
     let node = nodes::join(&api, "mx-1", &["smtp"]).await;

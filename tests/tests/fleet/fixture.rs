@@ -4,9 +4,10 @@ use sqlx::{AssertSqlSafe, PgPool};
 use time::{Duration, OffsetDateTime};
 use umail_api::store::changes;
 use umail_proto::{
-    agent::{Delta, DirectoryRow, RowKind, directory_row::Row},
+    agent::{Delta, DirectoryRow, RowKind},
     ids::NodeId,
 };
+use umail_tests::agents::key;
 use uuid::Uuid;
 
 pub(crate) const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
@@ -62,6 +63,8 @@ pub(crate) async fn user(
             "INSERT INTO account (id, domain_id, local_part, functions, storage_node_id,
                                   created_at, updated_at)
              VALUES ('{id}', '{domain}', '{local_part}', 63, '{storage}', now(), now());
+             INSERT INTO address (domain_id, local_part, owner_id)
+             VALUES ('{domain}', '{local_part}', '{id}');
              INSERT INTO credential (id, account_id, kind, hash, functions, created_at)
              VALUES ('{credential}', '{id}', 1, '{{ARGON2ID}}x', 63, now())"
         ),
@@ -95,16 +98,4 @@ pub(crate) fn removed(delta: &Delta) -> Vec<(RowKind, String)> {
     let mut keys: Vec<_> = delta.removals.iter().map(|key| (key.kind(), key.id.clone())).collect();
     keys.sort();
     keys
-}
-
-fn key(row: &DirectoryRow) -> (RowKind, String) {
-    match row.row.as_ref().unwrap() {
-        Row::Domain(row) => (RowKind::Domain, row.id.clone()),
-        Row::User(row) => (RowKind::User, row.id.clone()),
-        Row::Alias(row) => (RowKind::Alias, row.id.clone()),
-        Row::Credential(row) => (RowKind::Credential, row.id.clone()),
-        Row::StorageNode(row) => (RowKind::StorageNode, row.id.clone()),
-        Row::DomainAlias(row) => (RowKind::DomainAlias, row.id.clone()),
-        Row::Department(row) => (RowKind::Department, row.id.clone()),
-    }
 }

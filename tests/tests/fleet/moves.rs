@@ -225,7 +225,8 @@ impl Crashing {
         let asked = Vec::new();
         let mut world = Self { pool, clock, smtp, source, destination, user, operation, asked };
         let cx = world.cx().await;
-        let begun = app::moves::start(&cx, "alice@example.com", "storage-2").await.unwrap();
+        let alice = "alice@example.com".parse().unwrap();
+        let begun = app::moves::start(&cx, &alice, "storage-2").await.unwrap();
         world.operation = begun.id;
         world
     }

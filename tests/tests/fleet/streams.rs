@@ -195,7 +195,7 @@ async fn a_revoked_node_is_cut_off_within_a_second() {
     run(server.api.state.pool(), "UPDATE node SET revoked_at = now()").await;
     let ends = async {
         while let Ok(Some(_)) = stream.get_mut().message().await {}
-        let beat = HeartbeatRequest { boot: pop.boot.clone(), ..HeartbeatRequest::default() };
+        let beat = pop.beat();
         while pop.client.heartbeat(beat.clone()).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -210,7 +210,7 @@ async fn a_heartbeat_says_who_is_alive_and_asks_a_stranger_for_a_report() {
     let mut pop = server.agent("pop-1", &["pop"]).await;
     let directory = server.api.get("/v1/directory").await.body;
     assert_eq!(directory["nodes"][0]["reachable"], false);
-    let beat = HeartbeatRequest { boot: pop.boot.clone(), ..HeartbeatRequest::default() };
+    let beat = pop.beat();
     assert!(pop.client.heartbeat(beat.clone()).await.unwrap().into_inner().report_in_full);
     pop.follow().await;
     pop.until(|replica| replica.snapshots == 1).await;
@@ -221,6 +221,25 @@ async fn a_heartbeat_says_who_is_alive_and_asks_a_stranger_for_a_report() {
     assert_eq!(directory["converged"], true);
     let bad = HeartbeatRequest { boot: "x".to_owned(), ..HeartbeatRequest::default() };
     assert_eq!(pop.client.heartbeat(bad).await.unwrap_err().code(), Code::InvalidArgument);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_second_of_two_agents_with_one_certificate_is_refused_and_noticed() {
+    let server = Server::start().await;
+    let mut pop = server.agent("pop-1", &["pop"]).await;
+    let mut twin = pop.twin().await;
+    pop.client.heartbeat(pop.beat()).await.unwrap();
+    let refused = twin.client.heartbeat(twin.beat()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
+    pop.client.heartbeat(pop.beat()).await.unwrap();
+    let node = server.api.get("/v1/nodes/pop-1").await.body;
+    assert_eq!(node["alarms"][0]["kind"], "certificate_shared", "{node:#}");
+    // When the first one has gone, it was a restart.
+    drop(pop);
+    while twin.client.heartbeat(twin.beat()).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     server.stop().await;
 }
 
