@@ -9,9 +9,16 @@ use umail_proto::{
     clock::Clock,
     ids::{DepartmentId, DomainId, NodeId, OperatorId, SessionId, UserId},
 };
+use uuid::Uuid;
 
 use crate::{
-    authn::{callers::Callers, passwords::Passwords, throttle::Throttle, tokens::Tokens},
+    authn::{
+        callers::Callers,
+        passwords::Passwords,
+        rates::{Rate, Rates},
+        throttle::Throttle,
+        tokens::Tokens,
+    },
     authz::{self, Action, Resource},
     error::Result,
     fleet::Fleet,
@@ -33,6 +40,7 @@ struct Shared {
     tokens: Tokens,
     passwords: Passwords,
     throttle: Throttle,
+    rates: Rates,
     callers: Callers,
     changes: Notify,
     authority: Arc<Authority>,
@@ -40,8 +48,13 @@ struct Shared {
 }
 
 impl State {
-    /// Loads the key of the access tokens, or makes it in a new database.
+    /// The state of a server whose callers may ask as often as they like.
     pub async fn new(pool: PgPool, clock: Clock, sealer: Sealer) -> Result<Self> {
+        Self::limited(pool, clock, sealer, Rate::Unlimited).await
+    }
+
+    /// Loads the key of the access tokens, or makes it in a new database.
+    pub async fn limited(pool: PgPool, clock: Clock, sealer: Sealer, rate: Rate) -> Result<Self> {
         let tokens = Tokens::load(&pool, &sealer).await?;
         let authority = Arc::new(Authority::open(&pool, &sealer, clock.clone()).await?);
         Ok(Self(Arc::new(Shared {
@@ -51,6 +64,7 @@ impl State {
             tokens,
             passwords: Passwords::new()?,
             throttle: Throttle::default(),
+            rates: Rates::new(rate),
             callers: Callers::default(),
             changes: Notify::new(),
             authority,
@@ -92,6 +106,12 @@ impl State {
     #[must_use]
     pub fn throttle(&self) -> &Throttle {
         &self.0.throttle
+    }
+
+    /// Counts the requests of each caller.
+    #[must_use]
+    pub fn rates(&self) -> &Rates {
+        &self.0.rates
     }
 
     /// Who is behind a session, remembered for a second.
@@ -160,6 +180,18 @@ pub enum Caller {
     System,
     /// Nobody is signed in; only the few public calls work.
     Nobody,
+}
+
+impl Caller {
+    /// The operator or user that is signed in.
+    #[must_use]
+    pub fn id(&self) -> Option<Uuid> {
+        match self {
+            Self::Operator { id, .. } => Some(id.uuid()),
+            Self::User { id, .. } => Some(id.uuid()),
+            Self::Node(_) | Self::System | Self::Nobody => None,
+        }
+    }
 }
 
 /// One caller and one request; cheap to clone.

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use umail_api::{
     app,
+    authn::rates::Rate,
     context::{Context, State},
     http,
     model::operator::OperatorRole,
@@ -77,10 +78,15 @@ impl Api {
 
     /// Starts a server by this clock.
     pub async fn start_at(clock: Clock) -> Self {
+        Self::start_limited(clock, Rate::Unlimited).await
+    }
+
+    /// Starts a server that lets each caller ask so often.
+    pub async fn start_limited(clock: Clock, rate: Rate) -> Self {
         let pool = database::create().await;
         let database = Database(PgConnectOptions::clone(&pool.connect_options()));
         let sealer = Sealer::new(&[7; 32]).unwrap();
-        let state = State::new(pool, clock, sealer).await.unwrap();
+        let state = State::limited(pool, clock, sealer, rate).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

@@ -20,16 +20,29 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// applied all that was committed when the request came.
 pub async fn read(cx: &Context, wait: Duration) -> Result<Directory> {
     cx.authorize(Action::Read, Resource::Directory)?;
+    let newest = store::changes::newest_of_all(cx.pool()).await?;
+    watch(cx, wait, || look(cx, newest), |seen| seen.converged).await
+}
+
+/// Looks again whenever a node has come further, until it is `done` or the time is over.
+pub(super) async fn watch<T, F>(
+    cx: &Context,
+    wait: Duration,
+    look: impl Fn() -> F,
+    done: impl Fn(&T) -> bool,
+) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
     let mut progress = cx.state().fleet().progress();
     let mut mark = cx.state().fleet().watermark();
     let deadline = tokio::time::Instant::now() + wait;
-    let newest = store::changes::newest_of_all(cx.pool()).await?;
     loop {
         progress.borrow_and_update();
         mark.borrow_and_update();
-        let directory = look(cx, newest).await?;
-        if directory.converged || tokio::time::Instant::now() >= deadline {
-            return Ok(directory);
+        let seen = look().await?;
+        if done(&seen) || tokio::time::Instant::now() >= deadline {
+            return Ok(seen);
         }
         tokio::select! {
             _ = progress.changed() => {}

@@ -4,6 +4,7 @@ pub mod actions;
 pub mod aliases;
 pub mod app_passwords;
 pub mod audit;
+pub mod convergence;
 pub mod departments;
 pub mod desired_state;
 pub mod directory;

@@ -30,6 +30,7 @@ const AHEAD: Duration = Duration::minutes(5);
 
 /// Refuses the second of two agents that show one certificate, and notes that there was one.
 pub async fn claim(state: &State, node: NodeId, link: u64, boot: &str) -> Result<()> {
+    fields::one("boot", boot.parse::<Uuid>().map_err(|cause| cause.to_string()))?;
     let now = state.clock().now();
     if state.fleet().links().claim(node, link, boot, now) {
         return Ok(());
@@ -41,9 +42,8 @@ pub async fn claim(state: &State, node: NodeId, link: u64, boot: &str) -> Result
     Err(Error::Forbidden(reason.to_owned()))
 }
 
-/// Takes a heartbeat; true asks for a report in full.
+/// Takes a heartbeat of an agent that may speak for its node; true asks for a report in full.
 pub fn beat(state: &State, node: NodeId, boot: &str, version: u64) -> Result<bool> {
-    fields::one("boot", boot.parse::<Uuid>().map_err(|cause| cause.to_string()))?;
     let version = number(version)?;
     let (in_full, is_news) =
         state.fleet().liveness().beat(node, state.clock().now(), boot, version);

@@ -3,5 +3,6 @@
 pub mod callers;
 pub mod passwords;
 pub mod random;
+pub mod rates;
 pub mod throttle;
 pub mod tokens;

@@ -17,7 +17,8 @@ pub(super) async fn run(config: &Config) -> Result<()> {
         database.migrate().await?;
         let sealer = Sealer::open_or_create(&config.key_file)?;
         let pool = database.pool(config.database.max_connections);
-        State::new(pool, Clock::system(), sealer).await
+        let rate = config.http.requests_per_minute;
+        State::limited(pool, Clock::system(), sealer, rate).await
     };
     match prepared.await {
         Ok(state) => server::run(state, listeners, metrics, database.into_cluster(), signals).await,

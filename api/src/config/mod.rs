@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 pub use self::reader::ConfigError;
 use self::reader::Reader;
+use crate::authn::rates::Rate;
 
 /// Where the file is looked for when none is named; it need not be there.
 pub const DEFAULT_FILE: &str = "/etc/umail/api.toml";
@@ -30,7 +31,7 @@ pub struct Config {
     /// The database.
     pub database: DatabaseConfig,
     /// Where people are served.
-    pub http: Listen,
+    pub http: HttpConfig,
     /// Where agents are served.
     pub grpc: Listen,
     /// What is logged, and how.
@@ -44,6 +45,15 @@ pub struct DatabaseConfig {
     pub url: Option<SecretString>,
     /// Connections of this server at most.
     pub max_connections: u32,
+}
+
+/// Where people are served, and how often.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpConfig {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Requests of one caller.
+    pub requests_per_minute: Rate,
 }
 
 /// One listener.
@@ -94,7 +104,12 @@ impl Config {
                 url: url.filter(|url| !url.is_empty()).map(SecretString::from),
                 max_connections: reader.take("database.max_connections")?.unwrap_or(20),
             },
-            http: Listen { listen: reader.take("http.listen")?.unwrap_or(HTTP_LISTEN) },
+            http: HttpConfig {
+                listen: reader.take("http.listen")?.unwrap_or(HTTP_LISTEN),
+                requests_per_minute: reader
+                    .take("http.requests_per_minute")?
+                    .unwrap_or(Rate::DEFAULT),
+            },
             grpc: Listen { listen: reader.take("grpc.listen")?.unwrap_or(GRPC_LISTEN) },
             log: LogConfig {
                 format: reader.take("log.format")?.unwrap_or(LogFormat::Human),
@@ -121,6 +136,7 @@ impl Config {
             ("database.url", database.to_owned()),
             ("database.max_connections", self.database.max_connections.to_string()),
             ("http.listen", self.http.listen.to_string()),
+            ("http.requests_per_minute", self.http.requests_per_minute.to_string()),
             ("grpc.listen", self.grpc.listen.to_string()),
             ("log.format", format!("{:?}", self.log.format).to_lowercase()),
             ("log.level", self.log.level.clone()),
@@ -173,6 +189,10 @@ mod tests {
         for (text, starts) in [
             ("data_dir = 3", "FILE: data_dir: "),
             ("[http]\nlisten = 'here'", "FILE: http.listen: "),
+            (
+                "[http]\nrequests_per_minute = 0",
+                "FILE: http.requests_per_minute: must be a number from 1 on",
+            ),
             ("[http]\nlissten = 'here'", "FILE: http.lissten: unknown key"),
             ("http = 4", "FILE: http: is not a table"),
             ("[database]\nmax_connections = 1", "FILE: database.max_connections: is below 2"),

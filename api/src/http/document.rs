@@ -37,7 +37,8 @@ pub(super) fn head() -> OpenApi {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
             "Control plane for a fleet of Postfix and Dovecot servers. Sign in with `POST \
-             /v1/sessions`, and send the access token as `Authorization: Bearer …`.",
+             /v1/sessions`, and send the access token as `Authorization: Bearer …`. The headers \
+             `RateLimit` and `RateLimit-Policy` say how many requests are left to you.",
         ))
         .license(Some(
             LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build(),
@@ -119,6 +120,7 @@ fn complete_operation(operation: &mut Operation, has_path_parameter: bool) {
     }
     refusals.push(("401", "Nobody is signed in"));
     if is_secured(operation) {
+        refusals.push(("429", "Too many requests; Retry-After says when to go on"));
         refusals.push(("403", "Your role does not allow it"));
     }
     for (status, text) in refusals {

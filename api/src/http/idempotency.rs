@@ -12,10 +12,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use crate::{
-    context::{Caller, Context, State},
+    context::{Context, State},
     error::{Error, Result},
     http::{BODY_LIMIT_BYTES, problem::Refusal},
     store::{self, idempotency_keys::Stored},
@@ -46,7 +45,8 @@ async fn answer(cx: &Context, parts: Parts, body: Body, next: Next) -> Result<Re
         let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
         return Ok(refusal.into_response());
     };
-    let (caller, request_hash) = (caller_id(cx)?, hash(&parts, &body));
+    let (caller, request_hash) = (cx.caller().id(), hash(&parts, &body));
+    let caller = caller.ok_or(Error::Unauthenticated("sign in first"))?;
     let mut tx = cx.pool().begin().await?;
     if !store::idempotency_keys::try_lock(&mut tx, caller, &key).await? {
         let text = "a request with this Idempotency-Key is being worked on";
@@ -82,16 +82,6 @@ fn read_key(parts: &Parts) -> Result<String> {
         return Err(Error::invalid("Idempotency-Key", text));
     }
     Ok(key.to_owned())
-}
-
-fn caller_id(cx: &Context) -> Result<Uuid> {
-    match cx.caller() {
-        Caller::Operator { id, .. } => Ok(id.uuid()),
-        Caller::User { id, .. } => Ok(id.uuid()),
-        Caller::Node(_) | Caller::System | Caller::Nobody => {
-            Err(Error::Unauthenticated("sign in first"))
-        }
-    }
 }
 
 fn hash(parts: &Parts, body: &Bytes) -> Vec<u8> {

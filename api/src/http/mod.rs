@@ -27,6 +27,7 @@ use crate::context::State;
 
 mod aliases;
 mod app_passwords;
+mod convergence;
 mod departments;
 mod directory;
 mod document;
@@ -43,6 +44,7 @@ mod operations;
 mod operators;
 pub mod probes;
 pub mod problem;
+mod rate_limits;
 mod services;
 mod sessions;
 mod settings;
@@ -67,6 +69,7 @@ fn resources() -> OpenApiRouter<State> {
         .merge(moves::router())
         .merge(traffic::router())
         .merge(directory::router())
+        .merge(convergence::router())
         .merge(settings::router())
         .merge(domains::router())
         .merge(departments::router())
@@ -96,6 +99,7 @@ pub fn router(state: State) -> Router {
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(middleware::from_fn(problem::render))
+        .layer(middleware::from_fn(rate_limits::layer))
         .layer(middleware::map_response(keep_private))
         .layer(middleware::from_fn(metering::layer))
         .layer(TraceLayer::new_for_http())

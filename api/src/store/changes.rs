@@ -54,6 +54,21 @@ pub async fn insert(
     Ok(())
 }
 
+/// The version of the newest change of a row, or a later one when that is no longer in the log;
+/// `None` while it waits for its version.
+pub async fn version_of_row(db: impl PgExecutor<'_>, row: Uuid) -> Result<Option<i64>> {
+    let newest = sqlx::query!(
+        r#"SELECT trimmed_version, newest.id IS NOT NULL AS "is_logged!", version AS "version?"
+             FROM control_plane LEFT JOIN LATERAL
+                  (SELECT id, version FROM change WHERE key = $1 ORDER BY id DESC LIMIT 1)
+                  AS newest ON true"#,
+        row,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(if newest.is_logged { newest.version } else { Some(newest.trimmed_version) })
+}
+
 /// Gives every committed change its version, without a gap, and returns how many there were.
 /// Ids become visible out of order; versions never do, since one transaction at a time holds
 /// the row of the control plane and numbers what it can see then.

@@ -2,6 +2,7 @@
 
 pub mod aliases;
 pub mod app_passwords;
+pub mod convergence;
 pub mod departments;
 pub mod directory;
 pub mod domains;

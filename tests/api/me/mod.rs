@@ -1,7 +1,11 @@
 //! `/v1/me`
 
+use std::num::NonZeroU32;
+
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use umail_api::{authn::rates::Rate, model::operator::OperatorRole};
+use umail_proto::clock::Clock;
 use umail_tests::api::{Api, PASSWORD};
 
 #[tokio::test]
@@ -36,4 +40,24 @@ async fn update_my_password_ends_the_other_sessions() {
     };
     sign_in(PASSWORD).await.is_problem(StatusCode::UNAUTHORIZED);
     sign_in("another password").await.is(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_caller_who_asks_too_often_waits() {
+    let rate = Rate::PerMinute(NonZeroU32::new(3).unwrap());
+    let api = Api::start_limited(Clock::system(), rate).await;
+    for left in ["2", "1", "0"] {
+        let answer = api.get("/v1/me").await.is(StatusCode::OK);
+        assert_eq!(answer.headers["ratelimit-policy"], "\"caller\";q=3;w=60");
+        assert_eq!(answer.headers["ratelimit"], format!("\"caller\";r={left};t=0"));
+    }
+    let refused = api.get("/v1/me").await;
+    let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=21).contains(&wait), "{wait}");
+    assert_eq!(refused.headers["ratelimit"], format!("\"caller\";r=0;t={wait}"));
+    refused.is_problem(StatusCode::TOO_MANY_REQUESTS);
+    // Others are not held up, and who is not signed in is not counted.
+    api.operator("other", OperatorRole::SystemAdmin).await;
+    let other = api.sign_in("other").await;
+    api.ask(Method::GET, "/v1/me").by(&other).send().await.is(StatusCode::OK);
 }

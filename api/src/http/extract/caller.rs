@@ -11,7 +11,7 @@ use crate::{
     authn::callers,
     context::{Caller, Context, State},
     error::{Error, Result},
-    http::problem::request_id,
+    http::{problem::request_id, rate_limits},
 };
 
 impl<S: Send + Sync> FromRequestParts<S> for Context
@@ -37,7 +37,9 @@ where
             .ok_or(Error::Unauthenticated("the access token is not good; refresh it"))?;
         let caller = callers::of_session(&state, session).await?;
         let request_id = request_id(&parts.extensions);
-        Ok(Self::new(state, caller, request_id).in_session(session))
+        let cx = Self::new(state, caller, request_id).in_session(session);
+        rate_limits::count(&cx, &parts.extensions)?;
+        Ok(cx)
     }
 }
 
