@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::model::allowance::Exceeded;
+
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -44,7 +46,7 @@ pub enum Error {
     Invalid(Vec<Violation>),
     /// A limit of a level is reached.
     #[error("{0}")]
-    LimitExceeded(String),
+    LimitExceeded(Box<Exceeded>),
     /// Too many attempts; to be repeated after this many seconds.
     #[error("too many attempts; try again in {0} seconds")]
     TooManyRequests(u64),
@@ -76,6 +78,12 @@ pub struct Violation {
     pub field: String,
     /// The rule, such as `must not be empty`.
     pub reason: String,
+}
+
+impl From<Exceeded> for Error {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::LimitExceeded(Box::new(exceeded))
+    }
 }
 
 impl Error {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod aliases;
+mod allowances;
 mod app_passwords;
 mod contract;
 mod departments;

@@ -5,6 +5,7 @@ use umail_proto::{agent::RowKind, ids::AliasId};
 
 use crate::{
     app::{
+        allowances,
         audit::{self, Subject, shown},
         domains,
         fields::one,
@@ -16,6 +17,7 @@ use crate::{
     model::{
         address::{EmailAddress, LocalPart},
         alias::{Alias, parse_targets},
+        allowance::Amounts,
         domain::DomainRef,
         page::Page,
         revision::Precondition,
@@ -23,6 +25,10 @@ use crate::{
     store,
     transaction::Transaction,
 };
+
+/// What an alias takes of the allowances above.
+const ONE: Amounts =
+    Amounts { users: 0, aliases: 1, departments: 0, storage_bytes: 0, unlimited_users: 0 };
 
 /// A page of the aliases of a domain.
 pub async fn list(cx: &Context, domain: &DomainRef, page: Page) -> Result<Vec<Alias>> {
@@ -68,6 +74,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewAlias) -> Result<A
         updated_at: cx.now(),
     };
     store::aliases::insert(&mut *tx, &alias).await?;
+    allowances::give(&mut tx, alias.domain_id, &[(None, ONE)]).await?;
     finish(tx, cx, Action::Create, None, Some(&alias)).await?;
     Ok(alias)
 }
@@ -106,6 +113,8 @@ pub async fn delete(cx: &Context, id: AliasId, precondition: Precondition) -> Re
     let before = lock(&mut tx, id, &precondition).await?;
     store::addresses::delete(&mut *tx, id.uuid()).await?;
     store::aliases::delete(&mut *tx, id).await?;
+    let back = Amounts::default() - ONE;
+    allowances::give(&mut tx, before.domain_id, &[(None, back)]).await?;
     finish(tx, cx, Action::Delete, Some(&before), None).await
 }
 

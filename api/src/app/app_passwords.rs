@@ -1,6 +1,6 @@
 //! App passwords: long random ones, for programs that sign in all the time.
 
-use umail_api_types::{app_passwords::NewAppPassword, functions};
+use umail_api_types::{allowances::LevelKind, app_passwords::NewAppPassword, functions};
 use umail_proto::{agent::RowKind, functions::Functions, ids::CredentialId};
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     context::Context,
     error::{Error, Result},
     model::{
+        allowance::Exceeded,
         credential::{AppPassword, MAX_APP_PASSWORDS, hash, parse_label, spell},
         page::Page,
         user::UserRef,
@@ -56,8 +57,14 @@ pub async fn create(
     let mut tx = cx.begin().await?;
     let user = users::lock(&mut tx, cx, user.id, asked).await?;
     if store::credentials::count_app_passwords(&mut *tx, user.id).await? >= MAX_APP_PASSWORDS {
-        let text = format!("a user has at most {MAX_APP_PASSWORDS} app passwords");
-        return Err(Error::LimitExceeded(text));
+        return Err(Error::LimitExceeded(Box::new(Exceeded {
+            level: LevelKind::User,
+            name: user.address.to_string(),
+            kind: "app_passwords",
+            limit: MAX_APP_PASSWORDS,
+            allocated: MAX_APP_PASSWORDS,
+            asked: 1,
+        })));
     }
     let hash = hash(&password, salt);
     store::credentials::insert_app_password(&mut *tx, user.id, &app_password, &hash).await?;

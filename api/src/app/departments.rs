@@ -12,6 +12,7 @@ use umail_proto::{
 
 use crate::{
     app::{
+        allowances,
         audit::{self, Subject, shown},
         domains,
         fields::one,
@@ -20,6 +21,7 @@ use crate::{
     context::Context,
     error::{Error, Result},
     model::{
+        allowance::Amounts,
         department::{Department, MAX_DEPTH, parse_name},
         domain::DomainRef,
         page::Page,
@@ -44,7 +46,8 @@ pub async fn read(cx: &Context, id: DepartmentId) -> Result<Department> {
     find(cx, id, Action::Read).await
 }
 
-async fn find(cx: &Context, id: DepartmentId, action: Action) -> Result<Department> {
+/// The department, if the caller may do this to it.
+pub(super) async fn find(cx: &Context, id: DepartmentId, action: Action) -> Result<Department> {
     let missing = || Error::not_found("department", id);
     let found = store::departments::find(cx.pool(), id).await?.ok_or_else(missing)?;
     cx.authorize(action, Resource::Department { domain_id: found.domain_id, id: Some(id) })?;
@@ -70,6 +73,10 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewDepartment) -> Res
     store::domains::hold(&mut *tx, department.domain_id).await?;
     check_parent(&mut tx, &department).await?;
     store::departments::insert(&mut *tx, &department).await?;
+    let (id, domain) = (department.id.uuid(), department.domain_id);
+    store::allowances::insert(&mut *tx, id, domain).await?;
+    let one = Amounts { departments: 1, ..Amounts::default() };
+    allowances::give(&mut tx, domain, &[(department.parent_id, one)]).await?;
     finish(tx, cx, Action::Create, None, Some(&department)).await?;
     Ok(department)
 }
@@ -103,6 +110,9 @@ pub async fn update(
     department.revision += 1;
     department.updated_at = cx.now();
     store::departments::update(&mut *tx, &department).await?;
+    if department.parent_id != before.parent_id {
+        allowances::move_department(&mut tx, &before, department.parent_id).await?;
+    }
     finish(tx, cx, Action::Update, Some(&before), Some(&department)).await?;
     Ok(department)
 }
@@ -128,6 +138,7 @@ pub async fn delete(cx: &Context, id: DepartmentId, precondition: Precondition) 
     let before = store::departments::lock(&mut *tx, id).await?;
     precondition.check(before.revision)?;
     store::departments::delete(&mut tx, id).await?;
+    allowances::remove_department(&mut tx, &before).await?;
     finish(tx, cx, Action::Delete, Some(&before), None).await
 }
 

@@ -69,6 +69,7 @@ pub async fn create(cx: &Context, new: NewDomain) -> Result<Domain> {
     };
     let mut tx = cx.begin().await?;
     store::domains::insert(&mut *tx, &domain).await?;
+    store::allowances::insert(&mut *tx, domain.id.uuid(), domain.id).await?;
     store::changes::insert(&mut *tx, RowKind::Domain, domain.id.uuid(), None).await?;
     let subject = Subject::of(domain.id, "domain", domain.id);
     audit::record(&mut tx, cx, Action::Create, subject, None, shown(&domain)?).await?;

@@ -2,6 +2,7 @@
 
 pub mod actions;
 pub mod aliases;
+pub mod allowances;
 pub mod app_passwords;
 pub mod audit;
 pub mod convergence;

@@ -2,7 +2,7 @@
 
 use umail_api_types::{
     functions,
-    quota::Quota,
+    limit::Quota,
     status::Status,
     users::{NewPassword, NewUser, UserFilter, UserPatch},
 };
@@ -14,6 +14,7 @@ use umail_proto::{
 
 use crate::{
     app::{
+        allowances,
         audit::{self, Subject, shown},
         domains,
         fields::{Fields, given, one},
@@ -24,6 +25,7 @@ use crate::{
     error::{Error, Result},
     model::{
         address::{EmailAddress, LocalPart},
+        allowance::Amounts,
         domain::DomainRef,
         page::Page,
         password::Password,
@@ -144,6 +146,8 @@ async fn insert(cx: &Context, user: &User, hash: &str) -> Result<()> {
     let nodes = user.nodes();
     store::changes::insert(&mut *tx, RowKind::User, owner, Some(&nodes)).await?;
     store::changes::insert(&mut *tx, RowKind::Credential, credential.uuid(), Some(&nodes)).await?;
+    let given = (user.department_id, user.amounts());
+    allowances::give(&mut tx, user.domain_id, &[given]).await?;
     audit::record(&mut tx, cx, Action::Create, subject(user), None, shown(user)?).await?;
     tx.commit().await?;
     cx.state().changes().notify_one();
@@ -196,6 +200,11 @@ pub async fn update(
     user.updated_at = cx.now();
     store::accounts::update(&mut *tx, &user).await?;
     store::changes::insert(&mut *tx, RowKind::User, id.uuid(), Some(&user.nodes())).await?;
+    if (user.department_id, user.quota) != (before.department_id, before.quota) {
+        let back = Amounts::default() - before.amounts();
+        let given = [(before.department_id, back), (user.department_id, user.amounts())];
+        allowances::give(&mut tx, user.domain_id, &given).await?;
+    }
     audit::record(&mut tx, cx, Action::Update, subject(&user), shown(&before)?, shown(&user)?)
         .await?;
     tx.commit().await?;

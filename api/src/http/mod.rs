@@ -26,6 +26,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::context::State;
 
 mod aliases;
+mod allowances;
 mod app_passwords;
 mod convergence;
 mod departments;
@@ -77,6 +78,7 @@ fn resources() -> OpenApiRouter<State> {
         .merge(app_passwords::router())
         .merge(forwarding::router())
         .merge(aliases::router())
+        .merge(allowances::router())
 }
 
 /// The document of the API.

@@ -13,9 +13,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tower_http::request_id::RequestId;
-use umail_api_types::problem::{FieldProblem, Problem};
+use umail_api_types::problem::{ExceededLimit, FieldProblem, Problem};
 
-use crate::error::{self, Error, Violation};
+use crate::{
+    error::{self, Error, Violation},
+    model::allowance::Exceeded,
+};
 
 /// A refusal on its way out: `render` gives it the id of the request and its body.
 #[derive(Clone, Debug)]
@@ -25,6 +28,7 @@ pub struct Refusal {
     title: &'static str,
     detail: String,
     errors: Vec<FieldProblem>,
+    exceeded: Option<ExceededLimit>,
     retry_after_seconds: Option<u64>,
     /// What the caller must not see.
     cause: Option<Arc<str>>,
@@ -40,6 +44,7 @@ impl Refusal {
             title,
             detail: detail.into(),
             errors: Vec::new(),
+            exceeded: None,
             retry_after_seconds: None,
             cause: None,
         }
@@ -53,6 +58,20 @@ impl Refusal {
             .into_iter()
             .map(|one| FieldProblem { pointer: one.field, detail: one.reason })
             .collect();
+        refusal
+    }
+
+    fn exceeded(detail: String, limit: Exceeded) -> Self {
+        let mut refusal = Self::new(StatusCode::CONFLICT, detail);
+        (refusal.kind, refusal.title) = ("limit-exceeded", "a limit does not allow it");
+        refusal.exceeded = Some(ExceededLimit {
+            level: limit.level,
+            name: limit.name,
+            kind: limit.kind.to_owned(),
+            limit: limit.limit,
+            allocated: limit.allocated,
+            asked: limit.asked,
+        });
         refusal
     }
 
@@ -100,9 +119,10 @@ impl From<Error> for Refusal {
             Error::Unauthenticated(_) => Self::new(StatusCode::UNAUTHORIZED, text),
             Error::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, text),
             Error::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, text),
-            Error::AlreadyExists { .. } | Error::Conflict(_) | Error::LimitExceeded(_) => {
+            Error::AlreadyExists { .. } | Error::Conflict(_) => {
                 Self::new(StatusCode::CONFLICT, text)
             }
+            Error::LimitExceeded(exceeded) => Self::exceeded(text, *exceeded),
             Error::StaleRevision(_) => Self::new(StatusCode::PRECONDITION_FAILED, text),
             Error::RevisionRequired => Self::new(StatusCode::PRECONDITION_REQUIRED, text),
             Error::Invalid(violations) => Self::invalid(violations),
@@ -168,6 +188,7 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
         status: refusal.status.as_u16(),
         detail: refusal.detail,
         errors: refusal.errors,
+        exceeded: refusal.exceeded,
         trace_id: id.as_ref().to_owned(),
     };
     let mut response = (refusal.status, headers, Json(problem)).into_response();

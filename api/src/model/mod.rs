@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod alias;
+pub mod allowance;
 pub mod credential;
 pub mod department;
 pub mod domain;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 use time::OffsetDateTime;
-use umail_api_types::{quota::Quota, status::Status};
+use umail_api_types::{limit::Quota, status::Status};
 use umail_proto::{
     functions::Functions,
     ids::{DepartmentId, DomainId, NodeId, UserId},
@@ -12,6 +12,7 @@ use umail_proto::{
 
 use crate::model::{
     address::{EmailAddress, LocalPart},
+    allowance::Amounts,
     functions,
     role::{Role, UserScope},
     text,
@@ -68,6 +69,18 @@ impl User {
             domain_id: self.domain_id,
             department_id: self.department_id,
             role: self.role,
+        }
+    }
+
+    /// What the user takes of the allowances above.
+    #[must_use]
+    pub fn amounts(&self) -> Amounts {
+        let quota = self.quota.number();
+        Amounts {
+            users: 1,
+            storage_bytes: quota.unwrap_or_default(),
+            unlimited_users: i64::from(quota.is_none()),
+            ..Amounts::default()
         }
     }
 

@@ -3,7 +3,7 @@
 
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
-use umail_api_types::{quota::Quota, status::Status};
+use umail_api_types::{limit::Quota, status::Status};
 use umail_proto::ids::{DepartmentId, DomainId, NodeId, UserId};
 use uuid::Uuid;
 
@@ -55,7 +55,7 @@ impl TryFrom<Row> for User {
             display_name: row.display_name,
             status: Status::from_number(row.status).ok_or_else(|| corrupt("status"))?,
             functions: functions::from_column(row.functions),
-            quota: Quota::from_bytes(row.quota_bytes),
+            quota: Quota::from_number(row.quota_bytes),
             storage_node: row.storage_node_id.zip(row.storage_node_name),
             companion_node_id: row.companion_node_id,
             moving: row.moving,
@@ -167,7 +167,7 @@ pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
         user.display_name,
         user.status.number(),
         functions::to_column(user.functions),
-        user.quota.bytes(),
+        user.quota.number(),
         user.storage_node.as_ref().map(|(id, _)| id.uuid()),
         user.revision,
         user.created_at,
@@ -191,7 +191,7 @@ pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
         user.display_name,
         user.status.number(),
         functions::to_column(user.functions),
-        user.quota.bytes(),
+        user.quota.number(),
         user.revision,
         user.updated_at,
     )

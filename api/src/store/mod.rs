@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod actions;
 pub mod addresses;
 pub mod aliases;
+pub mod allowances;
 pub mod audit_events;
 pub mod changes;
 pub mod control_plane;

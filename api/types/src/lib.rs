@@ -1,6 +1,7 @@
 //! Bodies of the REST API, shared by the server, its clients and the tests.
 
 pub mod aliases;
+pub mod allowances;
 pub mod app_passwords;
 pub mod convergence;
 pub mod departments;
@@ -8,6 +9,7 @@ pub mod directory;
 pub mod domains;
 pub mod functions;
 pub mod join_tokens;
+pub mod limit;
 pub mod me;
 pub mod nodes;
 pub mod operations;
@@ -15,7 +17,6 @@ pub mod operators;
 pub mod page;
 pub mod patch;
 pub mod problem;
-pub mod quota;
 pub mod services;
 pub mod sessions;
 pub mod settings;

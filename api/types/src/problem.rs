@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::allowances::LevelKind;
+
 /// Why a request was not done, as `application/problem+json` (RFC 9457).
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
@@ -23,8 +25,30 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldProblem>,
+    /// The limit that does not allow it; absent for other problems.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub exceeded: Option<ExceededLimit>,
     /// Finds the request in the logs of the server.
     pub trace_id: String,
+}
+
+/// A limit that is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExceededLimit {
+    /// What the limit is of.
+    pub level: LevelKind,
+    /// The name of the domain, department or user; empty: the system.
+    pub name: String,
+    /// What is limited.
+    #[schema(example = "users")]
+    pub kind: String,
+    /// The most there may be.
+    pub limit: i64,
+    /// How much has been given away.
+    pub allocated: i64,
+    /// How much more was asked for.
+    pub asked: i64,
 }
 
 /// A field that breaks its rule.

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use umail_proto::ids::{DepartmentId, DomainId, NodeId, UserId};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{functions::FunctionName, patch::present, quota::Quota, status::Status};
+use crate::{functions::FunctionName, limit::Quota, patch::present, status::Status};
 
 /// A user.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

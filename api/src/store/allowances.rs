@@ -1,0 +1,197 @@
+//! Allowances of the system, of domains and of departments.
+
+use sqlx::PgExecutor;
+use umail_api_types::{allowances::LevelKind, limit::Limit};
+use umail_proto::ids::DomainId;
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Result},
+    model::allowance::{Allowance, Amounts, Limits},
+};
+
+/// The id of the system's row.
+pub const SYSTEM: Uuid = Uuid::nil();
+/// Whoever gives something away holds this lock shared; whoever begins to limit the system holds
+/// it alone, and counts.
+const GATE: i64 = 0x756d_6169_6c01;
+
+struct Row {
+    id: Uuid,
+    domain_id: Option<Uuid>,
+    name: String,
+    users_limit: Option<i64>,
+    aliases_limit: Option<i64>,
+    departments_limit: Option<i64>,
+    storage_limit_bytes: Option<i64>,
+    overselling_percent: i32,
+    users: i64,
+    aliases: i64,
+    departments: i64,
+    storage_bytes: i64,
+    unlimited_users: i64,
+    revision: i64,
+}
+
+impl From<Row> for Allowance {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            level: match row.domain_id {
+                None => LevelKind::System,
+                Some(domain) if domain == row.id => LevelKind::Domain,
+                Some(_) => LevelKind::Department,
+            },
+            name: row.name,
+            limits: Limits {
+                users: Limit::from_number(row.users_limit),
+                aliases: Limit::from_number(row.aliases_limit),
+                departments: Limit::from_number(row.departments_limit),
+                storage_bytes: Limit::from_number(row.storage_limit_bytes),
+                overselling_percent: row.overselling_percent,
+            },
+            allocated: Amounts {
+                users: row.users,
+                aliases: row.aliases,
+                departments: row.departments,
+                storage_bytes: row.storage_bytes,
+                unlimited_users: row.unlimited_users,
+            },
+            revision: row.revision,
+        }
+    }
+}
+
+/// Lets nobody begin to limit the system until the end of the transaction.
+pub async fn enter(db: impl PgExecutor<'_>) -> Result<()> {
+    sqlx::query!("SELECT pg_advisory_xact_lock_shared($1)", GATE).execute(db).await?;
+    Ok(())
+}
+
+/// Waits until nobody gives anything away, and keeps it so until the end of the transaction.
+pub async fn enter_alone(db: impl PgExecutor<'_>) -> Result<()> {
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", GATE).execute(db).await?;
+    Ok(())
+}
+
+/// Locks these allowances in this order until the end of the transaction. That of the system is
+/// passed over while it has no limit.
+pub async fn lock(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Allowance>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT allowance.id, allowance.domain_id,
+                  coalesce(department.name, domain.name, '') AS "name!", users_limit,
+                  aliases_limit, departments_limit, storage_limit_bytes, overselling_percent,
+                  users, aliases, departments, storage_bytes, unlimited_users, allowance.revision
+             FROM allowance
+             LEFT JOIN domain ON domain.id = allowance.id
+             LEFT JOIN department ON department.id = allowance.id
+            WHERE allowance.id = ANY ($1) AND (allowance.domain_id IS NOT NULL OR is_limited)
+            ORDER BY array_position($1, allowance.id) FOR UPDATE OF allowance"#,
+        ids,
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(Allowance::from).collect())
+}
+
+/// One allowance, locked until the end of the transaction.
+pub async fn get(db: &mut sqlx::PgConnection, id: Uuid) -> Result<Allowance> {
+    sqlx::query_scalar!("SELECT id FROM allowance WHERE id = $1 FOR UPDATE", id)
+        .fetch_optional(&mut *db)
+        .await?;
+    find(db, id).await
+}
+
+/// One allowance.
+pub async fn find(db: impl PgExecutor<'_>, id: Uuid) -> Result<Allowance> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT allowance.id, allowance.domain_id,
+                  coalesce(department.name, domain.name, '') AS "name!", users_limit,
+                  aliases_limit, departments_limit, storage_limit_bytes, overselling_percent,
+                  users, aliases, departments, storage_bytes, unlimited_users, allowance.revision
+             FROM allowance
+             LEFT JOIN domain ON domain.id = allowance.id
+             LEFT JOIN department ON department.id = allowance.id
+            WHERE allowance.id = $1"#,
+        id,
+    );
+    let row = row.fetch_optional(db).await?;
+    row.map(Allowance::from).ok_or_else(|| Error::corrupt("allowance", id, "is missing"))
+}
+
+/// Adds the allowance of a new domain or department, without a limit.
+pub async fn insert(db: impl PgExecutor<'_>, id: Uuid, domain: DomainId) -> Result<()> {
+    sqlx::query!("INSERT INTO allowance (id, domain_id) VALUES ($1, $2)", id, domain.uuid())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Removes the allowance of a department that is removed.
+pub async fn delete(db: impl PgExecutor<'_>, id: Uuid) -> Result<()> {
+    sqlx::query!("DELETE FROM allowance WHERE id = $1", id).execute(db).await?;
+    Ok(())
+}
+
+/// Writes counters back, of allowances that are locked.
+pub async fn update_allocated(db: impl PgExecutor<'_>, allowances: &[Allowance]) -> Result<()> {
+    let column = |of: fn(&Amounts) -> i64| -> Vec<i64> {
+        allowances.iter().map(|one| of(&one.allocated)).collect()
+    };
+    let ids: Vec<_> = allowances.iter().map(|one| one.id).collect();
+    sqlx::query!(
+        "UPDATE allowance
+            SET users = new.users, aliases = new.aliases, departments = new.departments,
+                storage_bytes = new.storage_bytes, unlimited_users = new.unlimited_users
+           FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+                       $6::bigint[])
+                AS new (id, users, aliases, departments, storage_bytes, unlimited_users)
+          WHERE allowance.id = new.id",
+        &ids,
+        &column(|one| one.users),
+        &column(|one| one.aliases),
+        &column(|one| one.departments),
+        &column(|one| one.storage_bytes),
+        &column(|one| one.unlimited_users),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Writes limits back.
+pub async fn update_limits(db: impl PgExecutor<'_>, allowance: &Allowance) -> Result<()> {
+    let limits = &allowance.limits;
+    sqlx::query!(
+        "UPDATE allowance
+            SET users_limit = $2, aliases_limit = $3, departments_limit = $4,
+                storage_limit_bytes = $5, overselling_percent = $6, revision = $7
+          WHERE id = $1",
+        allowance.id,
+        limits.users.number(),
+        limits.aliases.number(),
+        limits.departments.number(),
+        limits.storage_bytes.number(),
+        limits.overselling_percent,
+        allowance.revision,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What all domains together have been given, counted from their counters.
+pub async fn sum(db: impl PgExecutor<'_>) -> Result<Amounts> {
+    Ok(sqlx::query_as!(
+        Amounts,
+        r#"SELECT coalesce(sum(users), 0)::bigint AS "users!",
+                  coalesce(sum(aliases), 0)::bigint AS "aliases!",
+                  coalesce(sum(departments), 0)::bigint AS "departments!",
+                  least(coalesce(sum(storage_bytes), 0), 9223372036854775807)::bigint
+                      AS "storage_bytes!",
+                  coalesce(sum(unlimited_users), 0)::bigint AS "unlimited_users!"
+             FROM allowance WHERE id = domain_id"#,
+    )
+    .fetch_one(db)
+    .await?)
+}
