@@ -28,7 +28,7 @@ pub struct Refusal {
     title: &'static str,
     detail: String,
     errors: Vec<FieldProblem>,
-    exceeded: Option<ExceededLimit>,
+    exceeded: Option<Box<ExceededLimit>>,
     retry_after_seconds: Option<u64>,
     /// What the caller must not see.
     cause: Option<Arc<str>>,
@@ -64,14 +64,14 @@ impl Refusal {
     fn exceeded(detail: String, limit: Exceeded) -> Self {
         let mut refusal = Self::new(StatusCode::CONFLICT, detail);
         (refusal.kind, refusal.title) = ("limit-exceeded", "a limit does not allow it");
-        refusal.exceeded = Some(ExceededLimit {
+        refusal.exceeded = Some(Box::new(ExceededLimit {
             level: limit.level,
             name: limit.name,
             kind: limit.kind.to_owned(),
             limit: limit.limit,
             allocated: limit.allocated,
             asked: limit.asked,
-        });
+        }));
         refusal
     }
 
@@ -188,7 +188,7 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
         status: refusal.status.as_u16(),
         detail: refusal.detail,
         errors: refusal.errors,
-        exceeded: refusal.exceeded,
+        exceeded: refusal.exceeded.map(|exceeded| *exceeded),
         trace_id: id.as_ref().to_owned(),
     };
     let mut response = (refusal.status, headers, Json(problem)).into_response();

@@ -160,20 +160,20 @@ pub async fn update_allocated(db: impl PgExecutor<'_>, allowances: &[Allowance])
 }
 
 /// Writes limits back.
-pub async fn update_limits(db: impl PgExecutor<'_>, allowance: &Allowance) -> Result<()> {
-    let limits = &allowance.limits;
+pub async fn update_limits(db: impl PgExecutor<'_>, changed: &Allowance) -> Result<()> {
+    let limits = &changed.limits;
     sqlx::query!(
         "UPDATE allowance
             SET users_limit = $2, aliases_limit = $3, departments_limit = $4,
                 storage_limit_bytes = $5, overselling_percent = $6, revision = $7
           WHERE id = $1",
-        allowance.id,
+        changed.id,
         limits.users.number(),
         limits.aliases.number(),
         limits.departments.number(),
         limits.storage_bytes.number(),
         limits.overselling_percent,
-        allowance.revision,
+        changed.revision,
     )
     .execute(db)
     .await?;
