@@ -27,7 +27,7 @@ pub struct Refusal {
     kind: &'static str,
     title: &'static str,
     detail: String,
-    errors: Vec<FieldProblem>,
+    errors: Box<[FieldProblem]>,
     exceeded: Option<Box<ExceededLimit>>,
     retry_after_seconds: Option<u64>,
     /// What the caller must not see.
@@ -43,7 +43,7 @@ impl Refusal {
             kind,
             title,
             detail: detail.into(),
-            errors: Vec::new(),
+            errors: Box::default(),
             exceeded: None,
             retry_after_seconds: None,
             cause: None,
@@ -187,7 +187,7 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
         title: refusal.title.to_owned(),
         status: refusal.status.as_u16(),
         detail: refusal.detail,
-        errors: refusal.errors,
+        errors: refusal.errors.into_vec(),
         exceeded: refusal.exceeded.map(|exceeded| *exceeded),
         trace_id: id.as_ref().to_owned(),
     };
