@@ -26,6 +26,7 @@ async fn create(api: &Api, local_part: &str, department: Option<&str>, quota: Va
 }
 
 /// The refusal names the limit.
+#[expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 fn refused(answer: Answer, level: &str, kind: &str, numbers: [i64; 3]) {
     let body = answer.is_problem(StatusCode::CONFLICT).body;
     assert_eq!(body["type"], "urn:umail:problem:limit-exceeded", "{body:#}");
