@@ -48,6 +48,7 @@ pub(crate) fn user(number: u64, quota_bytes: u64) -> DirectoryRow {
         quota_unlimited: false,
         storage_node_id: id(1, number % 10),
         moving: false,
+        plan_id: String::new(),
     };
     DirectoryRow { row: Some(Row::User(user)) }
 }

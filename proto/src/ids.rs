@@ -84,6 +84,8 @@ ids! {
     OperationId,
     /// Identifies an operator.
     OperatorId,
+    /// Identifies a plan.
+    PlanId,
     /// Identifies a sign-in: a chain of refresh tokens.
     SessionId,
     /// Identifies a user.

@@ -290,5 +290,6 @@ pub fn key(row: &DirectoryRow) -> (RowKind, String) {
         Row::StorageNode(row) => (RowKind::StorageNode, row.id.clone()),
         Row::DomainAlias(row) => (RowKind::DomainAlias, row.id.clone()),
         Row::Department(row) => (RowKind::Department, row.id.clone()),
+        Row::Plan(row) => (RowKind::Plan, row.id.clone()),
     }
 }

@@ -37,6 +37,7 @@ pub(super) async fn open_directory(path: &Path) -> Result<SqliteConnection, Repl
     create_folder(path, 0o755, None)?;
     let mut connection = connect(path, SqliteSynchronous::Normal).await?;
     sqlx::raw_sql(schema::DIRECTORY).execute(&mut connection).await?;
+    schema::upgrade(&mut connection).await?;
     sqlx::raw_sql(schema::INDEXES).execute(&mut connection).await?;
     schema::install_views(&mut connection).await?;
     set_modes(path, &Modes { file: 0o644, shm: 0o666, group: None })?;

@@ -28,7 +28,8 @@ const fn table(name: &'static str, columns: usize) -> Table {
 const DOMAIN: Table = table("domain", 5);
 const DOMAIN_ALIAS: Table = table("domain_alias", 3);
 const DEPARTMENT: Table = table("department", 4);
-const USER: Table = table("user", 10);
+const PLAN: Table = table("plan", 4);
+const USER: Table = table("user", 11);
 const ALIAS: Table = table("alias", 5);
 const ALIAS_TARGET: Table =
     Table { name: "alias_target", columns: 3, key: "alias_id", is_secret: false };
@@ -36,8 +37,8 @@ const STORAGE_NODE: Table = table("storage_node", 3);
 const CREDENTIAL: Table = Table { name: "credential", columns: 6, key: "id", is_secret: true };
 
 /// Every table that a snapshot replaces.
-const TABLES: [Table; 8] =
-    [DOMAIN, DOMAIN_ALIAS, DEPARTMENT, STORAGE_NODE, ALIAS, ALIAS_TARGET, USER, CREDENTIAL];
+const TABLES: [Table; 9] =
+    [DOMAIN, DOMAIN_ALIAS, DEPARTMENT, PLAN, STORAGE_NODE, ALIAS, ALIAS_TARGET, USER, CREDENTIAL];
 
 /// Empties every table that a snapshot replaces.
 pub(super) async fn clear_all(files: &mut Files) -> Result<(), ReplicaError> {
@@ -130,6 +131,7 @@ pub(super) async fn remove(files: &mut Files, key: &DirectoryKey) -> Result<(), 
         RowKind::StorageNode => &[STORAGE_NODE],
         RowKind::DomainAlias => &[DOMAIN_ALIAS],
         RowKind::Department => &[DEPARTMENT],
+        RowKind::Plan => &[PLAN],
         RowKind::Unspecified => {
             return Err(ReplicaError::Refused(format!("a key of unknown kind {}", key.kind)));
         }
@@ -186,6 +188,15 @@ pub(super) fn records(row: &DirectoryRow) -> Result<Vec<Record>, ReplicaError> {
                 bits(row.functions),
             ],
         ),
+        Row::Plan(row) => record(
+            PLAN,
+            vec![
+                id(&row.id)?,
+                bits(row.functions),
+                bits(row.quota_bytes),
+                Value::Integer(row.quota_unlimited.into()),
+            ],
+        ),
         Row::StorageNode(row) => {
             record(STORAGE_NODE, vec![id(&row.id)?, domain(&row.name)?, ip(&row.address)?])
         }
@@ -217,6 +228,7 @@ fn user(row: &umail_proto::agent::User) -> Result<Vec<Record>, ReplicaError> {
         Value::Integer(row.quota_unlimited.into()),
         optional(&row.storage_node_id, id)?,
         Value::Integer(row.moving.into()),
+        optional(&row.plan_id, id)?,
     ];
     Ok(vec![Record { table: USER, values }])
 }

@@ -23,7 +23,10 @@ CREATE TABLE IF NOT EXISTS user (
   id TEXT PRIMARY KEY, domain_id TEXT NOT NULL, department_id TEXT NOT NULL,
   local_part TEXT NOT NULL, status INTEGER NOT NULL, functions INTEGER NOT NULL,
   quota_bytes INTEGER NOT NULL, quota_unlimited INTEGER NOT NULL,
-  storage_node_id TEXT NOT NULL, moving INTEGER NOT NULL);
+  storage_node_id TEXT NOT NULL, moving INTEGER NOT NULL, plan_id TEXT NOT NULL DEFAULT '');
+CREATE TABLE IF NOT EXISTS plan (
+  id TEXT PRIMARY KEY, functions INTEGER NOT NULL, quota_bytes INTEGER NOT NULL,
+  quota_unlimited INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS alias (
   id TEXT PRIMARY KEY, domain_id TEXT NOT NULL, local_part TEXT NOT NULL,
   user_id TEXT NOT NULL, keep_copy INTEGER NOT NULL);
@@ -38,6 +41,25 @@ CREATE TABLE IF NOT EXISTS setting (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS position (
   one INTEGER PRIMARY KEY CHECK (one = 1), epoch TEXT NOT NULL, version INTEGER NOT NULL);
 ";
+
+/// Columns that tables of earlier agents lack.
+const ADDED: [(&str, &str, &str); 1] = [("user", "plan_id", "TEXT NOT NULL DEFAULT ''")];
+
+/// Adds the columns that a directory of an earlier agent lacks. What should stand in them is
+/// asked for by going back to the beginning of the stream; until it has come, the rows that
+/// there are stay in force.
+pub(super) async fn upgrade(directory: &mut SqliteConnection) -> Result<(), ReplicaError> {
+    for (table, column, definition) in ADDED {
+        let there =
+            composed(format!("SELECT 1 FROM pragma_table_info('{table}') WHERE name = '{column}'"));
+        if there.fetch_optional(&mut *directory).await?.is_none() {
+            let sql = format!("ALTER TABLE {table} ADD COLUMN {column} {definition}");
+            composed(sql).execute(&mut *directory).await?;
+            statement("UPDATE position SET version = 0").execute(&mut *directory).await?;
+        }
+    }
+    Ok(())
+}
 
 /// Indexes of `directory.sqlite`.
 pub(super) const INDEXES: &str = "
@@ -151,12 +173,16 @@ CREATE VIEW account AS
               SELECT p.parent_id, p.functions & c.functions
                 FROM chain c JOIN department p ON p.id = c.parent_id
               LIMIT 64)
-            SELECT min(functions) FROM chain), -1) AS functions,
-         u.quota_bytes, u.quota_unlimited,
+            SELECT min(functions) FROM chain), -1) & coalesce(p.functions, -1) AS functions,
+         CASE WHEN u.quota_unlimited THEN coalesce(p.quota_bytes, 0)
+              WHEN coalesce(p.quota_unlimited, 1) THEN u.quota_bytes
+              ELSE min(u.quota_bytes, p.quota_bytes) END AS quota_bytes,
+         u.quota_unlimited AND coalesce(p.quota_unlimited, 1) AS quota_unlimited,
          u.storage_node_id, n.name AS storage_name, n.address AS storage_address,
          (u.moving OR EXISTS (SELECT 1 FROM frozen f WHERE f.user_id = u.id)) AS held
     FROM user u
     JOIN domain d ON d.id = u.domain_id
+    LEFT JOIN plan p ON p.id = u.plan_id
     LEFT JOIN storage_node n ON n.id = u.storage_node_id;
 
 -- Every address that a row stands for, under the canonical name of its domain.

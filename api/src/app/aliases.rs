@@ -5,7 +5,7 @@ use umail_proto::{agent::RowKind, ids::AliasId};
 
 use crate::{
     app::{
-        allowances,
+        allowances::{self, Given},
         audit::{self, Subject, shown},
         domains,
         fields::one,
@@ -25,10 +25,6 @@ use crate::{
     store,
     transaction::Transaction,
 };
-
-/// What an alias takes of the allowances above.
-const ONE: Amounts =
-    Amounts { users: 0, aliases: 1, departments: 0, storage_bytes: 0, unlimited_users: 0 };
 
 /// A page of the aliases of a domain.
 pub async fn list(cx: &Context, domain: &DomainRef, page: Page) -> Result<Vec<Alias>> {
@@ -74,7 +70,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewAlias) -> Result<A
         updated_at: cx.now(),
     };
     store::aliases::insert(&mut *tx, &alias).await?;
-    allowances::give(&mut tx, alias.domain_id, &[(None, ONE)]).await?;
+    allowances::give(&mut tx, alias.domain_id, &[one_more()]).await?;
     finish(tx, cx, Action::Create, None, Some(&alias)).await?;
     Ok(alias)
 }
@@ -113,9 +109,13 @@ pub async fn delete(cx: &Context, id: AliasId, precondition: Precondition) -> Re
     let before = lock(&mut tx, id, &precondition).await?;
     store::addresses::delete(&mut *tx, id.uuid()).await?;
     store::aliases::delete(&mut *tx, id).await?;
-    let back = Amounts::default() - ONE;
-    allowances::give(&mut tx, before.domain_id, &[(None, back)]).await?;
+    allowances::give(&mut tx, before.domain_id, &[one_more().back()]).await?;
     finish(tx, cx, Action::Delete, Some(&before), None).await
+}
+
+/// What an alias takes of the allowances above.
+fn one_more() -> Given {
+    Given { amounts: Amounts { aliases: 1, ..Amounts::default() }, ..Given::default() }
 }
 
 fn read_targets(targets: &[String], own: &EmailAddress) -> Result<Vec<EmailAddress>> {

@@ -2,10 +2,13 @@
 //! they count, and locked last, from the system down: nobody who holds one waits for anything
 //! else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use umail_api_types::allowances::AllowancePatch;
-use umail_proto::ids::{DepartmentId, DomainId};
+use umail_api_types::{
+    allowances::AllowancePatch,
+    limit::{Limit, Quota},
+};
+use umail_proto::ids::{DepartmentId, DomainId, PlanId};
 use uuid::Uuid;
 
 use crate::{
@@ -18,35 +21,66 @@ use crate::{
     context::Context,
     error::{Error, Result},
     model::{
-        allowance::{Allowance, Amounts, Limits},
+        allowance::{Allowance, Amounts, Exceeded, Limits},
         department::Department,
         domain::DomainRef,
+        plan::{Plan, PlanRef, Seats},
         revision::Precondition,
+        user::User,
     },
-    store::{self, allowances::SYSTEM},
+    store::{self, allowances::SYSTEM, seats},
     transaction::Transaction,
 };
 
-/// An amount and the department that it goes to; nothing: the domain itself.
-pub(super) type Given = (Option<DepartmentId>, Amounts);
+/// What is given away to a department, or taken back from it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given {
+    /// The department; nothing: the domain itself.
+    pub(super) department: Option<DepartmentId>,
+    /// How much.
+    pub(super) amounts: Amounts,
+    /// Users of plans; the level is filled in here.
+    pub(super) seats: Vec<Seat>,
+}
+
+/// Users of a plan, and how many of them have no quota of their own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seat {
+    plan: PlanId,
+    users: i64,
+    inheriting: i64,
+}
+
+impl Given {
+    /// What a user takes who has this plan.
+    pub(super) fn user(user: &User, plan: &Plan) -> Self {
+        let quota = user.quota.or(plan.quota.number());
+        let amounts = Amounts {
+            users: 1,
+            storage_bytes: quota.unwrap_or_default(),
+            unlimited_users: i64::from(quota.is_none()),
+            ..Amounts::default()
+        };
+        let inheriting = i64::from(user.quota.is_none());
+        let seats = vec![Seat { plan: plan.id, users: 1, inheriting }];
+        Self { department: user.department_id, amounts, seats }
+    }
+
+    /// The same, taken back.
+    pub(super) fn back(mut self) -> Self {
+        self.amounts = Amounts::default() - self.amounts;
+        for seat in &mut self.seats {
+            (seat.users, seat.inheriting) = (-seat.users, -seat.inheriting);
+        }
+        self
+    }
+}
 
 /// Gives amounts away in a domain and takes them back, on every level that is concerned; refuses
 /// what a limit does not allow. The last thing before the audit event.
 pub(super) async fn give(tx: &mut Transaction, domain: DomainId, given: &[Given]) -> Result<()> {
     let mut held = hold(tx, domain).await?;
-    let mut asked: HashMap<Uuid, Amounts> = HashMap::new();
-    for (department, amounts) in given {
-        let mut levels = vec![SYSTEM, domain.uuid()];
-        if let Some(id) = department {
-            let above = store::departments::ancestors(&mut **tx, domain, *id).await?;
-            levels.extend(above.into_iter().rev().map(DepartmentId::uuid));
-        }
-        for level in levels {
-            let sum = asked.entry(level).or_default();
-            *sum = *sum + *amounts;
-        }
-    }
-    asked.retain(|_, amounts| *amounts != Amounts::default());
+    let (asked, seats) = per_level(tx, domain, given).await?;
     let mut rest: Vec<_> =
         asked.keys().copied().filter(|id| *id != SYSTEM && *id != domain.uuid()).collect();
     rest.sort_unstable();
@@ -59,7 +93,101 @@ pub(super) async fn give(tx: &mut Transaction, domain: DomainId, given: &[Given]
             after.push(allowance.give(*amounts)?);
         }
     }
-    store::allowances::update_allocated(&mut **tx, &after).await
+    store::allowances::update_allocated(&mut **tx, &after).await?;
+    give_seats(tx, &after, &seats).await
+}
+
+/// Sums up what is asked of each level, and of the seats of each domain and department.
+async fn per_level(
+    tx: &mut Transaction,
+    domain: DomainId,
+    given: &[Given],
+) -> Result<(HashMap<Uuid, Amounts>, Vec<seats::Given>)> {
+    let mut asked: HashMap<Uuid, Amounts> = HashMap::new();
+    let mut seats: BTreeMap<(Uuid, PlanId), (i64, i64)> = BTreeMap::new();
+    for one in given {
+        let mut levels = vec![SYSTEM, domain.uuid()];
+        if let Some(id) = one.department {
+            let above = store::departments::ancestors(&mut **tx, domain, id).await?;
+            levels.extend(above.into_iter().rev().map(DepartmentId::uuid));
+        }
+        for level in levels {
+            let sum = asked.entry(level).or_default();
+            *sum = *sum + one.amounts;
+            for seat in one.seats.iter().filter(|_| level != SYSTEM) {
+                let sum = seats.entry((level, seat.plan)).or_default();
+                *sum = (sum.0 + seat.users, sum.1 + seat.inheriting);
+            }
+        }
+    }
+    asked.retain(|_, amounts| *amounts != Amounts::default());
+    seats.retain(|_, sum| *sum != (0, 0));
+    let seats = seats.into_iter().map(|((level, plan), (users, inheriting))| seats::Given {
+        level,
+        plan,
+        users,
+        inheriting,
+    });
+    Ok((asked, seats.collect()))
+}
+
+/// Gives seats of plans away, on levels that are locked.
+async fn give_seats(
+    tx: &mut Transaction,
+    levels: &[Allowance],
+    given: &[seats::Given],
+) -> Result<()> {
+    let after = seats::give(tx, given).await?;
+    for (seats, given) in after.iter().zip(given) {
+        if let Some(limit) = seats.limit.number()
+            && given.users > 0
+            && seats.users > limit
+        {
+            return Err(beyond(tx, levels, seats, limit, given.users).await?.into());
+        }
+    }
+    Ok(())
+}
+
+async fn beyond(
+    tx: &mut Transaction,
+    levels: &[Allowance],
+    seats: &Seats,
+    limit: i64,
+    asked: i64,
+) -> Result<Exceeded> {
+    let kind = format!("seats of plan {}", seats.plan_name);
+    let level = match levels.iter().find(|one| one.id == seats.level) {
+        Some(level) => level.clone(),
+        // The level gives away no more users, only other plans.
+        None => store::allowances::find(&mut **tx, seats.level).await?,
+    };
+    Ok(level.exceeded(kind, limit, seats.users - asked, asked))
+}
+
+/// Counts the users of a plan with another quota, and returns the levels that then have given
+/// away more storage than they may. Whoever calls has locked the plan.
+pub(super) async fn change_quota(
+    tx: &mut Transaction,
+    plan: &Plan,
+    quota: Quota,
+) -> Result<Vec<Exceeded>> {
+    if plan.quota == quota {
+        return Ok(Vec::new());
+    }
+    store::allowances::enter(&mut **tx).await?;
+    store::allowances::lock(&mut **tx, &[SYSTEM]).await?;
+    store::allowances::lock_of_plan(&mut **tx, plan.id).await?;
+    store::allowances::change_quota(&mut **tx, plan.id, (plan.quota, quota)).await?;
+    let grows = match (plan.quota, quota) {
+        (Quota::AtMost(before), Quota::AtMost(after)) => after > before,
+        (_, after) => after == Quota::Unlimited,
+    };
+    if !grows {
+        return Ok(Vec::new());
+    }
+    let overdrawn = store::allowances::list_overdrawn(&mut **tx, plan.id).await?;
+    Ok(overdrawn.iter().filter_map(Allowance::storage_exceeded).collect())
 }
 
 /// Locks the allowances of the system, if it has limits, and of a domain. From here on the tree
@@ -81,38 +209,58 @@ pub(super) async fn move_department(
     to: Option<DepartmentId>,
 ) -> Result<()> {
     hold(tx, before.domain_id).await?;
-    let inside = store::allowances::find(&mut **tx, before.id.uuid()).await?.allocated;
-    let whole = inside + Amounts { departments: 1, ..Amounts::default() };
-    let back = Amounts::default() - whole;
-    give(tx, before.domain_id, &[(before.parent_id, back), (to, whole)]).await
+    let inside = inside(tx, before).await?;
+    let mut whole = inside.clone();
+    whole.amounts.departments += 1;
+    let from = Given { department: before.parent_id, ..whole.clone().back() };
+    give(tx, before.domain_id, &[from, Given { department: to, ..whole }]).await
+}
+
+/// All that has been given away in a department, its allowance being held.
+async fn inside(tx: &mut Transaction, department: &Department) -> Result<Given> {
+    let id = department.id.uuid();
+    let amounts = store::allowances::find(&mut **tx, id).await?.allocated;
+    let seats = seats::inside(&mut **tx, id).await?.into_iter();
+    let seats =
+        seats.map(|one| Seat { plan: one.plan, users: one.users, inheriting: one.inheriting });
+    Ok(Given { department: None, amounts, seats: seats.collect() })
 }
 
 /// Takes back a department. What is in it still, users that were deleted, falls to the domain.
 pub(super) async fn remove_department(tx: &mut Transaction, gone: &Department) -> Result<()> {
     hold(tx, gone.domain_id).await?;
-    let inside = store::allowances::find(&mut **tx, gone.id.uuid()).await?.allocated;
-    let whole = inside + Amounts { departments: 1, ..Amounts::default() };
-    let back = Amounts::default() - whole;
-    give(tx, gone.domain_id, &[(gone.parent_id, back), (None, inside)]).await?;
+    let inside = inside(tx, gone).await?;
+    let mut whole = inside.clone();
+    whole.amounts.departments += 1;
+    let from = Given { department: gone.parent_id, ..whole.back() };
+    give(tx, gone.domain_id, &[from, inside]).await?;
     store::allowances::delete(&mut **tx, gone.id.uuid()).await
 }
 
+/// An allowance and the seats of its level.
+pub type Whole = (Allowance, Vec<Seats>);
+
+async fn whole(cx: &Context, id: Uuid) -> Result<Whole> {
+    let allowance = store::allowances::find(cx.pool(), id).await?;
+    Ok((allowance, seats::list(cx.pool(), id).await?))
+}
+
 /// The allowance of the system.
-pub async fn read_system(cx: &Context) -> Result<Allowance> {
+pub async fn read_system(cx: &Context) -> Result<Whole> {
     cx.authorize(Action::Read, Resource::Settings)?;
-    store::allowances::find(cx.pool(), SYSTEM).await
+    whole(cx, SYSTEM).await
 }
 
 /// The allowance of a domain.
-pub async fn read_domain(cx: &Context, domain: &DomainRef) -> Result<Allowance> {
+pub async fn read_domain(cx: &Context, domain: &DomainRef) -> Result<Whole> {
     let domain = domains::find(cx, domain, |id| (Action::Read, Resource::Domain(id))).await?;
-    store::allowances::find(cx.pool(), domain.id.uuid()).await
+    whole(cx, domain.id.uuid()).await
 }
 
 /// The allowance of a department.
-pub async fn read_department(cx: &Context, id: DepartmentId) -> Result<Allowance> {
+pub async fn read_department(cx: &Context, id: DepartmentId) -> Result<Whole> {
     let department = departments::read(cx, id).await?;
-    store::allowances::find(cx.pool(), department.id.uuid()).await
+    whole(cx, department.id.uuid()).await
 }
 
 /// How a change of limits is meant.
@@ -127,8 +275,11 @@ pub struct Change {
 }
 
 /// Limits the system as a whole. Counting begins with the first limit.
-pub async fn update_system(cx: &Context, change: Change) -> Result<Allowance> {
+pub async fn update_system(cx: &Context, change: Change) -> Result<Whole> {
     cx.authorize(Action::Update, Resource::Settings)?;
+    if change.patch.seats.is_some() {
+        return Err(Error::invalid("/seats", "are limited in domains and departments"));
+    }
     let mut tx = cx.begin().await?;
     store::allowances::enter_alone(&mut *tx).await?;
     let mut before = store::allowances::get(&mut tx, SYSTEM).await?;
@@ -138,7 +289,7 @@ pub async fn update_system(cx: &Context, change: Change) -> Result<Allowance> {
 }
 
 /// Limits a domain, from above.
-pub async fn update_domain(cx: &Context, domain: &DomainRef, change: Change) -> Result<Allowance> {
+pub async fn update_domain(cx: &Context, domain: &DomainRef, change: Change) -> Result<Whole> {
     let domain = domains::find(cx, domain, |id| (Action::Operate, Resource::Domain(id))).await?;
     let mut tx = cx.begin().await?;
     store::domains::hold(&mut *tx, domain.id).await?;
@@ -148,11 +299,7 @@ pub async fn update_domain(cx: &Context, domain: &DomainRef, change: Change) -> 
 }
 
 /// Limits a department.
-pub async fn update_department(
-    cx: &Context,
-    id: DepartmentId,
-    change: Change,
-) -> Result<Allowance> {
+pub async fn update_department(cx: &Context, id: DepartmentId, change: Change) -> Result<Whole> {
     let department = departments::find(cx, id, Action::Update).await?;
     let mut tx = cx.begin().await?;
     store::domains::hold(&mut *tx, department.domain_id).await?;
@@ -167,21 +314,45 @@ async fn finish(
     subject: Subject,
     before: Allowance,
     change: Change,
-) -> Result<Allowance> {
+) -> Result<Whole> {
     change.precondition.check(before.revision)?;
     let limits = apply(&before.limits, &change.patch)?;
-    if limits == before.limits {
+    let seats = limit_seats(&mut tx, &before, &change).await?;
+    if limits == before.limits && !seats {
+        let seats = seats::list(&mut *tx, before.id).await?;
         tx.commit().await?;
-        return Ok(before);
+        return Ok((before, seats));
     }
     let after = Allowance { limits, revision: before.revision + 1, ..before.clone() };
     if !change.below_allocated {
         after.check()?;
     }
     store::allowances::update_limits(&mut *tx, &after).await?;
-    audit::record(&mut tx, cx, Action::Update, subject, shown(&before)?, shown(&after)?).await?;
+    let shown_after = shown(&(&after, &change.patch.seats))?;
+    audit::record(&mut tx, cx, Action::Update, subject, shown(&before)?, shown_after).await?;
+    let seats = seats::list(&mut *tx, after.id).await?;
     tx.commit().await?;
-    Ok(after)
+    Ok((after, seats))
+}
+
+/// Limits seats of plans as the change says; whether it says anything.
+async fn limit_seats(tx: &mut Transaction, level: &Allowance, change: &Change) -> Result<bool> {
+    let Some(wanted) = &change.patch.seats else { return Ok(false) };
+    for (name, limit) in wanted {
+        let field = format!("/seats/{}", name.replace('~', "~0").replace('/', "~1"));
+        let plan: PlanRef = one(&field, name.parse())?;
+        let plan = store::plans::find(&mut **tx, &plan).await?;
+        let plan = plan.ok_or_else(|| Error::invalid(&field, "must be a plan that there is"))?;
+        let seats = seats::limit(&mut **tx, level.id, plan.id, *limit).await?;
+        if let Limit::AtMost(limit) = *limit
+            && seats.users > limit
+            && !change.below_allocated
+        {
+            let kind = format!("seats of plan {}", plan.name);
+            return Err(level.exceeded(kind, limit, seats.users, 0).into());
+        }
+    }
+    Ok(!wanted.is_empty())
 }
 
 fn apply(limits: &Limits, patch: &AllowancePatch) -> Result<Limits> {

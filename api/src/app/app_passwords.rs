@@ -60,7 +60,7 @@ pub async fn create(
         return Err(Error::LimitExceeded(Box::new(Exceeded {
             level: LevelKind::User,
             name: user.address.to_string(),
-            kind: "app_passwords",
+            kind: "app_passwords".into(),
             limit: MAX_APP_PASSWORDS,
             allocated: MAX_APP_PASSWORDS,
             asked: 1,

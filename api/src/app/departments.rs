@@ -12,7 +12,7 @@ use umail_proto::{
 
 use crate::{
     app::{
-        allowances,
+        allowances::{self, Given},
         audit::{self, Subject, shown},
         domains,
         fields::one,
@@ -65,6 +65,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewDepartment) -> Res
         parent_id: new.parent_id,
         name: one("/name", parse_name(&new.name))?,
         functions: Functions::ALL,
+        plan_id: new.plan_id,
         revision: 1,
         created_at: cx.now(),
         updated_at: cx.now(),
@@ -76,7 +77,8 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewDepartment) -> Res
     let (id, domain) = (department.id.uuid(), department.domain_id);
     store::allowances::insert(&mut *tx, id, domain).await?;
     let one = Amounts { departments: 1, ..Amounts::default() };
-    allowances::give(&mut tx, domain, &[(department.parent_id, one)]).await?;
+    let given = Given { department: department.parent_id, amounts: one, ..Given::default() };
+    allowances::give(&mut tx, domain, &[given]).await?;
     finish(tx, cx, Action::Create, None, Some(&department)).await?;
     Ok(department)
 }
@@ -97,6 +99,7 @@ pub async fn update(
     let mut department = before.clone();
     department.name = name.unwrap_or_else(|| before.name.clone());
     department.parent_id = patch.parent_id.unwrap_or(before.parent_id);
+    department.plan_id = patch.plan_id.unwrap_or(before.plan_id);
     department.functions = patch.functions.as_deref().map_or(before.functions, functions::set);
     if department == before {
         tx.commit().await?;

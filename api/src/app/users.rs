@@ -2,7 +2,6 @@
 
 use umail_api_types::{
     functions,
-    limit::Quota,
     status::Status,
     users::{NewPassword, NewUser, UserFilter, UserPatch},
 };
@@ -14,21 +13,21 @@ use umail_proto::{
 
 use crate::{
     app::{
-        allowances,
+        allowances::{self, Given},
         audit::{self, Subject, shown},
         domains,
         fields::{Fields, given, one},
-        nodes,
+        nodes, plans,
     },
     authz::{self, Action, Resource, Role, UserScope},
     context::Context,
     error::{Error, Result},
     model::{
         address::{EmailAddress, LocalPart},
-        allowance::Amounts,
         domain::DomainRef,
         page::Page,
         password::Password,
+        plan::{Plan, parse_own_quota},
         revision::Precondition,
         user::{User, UserRef, parse_display_name},
     },
@@ -113,6 +112,12 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
     let display_name = fields.read("/display_name", parse_display_name(&new.display_name));
     fields.check()?;
     let hash = cx.state().passwords().hash(given(password)?).await?;
+    let mut tx = cx.begin().await?;
+    let preset = match (new.plan_id, new.department_id) {
+        (None, Some(id)) => store::departments::find_preset(&mut *tx, domain.id, id).await?,
+        _ => None,
+    };
+    let plan = plans::hold_for(&mut tx, new.plan_id, preset).await?;
     let local_part = given(local_part)?;
     let user = User {
         id: UserId::generate(cx.now()),
@@ -123,7 +128,8 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
         display_name: given(display_name)?,
         status: Status::Active,
         functions: Functions::ALL,
-        quota: new.quota_bytes.unwrap_or(Quota::DEFAULT),
+        plan_id: plan.id,
+        quota: own_quota(new.quota_bytes, &plan)?,
         storage_node: place_user(cx, new.storage_node.as_deref()).await?,
         companion_node_id: None,
         moving: false,
@@ -132,12 +138,22 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
         created_at: cx.now(),
         updated_at: cx.now(),
     };
-    insert(cx, &user, &hash).await?;
+    insert(cx, tx, (&user, &plan), &hash).await?;
     Ok(user)
 }
 
-async fn insert(cx: &Context, user: &User, hash: &str) -> Result<()> {
-    let mut tx = cx.begin().await?;
+/// A quota of a user's own, if it has one.
+fn own_quota(bytes: Option<i64>, plan: &Plan) -> Result<Option<i64>> {
+    let own = bytes.map(|bytes| one("/quota_bytes", parse_own_quota(bytes, plan.quota)));
+    own.transpose()
+}
+
+async fn insert(
+    cx: &Context,
+    mut tx: Transaction,
+    (user, plan): (&User, &Plan),
+    hash: &str,
+) -> Result<()> {
     store::domains::hold(&mut *tx, user.domain_id).await?;
     let (owner, address) = (user.id.uuid(), &user.address);
     store::addresses::insert(&mut *tx, user.domain_id, &user.local_part, owner, address).await?;
@@ -146,8 +162,7 @@ async fn insert(cx: &Context, user: &User, hash: &str) -> Result<()> {
     let nodes = user.nodes();
     store::changes::insert(&mut *tx, RowKind::User, owner, Some(&nodes)).await?;
     store::changes::insert(&mut *tx, RowKind::Credential, credential.uuid(), Some(&nodes)).await?;
-    let given = (user.department_id, user.amounts());
-    allowances::give(&mut tx, user.domain_id, &[given]).await?;
+    allowances::give(&mut tx, user.domain_id, &[Given::user(user, plan)]).await?;
     audit::record(&mut tx, cx, Action::Create, subject(user), None, shown(user)?).await?;
     tx.commit().await?;
     cx.state().changes().notify_one();
@@ -171,6 +186,7 @@ pub async fn update(
 ) -> Result<User> {
     let only_name = patch.status.is_none()
         && patch.functions.is_none()
+        && patch.plan_id.is_none()
         && patch.quota_bytes.is_none()
         && patch.department_id.is_none();
     let what = if only_name { Resource::Profile } else { Resource::User };
@@ -185,7 +201,12 @@ pub async fn update(
     user.display_name = display_name.unwrap_or_else(|| before.display_name.clone());
     user.status = patch.status.unwrap_or(before.status);
     user.functions = patch.functions.as_deref().map_or(before.functions, functions::set);
-    user.quota = patch.quota_bytes.unwrap_or(before.quota);
+    let plans = hold_plans(&mut tx, &before, &patch).await?;
+    user.plan_id = plans.1.id;
+    user.quota = match patch.quota_bytes {
+        Some(bytes) => own_quota(bytes, &plans.1)?,
+        None => before.quota,
+    };
     user.department_id = patch.department_id.unwrap_or(before.department_id);
     if user == before {
         tx.commit().await?;
@@ -200,9 +221,9 @@ pub async fn update(
     user.updated_at = cx.now();
     store::accounts::update(&mut *tx, &user).await?;
     store::changes::insert(&mut *tx, RowKind::User, id.uuid(), Some(&user.nodes())).await?;
-    if (user.department_id, user.quota) != (before.department_id, before.quota) {
-        let back = Amounts::default() - before.amounts();
-        let given = [(before.department_id, back), (user.department_id, user.amounts())];
+    let counts = |user: &User| (user.department_id, user.plan_id, user.quota);
+    if counts(&user) != counts(&before) {
+        let given = [Given::user(&before, &plans.0).back(), Given::user(&user, &plans.1)];
         allowances::give(&mut tx, user.domain_id, &given).await?;
     }
     audit::record(&mut tx, cx, Action::Update, subject(&user), shown(&before)?, shown(&user)?)
@@ -211,6 +232,21 @@ pub async fn update(
     cx.state().callers().forget();
     cx.state().changes().notify_one();
     Ok(user)
+}
+
+/// The plan of a user, and the one that it is to have. A plan that is changed at the same time
+/// waits, or is waited for.
+async fn hold_plans(
+    tx: &mut Transaction,
+    before: &User,
+    patch: &UserPatch,
+) -> Result<(Plan, Plan)> {
+    let from = plans::hold_for(tx, Some(before.plan_id), None).await?;
+    let to = match patch.plan_id {
+        Some(id) if id != before.plan_id => plans::hold_for(tx, Some(id), None).await?,
+        _ => from.clone(),
+    };
+    Ok((from, to))
 }
 
 /// Deletes a user: mail is refused, nobody signs in, the address stays taken for its grace time.

@@ -63,6 +63,8 @@ pub enum Resource {
     Directory,
     /// Tracked long work.
     Operations,
+    /// Plans: what users get by default, and may not exceed.
+    Plans,
     /// The hosted domains as a whole; a list shows those of the caller's scope.
     Domains,
     /// A domain.
@@ -181,6 +183,7 @@ impl Resource {
             | Self::Nodes
             | Self::Directory
             | Self::Operations
+            | Self::Plans
             | Self::Domains => true,
             Self::Domain(_)
             | Self::Department { .. }
@@ -199,6 +202,7 @@ impl Resource {
             Self::Nodes => "nodes",
             Self::Directory => "directory",
             Self::Operations => "operations",
+            Self::Plans => "plans",
             Self::Domains => "domains",
             Self::Domain(_) => "domain",
             Self::Department { .. } => "department",
@@ -232,7 +236,7 @@ impl Resource {
             Self::Settings | Self::Operators | Self::Nodes | Self::Directory | Self::Operations => {
                 None
             }
-            Self::Domains => Some((None, None)),
+            Self::Plans | Self::Domains => Some((None, None)),
             Self::Domain(domain) | Self::Users(domain) => Some((Some(domain), None)),
             Self::Alias(domain) => Some((Some(domain), Some(None))),
             Self::Department { domain_id, id: None } => Some((Some(domain_id), None)),

@@ -23,6 +23,9 @@ pub(super) fn allows(role: Role, action: Action, resource: Resource) -> bool {
             Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
             Resource::Users(_) | Resource::User(_) | Resource::Profile(_),
         ) => action != Operate,
+        (Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin, Resource::Plans) => {
+            matches!(action, Read | List)
+        }
         (
             Role::DepartmentAdmin,
             Resource::Domains | Resource::Domain(_) | Resource::Department { .. },
@@ -62,6 +65,7 @@ mod tests {
             ("nodes", Resource::Nodes),
             ("directory", Resource::Directory),
             ("operations", Resource::Operations),
+            ("plans", Resource::Plans),
             ("domains", Resource::Domains),
             ("domain", Resource::Domain(domain)),
             ("department", Resource::Department { domain_id: domain, id: None }),

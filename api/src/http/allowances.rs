@@ -2,6 +2,7 @@
 
 use umail_api_types::{
     allowances::{Allocated, Allowance, AllowancePatch, AllowanceQuery},
+    plans::Seats,
     problem::Problem,
 };
 use umail_proto::ids::DepartmentId;
@@ -22,7 +23,7 @@ pub(super) fn router() -> OpenApiRouter<State> {
         .routes(routes!(read_department_allowance, update_department_allowance))
 }
 
-fn tagged(allowance: &model::allowance::Allowance) -> Tagged<Allowance> {
+fn tagged((allowance, seats): app::allowances::Whole) -> Tagged<Allowance> {
     let (limits, allocated) = (allowance.limits, allowance.allocated);
     let shown = Allowance {
         level: allowance.level,
@@ -38,8 +39,14 @@ fn tagged(allowance: &model::allowance::Allowance) -> Tagged<Allowance> {
             storage_bytes: allocated.storage_bytes,
             unlimited_users: allocated.unlimited_users,
         },
+        seats: seats.into_iter().map(seat).collect(),
     };
     Tagged(allowance.revision, shown)
+}
+
+fn seat(seats: model::plan::Seats) -> Seats {
+    let (plan_id, plan) = (seats.plan, seats.plan_name);
+    Seats { plan_id, plan, limit: seats.limit, users: seats.users }
 }
 
 fn change(IfMatch(precondition): IfMatch, query: AllowanceQuery, patch: AllowancePatch) -> Change {
@@ -53,7 +60,7 @@ fn change(IfMatch(precondition): IfMatch, query: AllowanceQuery, patch: Allowanc
 #[utoipa::path(get, path = "/v1/allowance", tag = "settings",
     responses((status = 200, description = "The allowance", body = Allowance)))]
 async fn read_allowance(cx: Context) -> Result<Tagged<Allowance>> {
-    Ok(tagged(&app::allowances::read_system(&cx).await?))
+    Ok(tagged(app::allowances::read_system(&cx).await?))
 }
 
 /// Limit the system
@@ -69,7 +76,7 @@ async fn update_allowance(
     Json(patch): Json<AllowancePatch>,
 ) -> Result<Tagged<Allowance>> {
     let change = change(if_match, query, patch);
-    Ok(tagged(&app::allowances::update_system(&cx, change).await?))
+    Ok(tagged(app::allowances::update_system(&cx, change).await?))
 }
 
 /// Read what a domain may have at most
@@ -80,7 +87,7 @@ async fn read_domain_allowance(
     cx: Context,
     Named(Parsed(domain)): Named<Parsed<DomainRef>>,
 ) -> Result<Tagged<Allowance>> {
-    Ok(tagged(&app::allowances::read_domain(&cx, &domain).await?))
+    Ok(tagged(app::allowances::read_domain(&cx, &domain).await?))
 }
 
 /// Limit a domain
@@ -101,7 +108,7 @@ async fn update_domain_allowance(
     Json(patch): Json<AllowancePatch>,
 ) -> Result<Tagged<Allowance>> {
     let change = change(if_match, query, patch);
-    Ok(tagged(&app::allowances::update_domain(&cx, &domain, change).await?))
+    Ok(tagged(app::allowances::update_domain(&cx, &domain, change).await?))
 }
 
 /// Read what a department may have at most
@@ -112,7 +119,7 @@ async fn read_department_allowance(
     cx: Context,
     Named(id): Named<DepartmentId>,
 ) -> Result<Tagged<Allowance>> {
-    Ok(tagged(&app::allowances::read_department(&cx, id).await?))
+    Ok(tagged(app::allowances::read_department(&cx, id).await?))
 }
 
 /// Limit a department with those below
@@ -133,5 +140,5 @@ async fn update_department_allowance(
     Json(patch): Json<AllowancePatch>,
 ) -> Result<Tagged<Allowance>> {
     let change = change(if_match, query, patch);
-    Ok(tagged(&app::allowances::update_department(&cx, id, change).await?))
+    Ok(tagged(app::allowances::update_department(&cx, id, change).await?))
 }

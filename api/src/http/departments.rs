@@ -34,6 +34,7 @@ impl From<model::department::Department> for Department {
             parent_id: department.parent_id,
             name: department.name,
             functions: names(department.functions),
+            plan_id: department.plan_id,
             created_at: department.created_at,
             updated_at: department.updated_at,
         }

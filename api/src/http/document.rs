@@ -14,11 +14,12 @@ use utoipa::{
 };
 
 const SECURITY: &str = "bearer";
-const TAGS: [(&str, &str); 13] = [
+const TAGS: [(&str, &str); 14] = [
     ("sessions", "Signing in and staying signed in"),
     ("me", "The caller itself"),
     ("operators", "Staff accounts without mail"),
     ("settings", "Settings of the whole system"),
+    ("plans", "What users get by default, and may not exceed"),
     ("domains", "Hosted mail domains"),
     ("departments", "The tree inside a domain"),
     ("users", "People's accounts with an address"),

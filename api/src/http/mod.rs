@@ -33,6 +33,7 @@ mod departments;
 mod directory;
 mod document;
 mod domains;
+mod entitlements;
 pub mod extract;
 mod forwarding;
 mod idempotency;
@@ -43,6 +44,7 @@ mod moves;
 mod nodes;
 mod operations;
 mod operators;
+mod plans;
 pub mod probes;
 pub mod problem;
 mod rate_limits;
@@ -72,9 +74,11 @@ fn resources() -> OpenApiRouter<State> {
         .merge(directory::router())
         .merge(convergence::router())
         .merge(settings::router())
+        .merge(plans::router())
         .merge(domains::router())
         .merge(departments::router())
         .merge(users::router())
+        .merge(entitlements::router())
         .merge(app_passwords::router())
         .merge(forwarding::router())
         .merge(aliases::router())

@@ -20,6 +20,19 @@ use crate::{
     model::allowance::Exceeded,
 };
 
+impl From<Exceeded> for ExceededLimit {
+    fn from(limit: Exceeded) -> Self {
+        Self {
+            level: limit.level,
+            name: limit.name,
+            kind: limit.kind.into_owned(),
+            limit: limit.limit,
+            allocated: limit.allocated,
+            asked: limit.asked,
+        }
+    }
+}
+
 /// A refusal on its way out: `render` gives it the id of the request and its body.
 #[derive(Clone, Debug)]
 pub struct Refusal {
@@ -64,14 +77,7 @@ impl Refusal {
     fn exceeded(detail: String, limit: Exceeded) -> Self {
         let mut refusal = Self::new(StatusCode::CONFLICT, detail);
         (refusal.kind, refusal.title) = ("limit-exceeded", "a limit does not allow it");
-        refusal.exceeded = Some(Box::new(ExceededLimit {
-            level: limit.level,
-            name: limit.name,
-            kind: limit.kind.to_owned(),
-            limit: limit.limit,
-            allocated: limit.allocated,
-            asked: limit.asked,
-        }));
+        refusal.exceeded = Some(Box::new(limit.into()));
         refusal
     }
 

@@ -35,6 +35,7 @@ impl From<model::user::User> for User {
             display_name: user.display_name,
             status: user.status,
             functions: names(user.functions),
+            plan_id: user.plan_id,
             quota_bytes: user.quota,
             storage_node_id,
             storage_node,

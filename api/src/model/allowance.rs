@@ -1,6 +1,6 @@
 //! Allowances: limits of a level, counters of what was given away, and the rule between both.
 
-use std::{fmt, ops};
+use std::{borrow::Cow, fmt, ops};
 
 use serde::Serialize;
 use umail_api_types::{allowances::LevelKind, limit::Limit};
@@ -141,9 +141,27 @@ impl Allowance {
         Ok(())
     }
 
-    fn exceeded(&self, kind: &'static str, limit: i64, allocated: i64, asked: i64) -> Exceeded {
+    /// By how much the storage that has been given away is beyond its limit.
+    #[must_use]
+    pub fn storage_exceeded(&self) -> Option<Exceeded> {
+        let kinds = self.allocated.named().into_iter().zip(self.limits.most());
+        kinds.skip(3).find_map(|((kind, allocated), most)| {
+            let most = most.filter(|most| allocated > *most)?;
+            Some(self.exceeded(kind, most, allocated, 0))
+        })
+    }
+
+    /// The refusal of what is beyond a limit of this level.
+    #[must_use]
+    pub fn exceeded(
+        &self,
+        kind: impl Into<Cow<'static, str>>,
+        limit: i64,
+        allocated: i64,
+        asked: i64,
+    ) -> Exceeded {
         let (level, name) = (self.level, self.name.clone());
-        Exceeded { level, name, kind, limit, allocated, asked }
+        Exceeded { level, name, kind: kind.into(), limit, allocated, asked }
     }
 }
 
@@ -155,7 +173,7 @@ pub struct Exceeded {
     /// The name of the level; empty: the system.
     pub name: String,
     /// What is limited.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// The most that may be given away.
     pub limit: i64,
     /// What has been given away.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use umail_proto::{
     functions::Functions,
-    ids::{DepartmentId, DomainId},
+    ids::{DepartmentId, DomainId, PlanId},
 };
 
 use crate::model::{functions, text};
@@ -23,6 +23,8 @@ pub struct Department {
     /// What its users may use at most.
     #[serde(serialize_with = "functions::serialize")]
     pub functions: Functions,
+    /// The plan of new users; nothing: that of the department above.
+    pub plan_id: Option<PlanId>,
     /// Counts the changes.
     pub revision: i64,
     /// When it was made.

@@ -4,15 +4,14 @@ use std::str::FromStr;
 
 use serde::Serialize;
 use time::OffsetDateTime;
-use umail_api_types::{limit::Quota, status::Status};
+use umail_api_types::status::Status;
 use umail_proto::{
     functions::Functions,
-    ids::{DepartmentId, DomainId, NodeId, UserId},
+    ids::{DepartmentId, DomainId, NodeId, PlanId, UserId},
 };
 
 use crate::model::{
     address::{EmailAddress, LocalPart},
-    allowance::Amounts,
     functions,
     role::{Role, UserScope},
     text,
@@ -39,8 +38,10 @@ pub struct User {
     /// What the user may use at most.
     #[serde(serialize_with = "functions::serialize")]
     pub functions: Functions,
-    /// How much the mailbox may hold.
-    pub quota: Quota,
+    /// The plan.
+    pub plan_id: PlanId,
+    /// A quota of its own in bytes, narrower than that of the plan.
+    pub quota: Option<i64>,
     /// The node that holds the mailbox, with its name.
     pub storage_node: Option<(NodeId, String)>,
     /// Another storage node that carries the row.
@@ -69,18 +70,6 @@ impl User {
             domain_id: self.domain_id,
             department_id: self.department_id,
             role: self.role,
-        }
-    }
-
-    /// What the user takes of the allowances above.
-    #[must_use]
-    pub fn amounts(&self) -> Amounts {
-        let quota = self.quota.number();
-        Amounts {
-            users: 1,
-            storage_bytes: quota.unwrap_or_default(),
-            unlimited_users: i64::from(quota.is_none()),
-            ..Amounts::default()
         }
     }
 

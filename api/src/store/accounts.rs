@@ -3,8 +3,8 @@
 
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
-use umail_api_types::{limit::Quota, status::Status};
-use umail_proto::ids::{DepartmentId, DomainId, NodeId, UserId};
+use umail_api_types::status::Status;
+use umail_proto::ids::{DepartmentId, DomainId, NodeId, PlanId, UserId};
 use uuid::Uuid;
 
 use crate::{
@@ -27,6 +27,7 @@ struct Row {
     display_name: String,
     status: i16,
     functions: i64,
+    plan_id: PlanId,
     quota_bytes: Option<i64>,
     storage_node_id: Option<NodeId>,
     storage_node_name: Option<String>,
@@ -55,7 +56,8 @@ impl TryFrom<Row> for User {
             display_name: row.display_name,
             status: Status::from_number(row.status).ok_or_else(|| corrupt("status"))?,
             functions: functions::from_column(row.functions),
-            quota: Quota::from_number(row.quota_bytes),
+            plan_id: row.plan_id,
+            quota: row.quota_bytes,
             storage_node: row.storage_node_id.zip(row.storage_node_name),
             companion_node_id: row.companion_node_id,
             moving: row.moving,
@@ -84,7 +86,7 @@ pub async fn find(db: impl PgExecutor<'_>, user: &UserRef) -> Result<Option<User
         Row,
         r#"SELECT account.id, account.domain_id, domain.name AS domain_name,
                   account.department_id, local_part, display_name, account.status,
-                  account.functions, quota_bytes, storage_node_id,
+                  account.functions, plan_id, quota_bytes, storage_node_id,
                   node.name AS "storage_node_name?", companion_node_id, moving,
                   EXISTS (SELECT FROM role_assignment WHERE account_id = account.id
                              AND role = 'domain_admin') AS "is_domain_admin!",
@@ -127,7 +129,7 @@ pub async fn list(
         Row,
         r#"SELECT account.id, account.domain_id, domain.name AS domain_name,
                   account.department_id, local_part, display_name, account.status,
-                  account.functions, quota_bytes, storage_node_id,
+                  account.functions, plan_id, quota_bytes, storage_node_id,
                   node.name AS "storage_node_name?", companion_node_id, moving,
                   EXISTS (SELECT FROM role_assignment WHERE account_id = account.id
                              AND role = 'domain_admin') AS "is_domain_admin!",
@@ -158,8 +160,8 @@ pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
     sqlx::query!(
         "INSERT INTO account (id, domain_id, department_id, local_part, display_name, status,
                               functions, quota_bytes, storage_node_id, revision, created_at,
-                              updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                              updated_at, plan_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         user.id.uuid(),
         user.domain_id.uuid(),
         user.department_id.map(DepartmentId::uuid),
@@ -167,11 +169,12 @@ pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
         user.display_name,
         user.status.number(),
         functions::to_column(user.functions),
-        user.quota.number(),
+        user.quota,
         user.storage_node.as_ref().map(|(id, _)| id.uuid()),
         user.revision,
         user.created_at,
         user.updated_at,
+        user.plan_id.uuid(),
     )
     .execute(db)
     .await
@@ -184,16 +187,17 @@ pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
     sqlx::query!(
         "UPDATE account
             SET department_id = $2, display_name = $3, status = $4, functions = $5,
-                quota_bytes = $6, revision = $7, updated_at = $8
+                quota_bytes = $6, revision = $7, updated_at = $8, plan_id = $9
           WHERE id = $1",
         user.id.uuid(),
         user.department_id.map(DepartmentId::uuid),
         user.display_name,
         user.status.number(),
         functions::to_column(user.functions),
-        user.quota.number(),
+        user.quota,
         user.revision,
         user.updated_at,
+        user.plan_id.uuid(),
     )
     .execute(db)
     .await

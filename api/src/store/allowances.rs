@@ -1,8 +1,11 @@
 //! Allowances of the system, of domains and of departments.
 
 use sqlx::PgExecutor;
-use umail_api_types::{allowances::LevelKind, limit::Limit};
-use umail_proto::ids::DomainId;
+use umail_api_types::{
+    allowances::LevelKind,
+    limit::{Limit, Quota},
+};
+use umail_proto::ids::{DomainId, PlanId};
 use uuid::Uuid;
 
 use crate::{
@@ -194,4 +197,66 @@ pub async fn sum(db: impl PgExecutor<'_>) -> Result<Amounts> {
     )
     .fetch_one(db)
     .await?)
+}
+
+/// Locks the allowances of all levels that have users of a plan who have no quota of their own,
+/// each domain's before those of its departments.
+pub async fn lock_of_plan(db: impl PgExecutor<'_>, plan: PlanId) -> Result<()> {
+    sqlx::query_scalar!(
+        "SELECT id FROM allowance
+          WHERE id IN (SELECT level_id FROM seat WHERE plan_id = $1 AND inheriting > 0)
+          ORDER BY domain_id, id <> domain_id, id FOR UPDATE",
+        plan.uuid(),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(())
+}
+
+/// Counts the users of a plan who have no quota of their own with another one, on every level.
+pub async fn change_quota(
+    db: impl PgExecutor<'_>,
+    plan: PlanId,
+    (before, after): (Quota, Quota),
+) -> Result<()> {
+    let unlimited = |quota: Quota| i64::from(quota.number().is_none());
+    sqlx::query!(
+        "UPDATE allowance
+            SET storage_bytes = storage_bytes + inheriting * $2,
+                unlimited_users = unlimited_users + inheriting * $3
+           FROM (SELECT level_id, inheriting FROM seat WHERE plan_id = $1 AND inheriting > 0
+                 UNION ALL
+                 SELECT $4, coalesce(sum(inheriting), 0)::bigint
+                   FROM seat JOIN domain ON domain.id = level_id WHERE plan_id = $1) AS held
+          WHERE allowance.id = level_id AND (domain_id IS NOT NULL OR is_limited)",
+        plan.uuid(),
+        after.number().unwrap_or_default() - before.number().unwrap_or_default(),
+        unlimited(after) - unlimited(before),
+        SYSTEM,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The first hundred levels with users of a plan that have given away more storage than they
+/// may, the system included.
+pub async fn list_overdrawn(db: impl PgExecutor<'_>, plan: PlanId) -> Result<Vec<Allowance>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT allowance.id, allowance.domain_id,
+                  coalesce(department.name, domain.name, '') AS "name!", users_limit,
+                  aliases_limit, departments_limit, storage_limit_bytes, overselling_percent,
+                  users, aliases, departments, storage_bytes, unlimited_users, allowance.revision
+             FROM allowance
+             LEFT JOIN domain ON domain.id = allowance.id
+             LEFT JOIN department ON department.id = allowance.id
+            WHERE (allowance.domain_id IS NULL OR allowance.id IN
+                   (SELECT level_id FROM seat WHERE seat.plan_id = $1 AND inheriting > 0))
+              AND (storage_bytes > storage_limit_bytes::numeric * overselling_percent / 100
+                   OR storage_limit_bytes IS NOT NULL AND unlimited_users > 0)
+            ORDER BY allowance.domain_id NULLS FIRST, allowance.id LIMIT 100"#,
+        plan.uuid(),
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(Allowance::from).collect())
 }

@@ -2,7 +2,7 @@
 
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
-use umail_proto::ids::{DepartmentId, DomainId};
+use umail_proto::ids::{DepartmentId, DomainId, PlanId};
 use uuid::Uuid;
 
 use crate::{
@@ -16,6 +16,7 @@ struct Row {
     parent_id: Option<DepartmentId>,
     name: String,
     functions: i64,
+    plan_id: Option<PlanId>,
     revision: i64,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
@@ -29,6 +30,7 @@ impl From<Row> for Department {
             parent_id: row.parent_id,
             name: row.name,
             functions: functions::from_column(row.functions),
+            plan_id: row.plan_id,
             revision: row.revision,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -77,12 +79,48 @@ pub async fn ancestors(
     Ok(rows.fetch_all(db).await?)
 }
 
+/// A department and all above it as rows, the highest first.
+pub async fn list_above(
+    db: &sqlx::PgPool,
+    domain: DomainId,
+    from: DepartmentId,
+) -> Result<Vec<Department>> {
+    let ids = ancestors(db, domain, from).await?;
+    let ids: Vec<Uuid> = ids.into_iter().rev().map(DepartmentId::uuid).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, domain_id, parent_id, name, functions, plan_id, revision, created_at,
+                updated_at
+           FROM department WHERE id = ANY ($1) ORDER BY array_position($1, id)",
+        &ids,
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(Department::from).collect())
+}
+
+/// The plan that a department gives to new users: its own, or that of the nearest one above that
+/// has one.
+pub async fn find_preset(
+    db: &mut sqlx::PgConnection,
+    domain: DomainId,
+    from: DepartmentId,
+) -> Result<Option<PlanId>> {
+    let ids = ancestors(&mut *db, domain, from).await?;
+    let ids: Vec<Uuid> = ids.into_iter().map(DepartmentId::uuid).collect();
+    let row = sqlx::query_scalar!(
+        r#"SELECT plan_id AS "plan_id!: PlanId" FROM department
+            WHERE id = ANY ($1) AND plan_id IS NOT NULL
+            ORDER BY array_position($1, id) LIMIT 1"#,
+        &ids,
+    );
+    Ok(row.fetch_optional(db).await?)
+}
+
 /// The department of this id. Deleted domains have none.
 pub async fn find(db: impl PgExecutor<'_>, id: DepartmentId) -> Result<Option<Department>> {
     let row = sqlx::query_as!(
         Row,
         "SELECT department.id, domain_id, parent_id, department.name, department.functions,
-                department.revision, department.created_at, department.updated_at
+                plan_id, department.revision, department.created_at, department.updated_at
            FROM department JOIN domain ON domain.id = domain_id
           WHERE department.id = $1 AND domain.deleted_at IS NULL",
         id.uuid(),
@@ -94,7 +132,8 @@ pub async fn find(db: impl PgExecutor<'_>, id: DepartmentId) -> Result<Option<De
 pub async fn lock(db: impl PgExecutor<'_>, id: DepartmentId) -> Result<Department> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, domain_id, parent_id, name, functions, revision, created_at, updated_at
+        "SELECT id, domain_id, parent_id, name, functions, plan_id, revision, created_at,
+                updated_at
            FROM department WHERE id = $1 FOR UPDATE",
         id.uuid(),
     );
@@ -120,7 +159,8 @@ pub async fn list(
     let among: Option<Vec<Uuid>> = among.map(|ids| ids.iter().map(|one| one.uuid()).collect());
     let rows = sqlx::query_as!(
         Row,
-        "SELECT id, domain_id, parent_id, name, functions, revision, created_at, updated_at
+        "SELECT id, domain_id, parent_id, name, functions, plan_id, revision, created_at,
+                updated_at
            FROM department
           WHERE domain_id = $1 AND ($2::uuid IS NULL OR id > $2)
             AND ($3::uuid[] IS NULL OR id = ANY ($3))
@@ -137,8 +177,8 @@ pub async fn list(
 pub async fn insert(db: impl PgExecutor<'_>, department: &Department) -> Result<()> {
     sqlx::query!(
         "INSERT INTO department (id, domain_id, parent_id, name, functions, revision, created_at,
-                                 updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                                 updated_at, plan_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         department.id.uuid(),
         department.domain_id.uuid(),
         department.parent_id.map(DepartmentId::uuid),
@@ -147,10 +187,12 @@ pub async fn insert(db: impl PgExecutor<'_>, department: &Department) -> Result<
         department.revision,
         department.created_at,
         department.updated_at,
+        department.plan_id.map(PlanId::uuid),
     )
     .execute(db)
     .await
     .on_constraint("department_name_key", || taken(department))
+    .on_constraint("department_plan_id_fkey", no_plan)
     .on_constraint("department_parent_id_fkey", no_parent)?;
     Ok(())
 }
@@ -159,7 +201,8 @@ pub async fn insert(db: impl PgExecutor<'_>, department: &Department) -> Result<
 pub async fn update(db: impl PgExecutor<'_>, department: &Department) -> Result<()> {
     sqlx::query!(
         "UPDATE department
-            SET parent_id = $2, name = $3, functions = $4, revision = $5, updated_at = $6
+            SET parent_id = $2, name = $3, functions = $4, revision = $5, updated_at = $6,
+                plan_id = $7
           WHERE id = $1",
         department.id.uuid(),
         department.parent_id.map(DepartmentId::uuid),
@@ -167,10 +210,12 @@ pub async fn update(db: impl PgExecutor<'_>, department: &Department) -> Result<
         functions::to_column(department.functions),
         department.revision,
         department.updated_at,
+        department.plan_id.map(PlanId::uuid),
     )
     .execute(db)
     .await
     .on_constraint("department_name_key", || taken(department))
+    .on_constraint("department_plan_id_fkey", no_plan)
     .on_constraint("department_parent_id_fkey", no_parent)?;
     Ok(())
 }
@@ -198,6 +243,10 @@ pub async fn delete(db: &mut sqlx::PgConnection, id: DepartmentId) -> Result<()>
 
 fn taken(department: &Department) -> Error {
     Error::AlreadyExists { kind: "department", name: department.name.clone() }
+}
+
+fn no_plan() -> Error {
+    Error::invalid("/plan_id", "must be a plan that there is")
 }
 
 fn no_parent() -> Error {

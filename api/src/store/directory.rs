@@ -4,8 +4,8 @@ use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use umail_proto::{
     agent::{
-        AccountStatus, Alias, Credential, Department, DirectoryRow, Domain, RowKind, StorageNode,
-        User, directory_row::Row,
+        AccountStatus, Alias, Credential, Department, DirectoryRow, Domain, Plan, RowKind,
+        StorageNode, User, directory_row::Row,
     },
     ids::{DepartmentId, NodeId, UserId},
 };
@@ -14,13 +14,14 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 
 /// Every kind of row there is, in the order of a snapshot.
-pub const KINDS: [RowKind; 6] = [
+pub const KINDS: [RowKind; 7] = [
     RowKind::Domain,
     RowKind::User,
     RowKind::Alias,
     RowKind::Credential,
     RowKind::StorageNode,
     RowKind::Department,
+    RowKind::Plan,
 ];
 
 /// What a node may see. Its rows follow from its roles alone.
@@ -68,7 +69,11 @@ impl View {
     #[must_use]
     pub const fn includes(&self, kind: RowKind) -> bool {
         match kind {
-            RowKind::Domain | RowKind::User | RowKind::StorageNode | RowKind::Department => true,
+            RowKind::Domain
+            | RowKind::User
+            | RowKind::StorageNode
+            | RowKind::Department
+            | RowKind::Plan => true,
             RowKind::Alias => self.sees_everybody,
             RowKind::Credential => self.verifies_passwords,
             RowKind::Unspecified | RowKind::DomainAlias => false,
@@ -99,6 +104,7 @@ pub async fn list(
         RowKind::Credential => credentials(db, view.own(), keys).await,
         RowKind::StorageNode => storage_nodes(db, keys).await,
         RowKind::Department => departments(db, keys).await,
+        RowKind::Plan => plans(db, keys).await,
         RowKind::Unspecified | RowKind::DomainAlias => Ok(Vec::new()),
     }
 }
@@ -170,6 +176,7 @@ struct UserRow {
     quota_bytes: Option<i64>,
     storage_node_id: Option<NodeId>,
     moving: bool,
+    plan_id: Uuid,
     is_deleted: bool,
 }
 
@@ -183,7 +190,8 @@ async fn users(
             (Keys::Of(ids), own) => sqlx::query_as!(
                 UserRow,
                 r#"SELECT id, domain_id, department_id, local_part, status, functions, quota_bytes,
-                          storage_node_id, moving, deleted_at IS NOT NULL AS "is_deleted!"
+                          storage_node_id, moving, plan_id AS "plan_id: Uuid",
+                          deleted_at IS NOT NULL AS "is_deleted!"
                      FROM account
                     WHERE id = ANY ($1)
                       AND ($2::uuid IS NULL OR $2 IN (storage_node_id, companion_node_id))
@@ -196,7 +204,8 @@ async fn users(
             (Keys::After(after, limit), None) => sqlx::query_as!(
                 UserRow,
                 r#"SELECT id, domain_id, department_id, local_part, status, functions, quota_bytes,
-                          storage_node_id, moving, deleted_at IS NOT NULL AS "is_deleted!"
+                          storage_node_id, moving, plan_id AS "plan_id: Uuid",
+                          deleted_at IS NOT NULL AS "is_deleted!"
                      FROM account WHERE id > $1 ORDER BY id LIMIT $2"#,
                 after,
                 limit,
@@ -206,7 +215,8 @@ async fn users(
             (Keys::After(after, limit), Some(node)) => sqlx::query_as!(
                 UserRow,
                 r#"SELECT id, domain_id, department_id, local_part, status, functions, quota_bytes,
-                          storage_node_id, moving, deleted_at IS NOT NULL AS "is_deleted!"
+                          storage_node_id, moving, plan_id AS "plan_id: Uuid",
+                          deleted_at IS NOT NULL AS "is_deleted!"
                      FROM account
                     WHERE id > $1 AND (storage_node_id = $2 OR companion_node_id = $2)
                     ORDER BY id LIMIT $3"#,
@@ -232,6 +242,7 @@ fn user(row: UserRow) -> (Uuid, DirectoryRow) {
         quota_unlimited: row.quota_bytes.is_none(),
         storage_node_id: text(row.storage_node_id),
         moving: row.moving,
+        plan_id: row.plan_id.to_string(),
     };
     (row.id, DirectoryRow { row: Some(Row::User(user)) })
 }
@@ -430,6 +441,48 @@ async fn departments(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid,
             functions: row.functions.cast_unsigned(),
         };
         (row.id, DirectoryRow { row: Some(Row::Department(department)) })
+    };
+    Ok(rows.into_iter().map(convert).collect())
+}
+
+struct PlanRow {
+    id: Uuid,
+    functions: i64,
+    quota_bytes: Option<i64>,
+}
+
+async fn plans(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, DirectoryRow)>> {
+    let rows = match keys {
+        Keys::Of(ids) => {
+            sqlx::query_as!(
+                PlanRow,
+                r#"SELECT id AS "id: Uuid", functions, quota_bytes
+                     FROM plan WHERE id = ANY ($1) ORDER BY id"#,
+                ids,
+            )
+            .fetch_all(db)
+            .await?
+        }
+        Keys::After(after, limit) => {
+            sqlx::query_as!(
+                PlanRow,
+                r#"SELECT id AS "id: Uuid", functions, quota_bytes
+                     FROM plan WHERE id > $1 ORDER BY id LIMIT $2"#,
+                after,
+                limit,
+            )
+            .fetch_all(db)
+            .await?
+        }
+    };
+    let convert = |row: PlanRow| {
+        let plan = Plan {
+            id: row.id.to_string(),
+            functions: row.functions.cast_unsigned(),
+            quota_bytes: row.quota_bytes.unwrap_or_default().cast_unsigned(),
+            quota_unlimited: row.quota_bytes.is_none(),
+        };
+        (row.id, DirectoryRow { row: Some(Row::Plan(plan)) })
     };
     Ok(rows.into_iter().map(convert).collect())
 }

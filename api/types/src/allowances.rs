@@ -1,9 +1,11 @@
 //! Allowances: what a level may have at most, and what of it has been given away.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{limit::Limit, patch::present};
+use crate::{limit::Limit, patch::present, plans::Seats};
 
 /// What a level may have at most, and what of it has been given away.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -24,6 +26,8 @@ pub struct Allowance {
     pub overselling_percent: u32,
     /// What has been given away.
     pub allocated: Allocated,
+    /// Plans that users have, or that are limited.
+    pub seats: Vec<Seats>,
 }
 
 /// What has been given away of an allowance. What mailboxes really hold is their usage.
@@ -79,6 +83,10 @@ pub struct AllowancePatch {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false, minimum = 100, maximum = 10000)]
     pub overselling_percent: Option<u32>,
+    /// How many users may have a plan, by its id or name; plans that are not named keep theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub seats: Option<BTreeMap<String, Limit>>,
 }
 
 /// How a change of an allowance is meant.

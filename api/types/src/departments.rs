@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use umail_proto::ids::{DepartmentId, DomainId};
+use umail_proto::ids::{DepartmentId, DomainId, PlanId};
 use utoipa::ToSchema;
 
 use crate::{functions::FunctionName, patch::present};
@@ -21,6 +21,8 @@ pub struct Department {
     pub name: String,
     /// What users of the department and of those below may use at most.
     pub functions: Vec<FunctionName>,
+    /// The plan of new users; null: that of the department above, or the standard one.
+    pub plan_id: Option<PlanId>,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -39,6 +41,9 @@ pub struct NewDepartment {
     /// The department above; absent or null at the top.
     #[serde(default)]
     pub parent_id: Option<DepartmentId>,
+    /// The plan of new users; absent or null: that of the department above, or the standard one.
+    #[serde(default)]
+    pub plan_id: Option<PlanId>,
 }
 
 /// What of a department is to change (RFC 7396).
@@ -57,4 +62,8 @@ pub struct DepartmentPatch {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false)]
     pub functions: Option<Vec<FunctionName>>,
+    /// The plan of new users; null: that of the department above, or the standard one.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(value_type = Option<PlanId>)]
+    pub plan_id: Option<Option<PlanId>>,
 }

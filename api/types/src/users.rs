@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use umail_proto::ids::{DepartmentId, DomainId, NodeId, UserId};
+use umail_proto::ids::{DepartmentId, DomainId, NodeId, PlanId, UserId};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{functions::FunctionName, limit::Quota, patch::present, status::Status};
+use crate::{functions::FunctionName, patch::present, status::Status};
 
 /// A user.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -26,8 +26,10 @@ pub struct User {
     pub status: Status,
     /// What the user itself may use at most; domain and departments narrow it.
     pub functions: Vec<FunctionName>,
-    /// How much the mailbox may hold.
-    pub quota_bytes: Quota,
+    /// The plan.
+    pub plan_id: PlanId,
+    /// A quota of its own, narrower than that of the plan; null: the plan's.
+    pub quota_bytes: Option<i64>,
     /// The node that holds the mailbox; null: not placed yet.
     pub storage_node_id: Option<NodeId>,
     /// Its name.
@@ -56,10 +58,13 @@ pub struct NewUser {
     #[serde(default)]
     #[schema(example = "Alice Example", max_length = 128)]
     pub display_name: String,
-    /// How much the mailbox may hold; 1 GiB when absent.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
-    pub quota_bytes: Option<Quota>,
+    /// A quota of its own, narrower than that of the plan; absent or null: the plan's.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub quota_bytes: Option<i64>,
+    /// The plan; absent or null: that of the department, or of one above it, or the standard one.
+    #[serde(default)]
+    pub plan_id: Option<PlanId>,
     /// The department; absent or null: of the domain itself.
     #[serde(default)]
     pub department_id: Option<DepartmentId>,
@@ -86,10 +91,14 @@ pub struct UserPatch {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false)]
     pub functions: Option<Vec<FunctionName>>,
-    /// How much the mailbox may hold.
+    /// The plan.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false)]
-    pub quota_bytes: Option<Quota>,
+    pub plan_id: Option<PlanId>,
+    /// A quota of its own, narrower than that of the plan; null: the plan's.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(value_type = Option<i64>, minimum = 1)]
+    pub quota_bytes: Option<Option<i64>>,
     /// The department; null: of the domain itself.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(value_type = Option<DepartmentId>)]

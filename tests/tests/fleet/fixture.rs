@@ -61,8 +61,9 @@ pub(crate) async fn user(
         pool,
         format!(
             "INSERT INTO account (id, domain_id, local_part, functions, storage_node_id,
-                                  created_at, updated_at)
-             VALUES ('{id}', '{domain}', '{local_part}', 63, '{storage}', now(), now());
+                                  plan_id, created_at, updated_at)
+             VALUES ('{id}', '{domain}', '{local_part}', 63, '{storage}',
+                     '00000000-0000-7000-8000-000000000001', now(), now());
              INSERT INTO address (domain_id, local_part, owner_id)
              VALUES ('{domain}', '{local_part}', '{id}');
              INSERT INTO credential (id, account_id, kind, hash, functions, created_at)

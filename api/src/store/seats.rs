@@ -1,0 +1,129 @@
+//! How many users of a domain or department have which plan. The rows belong to allowances, and
+//! whoever changes them has locked those.
+
+use sqlx::{PgConnection, PgExecutor};
+use umail_api_types::limit::Limit;
+use umail_proto::ids::PlanId;
+use uuid::Uuid;
+
+use crate::{
+    error::Result,
+    model::plan::{Holders, Seats},
+};
+
+/// What is given away of seats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The domain or department.
+    pub level: Uuid,
+    /// The plan.
+    pub plan: PlanId,
+    /// Users.
+    pub users: i64,
+    /// Of these, users without a quota of their own.
+    pub inheriting: i64,
+}
+
+/// The seats of a level, by the name of the plan.
+pub async fn list(db: impl PgExecutor<'_>, level: Uuid) -> Result<Vec<Seats>> {
+    let rows = sqlx::query!(
+        "SELECT plan_id, name, users_limit, users FROM seat JOIN plan ON plan.id = plan_id
+          WHERE level_id = $1 AND (users > 0 OR users_limit IS NOT NULL) ORDER BY name",
+        level,
+    );
+    let seats = rows.fetch_all(db).await?.into_iter().map(|row| Seats {
+        level,
+        plan: row.plan_id,
+        plan_name: row.name,
+        limit: Limit::from_number(row.users_limit),
+        users: row.users,
+    });
+    Ok(seats.collect())
+}
+
+/// Gives seats away, and returns how many there are afterwards.
+pub async fn give(db: &mut PgConnection, given: &[Given]) -> Result<Vec<Seats>> {
+    let mut after = Vec::with_capacity(given.len());
+    for one in given {
+        let row = sqlx::query!(
+            "INSERT INTO seat AS old (level_id, plan_id, users, inheriting) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (level_id, plan_id) DO UPDATE
+                SET users = old.users + excluded.users,
+                    inheriting = old.inheriting + excluded.inheriting
+             RETURNING users_limit, users, (SELECT name FROM plan WHERE plan.id = plan_id) AS name",
+            one.level,
+            one.plan.uuid(),
+            one.users,
+            one.inheriting,
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        after.push(Seats {
+            level: one.level,
+            plan: one.plan,
+            plan_name: row.name.unwrap_or_default(),
+            limit: Limit::from_number(row.users_limit),
+            users: row.users,
+        });
+    }
+    Ok(after)
+}
+
+/// The seats in a level as what is given away of each plan.
+pub async fn inside(db: impl PgExecutor<'_>, level: Uuid) -> Result<Vec<Given>> {
+    let rows = sqlx::query!(
+        "SELECT plan_id, users, inheriting FROM seat WHERE level_id = $1 AND users > 0",
+        level,
+    );
+    let given = rows.fetch_all(db).await?.into_iter().map(|row| Given {
+        level,
+        plan: row.plan_id,
+        users: row.users,
+        inheriting: row.inheriting,
+    });
+    Ok(given.collect())
+}
+
+/// Limits how many users of a level may have a plan.
+pub async fn limit(
+    db: impl PgExecutor<'_>,
+    level: Uuid,
+    plan: PlanId,
+    limit: Limit,
+) -> Result<Seats> {
+    let row = sqlx::query!(
+        "INSERT INTO seat (level_id, plan_id, users_limit) VALUES ($1, $2, $3)
+         ON CONFLICT (level_id, plan_id) DO UPDATE SET users_limit = excluded.users_limit
+         RETURNING users, (SELECT name FROM plan WHERE plan.id = plan_id) AS name",
+        level,
+        plan.uuid(),
+        limit.number(),
+    )
+    .fetch_one(db)
+    .await?;
+    let plan_name = row.name.unwrap_or_default();
+    Ok(Seats { level, plan, plan_name, limit, users: row.users })
+}
+
+/// Who has a plan, by domains.
+pub async fn holders(db: &mut PgConnection, plan: PlanId) -> Result<Holders> {
+    let sums = sqlx::query!(
+        r#"SELECT coalesce(sum(users), 0)::bigint AS "users!", count(*) AS "domain_count!"
+             FROM seat JOIN domain ON domain.id = level_id WHERE plan_id = $1 AND users > 0"#,
+        plan.uuid(),
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    let rows = sqlx::query!(
+        "SELECT domain.id, name, users FROM seat JOIN domain ON domain.id = level_id
+          WHERE plan_id = $1 AND users > 0 ORDER BY users DESC, domain.id LIMIT 100",
+        plan.uuid(),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(Holders {
+        users: sums.users,
+        domain_count: sums.domain_count,
+        domains: rows.into_iter().map(|row| (row.id, row.name, row.users)).collect(),
+    })
+}
