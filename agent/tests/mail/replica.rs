@@ -31,7 +31,7 @@ pub(crate) fn of_version(version: u64) -> Vec<umail_proto::agent::DirectoryRow> 
 }
 
 /// Version of the position, and the versions that the rows are of.
-pub(crate) fn versions(layout: &Layout) -> (String, String) {
+fn versions(layout: &Layout) -> (String, String) {
     let query = |sql: &str| ask(&layout.directory_db(), sql);
     assert_eq!(query("PRAGMA integrity_check"), "ok");
     let position = query("SELECT version FROM position");
