@@ -118,8 +118,9 @@ impl Replica {
         Ok(())
     }
 
-    /// Refuses logins of `addr:<ip>`, `user:<address>` or `pair:<address>|<ip>` until this time,
-    /// in seconds since 1970.
+    /// Refuses logins of `addr:<network>`, `user:<address>` or `pair:<address>|<network>` until
+    /// this time, in seconds since 1970. A network is an IPv4 address, or an IPv6 prefix such as
+    /// `2001:db8:0:0::/64`.
     pub async fn throttle(&self, key: &str, until_unix_seconds: i64) -> Result<(), ReplicaError> {
         let mut files = self.files.lock().await;
         statement("DELETE FROM throttle WHERE until <= unixepoch() - 86400")
