@@ -13,6 +13,7 @@ pub mod desired;
 pub mod drivers;
 pub mod durable;
 pub mod exec;
+pub mod faults;
 pub mod identity;
 pub mod layout;
 pub mod ledger;

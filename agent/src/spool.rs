@@ -77,6 +77,8 @@ struct Waiting {
     bytes: u64,
     dropped: u64,
     damaged: u64,
+    /// Why the last thing could not be written.
+    unwritten: Option<String>,
 }
 
 struct Entry {
@@ -133,6 +135,21 @@ impl Spool {
     /// Spools one interval together with how far the logs were read for it: both or neither.
     pub fn append(&self, interval: Interval, bookmark: &[u8]) -> io::Result<()> {
         let mut waiting = self.waiting();
+        let written = self.append_to(&mut waiting, interval, bookmark);
+        waiting.remember(&written);
+        drop(waiting);
+        if written.is_ok() {
+            self.appended.notify_one();
+        }
+        written
+    }
+
+    fn append_to(
+        &self,
+        waiting: &mut Waiting,
+        interval: Interval,
+        bookmark: &[u8],
+    ) -> io::Result<()> {
         let (ordinal, sequence) = (waiting.newest + 1, waiting.sequence + 1);
         let report = TrafficReport {
             boot: self.boot.clone(),
@@ -158,15 +175,21 @@ impl Spool {
         while waiting.reports.len() > MAX_REPORTS || waiting.bytes > MAX_BYTES {
             waiting.drop_oldest();
         }
-        drop(waiting);
-        self.appended.notify_one();
         Ok(())
     }
 
     /// Notes how far the logs were read when there was nothing to count.
     pub fn note(&self, bookmark: &[u8]) -> io::Result<()> {
-        let waiting = self.waiting();
-        self.write_bookmark(waiting.newest, bookmark)
+        let mut waiting = self.waiting();
+        let written = self.write_bookmark(waiting.newest, bookmark);
+        waiting.remember(&written);
+        written
+    }
+
+    /// Why the last report, or how far the logs were read, could not be written; none when it was.
+    #[must_use]
+    pub fn unwritten(&self) -> Option<String> {
+        self.waiting().unwritten.clone()
     }
 
     /// The oldest reports, of any boot, at most this many.
@@ -261,6 +284,10 @@ impl Spool {
 }
 
 impl Waiting {
+    fn remember(&mut self, written: &io::Result<()>) {
+        self.unwritten = written.as_ref().err().map(ToString::to_string);
+    }
+
     fn remove(&mut self, ordinal: u64) {
         if let Some(entry) = self.reports.remove(&ordinal) {
             self.bytes = self.bytes.saturating_sub(entry.bytes);

@@ -64,6 +64,8 @@ struct Seen {
     load: Load,
     queue: Queue,
     alarms: BTreeMap<AlarmKind, String>,
+    /// What could not be written, by the part of the agent.
+    full: BTreeMap<&'static str, String>,
     meter_alarms: Vec<Alarm>,
 }
 
@@ -155,6 +157,20 @@ impl Status {
             }
             self.touch();
         }
+    }
+
+    /// Notes that this part of the agent found no room for what it writes, or that it did again:
+    /// the alarm lasts for as long as one of them has none.
+    pub fn disk_full(&self, part: &'static str, error: Option<String>) {
+        let mut seen = self.seen();
+        match error {
+            Some(error) => seen.full.insert(part, error),
+            None => seen.full.remove(part),
+        };
+        let parts = seen.full.iter().map(|(part, error)| format!("{part}: {error}"));
+        let detail = parts.collect::<Vec<_>>().join("; ");
+        drop(seen);
+        self.alarm(AlarmKind::DiskFull, Some(detail).filter(|detail| !detail.is_empty()));
     }
 
     /// The next report. Its sequence is one higher than that of the last one.

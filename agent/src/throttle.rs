@@ -1,6 +1,7 @@
 //! The throttle: whoever guesses passwords waits longer and longer, across restarts.
 //!
 //! Failed logins are counted for the client's address, for the account, and for the pair of both.
+//! Of an IPv6 address its /64 counts: whoever has one address of it has all of them.
 //! The pair is stopped first; an account alone only after many failures and for a short time, so
 //! that strangers cannot lock anybody out for long. Postfix and Dovecot ask the replica.
 
@@ -173,13 +174,14 @@ impl Guesses {
 }
 
 fn keys(user: &str, address: &str) -> Vec<(String, Rule)> {
-    let by_address = is_address(address).then(|| (format!("addr:{address}"), ADDRESS));
+    let by_address = network(address).map(|network| (format!("addr:{network}"), ADDRESS));
     let by_user = is_user(user).then(|| (format!("user:{user}"), USER));
     by_address.into_iter().chain(by_user).chain(pair(user, address)).collect()
 }
 
 fn pair(user: &str, address: &str) -> Option<(String, Rule)> {
-    (is_user(user) && is_address(address)).then(|| (format!("pair:{user}|{address}"), PAIR))
+    let network = network(address).filter(|_| is_user(user))?;
+    Some((format!("pair:{user}|{network}"), PAIR))
 }
 
 fn rule(key: &str) -> Rule {
@@ -190,8 +192,15 @@ fn rule(key: &str) -> Rule {
     }
 }
 
-fn is_address(address: &str) -> bool {
-    address.parse::<IpAddr>().is_ok()
+/// What an address is counted as, none when it is not one. Dovecot's query forms the same text.
+fn network(address: &str) -> Option<String> {
+    Some(match address.parse().ok()? {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    })
 }
 
 fn is_user(user: &str) -> bool {
@@ -280,6 +289,18 @@ mod tests {
             throttle.failed(&user, "192.0.2.1", 1).await.unwrap();
         }
         assert_eq!(node.stopped().await, ["addr:192.0.2.1"]);
+    }
+
+    #[tokio::test]
+    async fn the_addresses_of_one_ipv6_network_count_as_one() {
+        let node = node().await;
+        let mut throttle = node.throttle();
+        for number in 1..=6 {
+            let address = format!("2001:db8::1:{number}");
+            throttle.failed("ada@example.org", &address, 1).await.unwrap();
+        }
+        throttle.failed("ada@example.org", "2001:db8:0:1::7", 1).await.unwrap();
+        assert_eq!(node.stopped().await, ["pair:ada@example.org|2001:db8:0:0::/64"]);
     }
 
     #[tokio::test]

@@ -48,6 +48,7 @@ pub async fn load(state: Arc<State>, meters: Arc<Meters>, stop: CancellationToke
     while !stop.is_cancelled() {
         let (load, queue) = meters.observe().await;
         state.status.meters(load, queue, state.spool.alarms());
+        state.status.disk_full("spool", state.spool.unwritten());
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(state.pace.observe) => {}
@@ -60,8 +61,7 @@ pub async fn state_file(state: Arc<State>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let observed = state.status.observed(&state.ledger, &state.clock);
         let written = state.status.write(&state.layout, &observed);
-        let full = written.err().map(|error| format!("the state file: {error}"));
-        state.status.alarm(AlarmKind::DiskFull, full);
+        state.status.disk_full("state file", written.err().map(|error| error.to_string()));
         let gauge = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         metrics::gauge!("umail_agent_generation_applied").set(gauge(observed.applied_generation));
         metrics::gauge!("umail_agent_alarms").set(gauge(observed.alarms.len() as u64));

@@ -3,7 +3,7 @@
 use umail_proto::agent::{DesiredState, WatchDesiredStateRequest};
 
 use super::{Backoff, Client, LinkError, within};
-use crate::{ledger::NotAccepted, state::State, status::AlarmKind};
+use crate::{durable, ledger::NotAccepted, state::State, status::AlarmKind};
 
 /// Follows the desired state for as long as the connection holds.
 pub(super) async fn follow(state: &State, mut client: Client) {
@@ -37,14 +37,20 @@ async fn watch(state: &State, client: &mut Client, backoff: &mut Backoff) -> Res
 fn take(state: &State, desired: DesiredState) -> bool {
     let generation = desired.generation;
     let accepted = state.ledger.accept(desired);
+    let mut full = None;
     let detail = match &accepted {
         Ok(()) => None,
+        Err(NotAccepted::Io(error)) if durable::is_full(error) => {
+            full = Some(error.to_string());
+            None
+        }
         Err(NotAccepted::Refused { reason, .. }) => {
             Some(format!("generation {generation}: {reason}"))
         }
         Err(error @ NotAccepted::Io(_)) => Some(error.to_string()),
     };
     state.status.alarm(AlarmKind::StateRefused, detail);
+    state.status.disk_full("ledger", full);
     state.status.touch();
     metrics::gauge!("umail_agent_generation_accepted").set(
         u32::try_from(state.ledger.desired().map_or(0, |desired| desired.generation))

@@ -34,6 +34,9 @@ pub(super) async fn follow(state: &State, mut client: Client) {
             Err(DirectoryError::Link(error)) => {
                 tracing::debug!(%error, "the stream of the directory has ended");
             }
+            Err(DirectoryError::Replica(error)) if error.is_full() => {
+                state.status.disk_full("replica", Some(error.to_string()));
+            }
             Err(error) => {
                 state.status.alarm(AlarmKind::DirectoryRefused, Some(error.to_string()));
             }
@@ -82,6 +85,7 @@ fn reached(state: &State, position: &Position) {
     state.status.directory(position.version);
     state.status.alarm(AlarmKind::DirectoryRefused, None);
     state.status.alarm(AlarmKind::ReplicaDamaged, None);
+    state.status.disk_full("replica", None);
     let version = u32::try_from(position.version).unwrap_or(u32::MAX);
     metrics::gauge!("umail_agent_directory_version").set(version);
     metrics::counter!("umail_agent_directory_changes_total").increment(1);

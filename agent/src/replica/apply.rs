@@ -9,6 +9,7 @@ use super::{
     position,
     rows::{self, Batch},
 };
+use crate::faults::{Point, reach};
 
 impl Replica {
     /// Applies a delta that begins where the replica stands. One that was applied already changes
@@ -28,8 +29,7 @@ impl Replica {
                 return Err(ReplicaError::WrongVersion { have, got: delta.from_version });
             }
         }
-        begin(&mut files.secrets).await?;
-        let written = match begin(&mut files.directory).await {
+        let written = match begin_both(&mut files).await {
             Ok(()) => write(&mut files, delta).await,
             Err(error) => Err(error),
         };
@@ -49,6 +49,7 @@ async fn write(files: &mut Files, delta: &Delta) -> Result<(), ReplicaError> {
                 .await?;
         }
     }
+    reach(Point::RowsRemoved);
     let mut batch = Batch::default();
     for row in &delta.upserts {
         let records = rows::records(row)?;
@@ -58,6 +59,7 @@ async fn write(files: &mut Files, delta: &Delta) -> Result<(), ReplicaError> {
         }
     }
     batch.finish(files).await?;
+    reach(Point::RowsUpserted);
     set_position(&mut files.directory, &delta.epoch, delta.to_version).await
 }
 
@@ -75,8 +77,17 @@ pub(super) async fn set_position(
     Ok(())
 }
 
+/// Begins a write transaction in both files.
+pub(super) async fn begin_both(files: &mut Files) -> Result<(), ReplicaError> {
+    begin(&mut files.secrets).await?;
+    reach(Point::SecretsBegun);
+    begin(&mut files.directory).await?;
+    reach(Point::BothBegun);
+    Ok(())
+}
+
 /// Begins a write transaction.
-pub(super) async fn begin(file: &mut SqliteConnection) -> Result<(), ReplicaError> {
+async fn begin(file: &mut SqliteConnection) -> Result<(), ReplicaError> {
     // A caller that was dropped in the middle of a transaction leaves it open.
     rollback(file).await;
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(file).await?;
@@ -100,8 +111,11 @@ pub(super) async fn end(
 }
 
 async fn commit(files: &mut Files) -> Result<(), ReplicaError> {
+    reach(Point::PositionWritten);
     sqlx::raw_sql("COMMIT").execute(&mut files.secrets).await?;
+    reach(Point::SecretsCommitted);
     sqlx::raw_sql("COMMIT").execute(&mut files.directory).await?;
+    reach(Point::BothCommitted);
     Ok(())
 }
 

@@ -79,7 +79,14 @@ fn is_file(opened: Option<(u64, u64)>, path: &Path) -> bool {
 async fn check_file(file: &mut SqliteConnection, path: &Path) -> Result<(), ReplicaError> {
     let found = match statement("PRAGMA quick_check(1)").fetch_one(file).await {
         Ok(row) => row.try_get::<String, _>(0)?,
-        Err(error) => error.to_string(),
+        Err(error) => {
+            let error = ReplicaError::from(error);
+            // What was written before is still good.
+            if error.is_full() {
+                return Err(error);
+            }
+            error.to_string()
+        }
     };
     if found == "ok" {
         Ok(())

@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 
 use self::connection::statement;
 pub use self::snapshot::SnapshotWriter;
-use crate::layout::Layout;
+use crate::{durable, layout::Layout};
 
 /// Where a replica stands in the stream of changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,24 @@ pub enum ReplicaError {
     /// The file system failed.
     #[error("replica: {0}")]
     Io(#[from] std::io::Error),
+}
+
+/// What SQLite says when there is no room: `SQLITE_FULL`, and `SQLITE_IOERR_SHMSIZE` for the index
+/// of its log.
+const FULL: [&str; 2] = ["13", "4874"];
+
+impl ReplicaError {
+    /// Whether there was no room for what was to be written.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Io(error) => durable::is_full(error),
+            Self::Sqlite(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| FULL.contains(&code.as_ref()))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// The two files, each with the one connection that stays open for life.
@@ -118,8 +136,9 @@ impl Replica {
         Ok(())
     }
 
-    /// Refuses logins of `addr:<ip>`, `user:<address>` or `pair:<address>|<ip>` until this time,
-    /// in seconds since 1970.
+    /// Refuses logins of `addr:<network>`, `user:<address>` or `pair:<address>|<network>` until
+    /// this time, in seconds since 1970. A network is an IPv4 address, or an IPv6 prefix such as
+    /// `2001:db8:0:0::/64`.
     pub async fn throttle(&self, key: &str, until_unix_seconds: i64) -> Result<(), ReplicaError> {
         let mut files = self.files.lock().await;
         statement("DELETE FROM throttle WHERE until <= unixepoch() - 86400")

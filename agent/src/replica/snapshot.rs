@@ -10,11 +10,12 @@ use umail_proto::agent::{DirectoryRow, SnapshotBegin, SnapshotChunk, SnapshotEnd
 
 use super::{
     Files, Position, Replica, ReplicaError,
-    apply::{begin, end, set_position},
+    apply::{begin_both, end, set_position},
     position,
     rows::{self, Batch},
     schema,
 };
+use crate::faults::{Point, reach};
 
 /// Takes the rows of one snapshot. Readers see the old directory until `finish` has committed;
 /// dropping the writer leaves the old one in place.
@@ -59,9 +60,9 @@ impl SnapshotWriter {
         }
         let mut waiting = self.waiting.into_inner().map_err(io::IntoInnerError::into_error)?;
         waiting.rewind()?;
+        reach(Point::SnapshotWaits);
         let mut files = self.replica.files.lock().await;
-        begin(&mut files.secrets).await?;
-        let replaced = match begin(&mut files.directory).await {
+        let replaced = match begin_both(&mut files).await {
             Ok(()) => replace(&mut files, waiting, &self.begin).await,
             Err(error) => Err(error),
         };
@@ -76,8 +77,10 @@ impl SnapshotWriter {
 async fn replace(files: &mut Files, waiting: File, to: &SnapshotBegin) -> Result<(), ReplicaError> {
     if position(&mut files.directory).await?.is_none() {
         sqlx::raw_sql(schema::DROP_INDEXES).execute(&mut files.directory).await?;
+        reach(Point::IndexesDropped);
     }
     rows::clear_all(files).await?;
+    reach(Point::TablesCleared);
     let mut waiting = BufReader::with_capacity(1 << 20, waiting);
     let mut batch = Batch::default();
     while let Some(chunk) = read_chunk(&mut waiting)? {
@@ -88,7 +91,9 @@ async fn replace(files: &mut Files, waiting: File, to: &SnapshotBegin) -> Result
         }
     }
     batch.finish(files).await?;
+    reach(Point::TablesFilled);
     sqlx::raw_sql(schema::INDEXES).execute(&mut files.directory).await?;
+    reach(Point::IndexesMade);
     set_position(&mut files.directory, &to.epoch, to.version).await
 }
 

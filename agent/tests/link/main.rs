@@ -9,6 +9,7 @@
 mod actions;
 mod desired;
 mod directory;
+mod disk;
 mod fake;
 mod identity;
 mod lifecycle;

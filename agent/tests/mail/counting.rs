@@ -1,6 +1,6 @@
 //! What the meters count and whom they stop, from the logs of the real daemons.
 
-use std::sync::Arc;
+use std::{process::Command, sync::Arc};
 
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -124,4 +124,56 @@ async fn who_guesses_a_password_has_to_wait() {
     })
     .await;
     counting.kill().await;
+}
+
+/// Tells the process of the test below that it has a network of its own.
+const OWN_NETWORK: &str = "UMAIL_TEST_OWN_NETWORK";
+
+/// Runs a program that must succeed.
+fn ip(arguments: &[&str]) {
+    assert!(Command::new("ip").args(arguments).status().unwrap().success(), "ip {arguments:?}");
+}
+
+#[tokio::test]
+async fn who_guesses_from_many_addresses_of_one_ipv6_network_has_to_wait() {
+    if std::env::var_os(OWN_NETWORK).is_none() {
+        let name = "counting::who_guesses_from_many_addresses_of_one_ipv6_network_has_to_wait";
+        let mut own = Command::new("unshare");
+        own.arg("--net").arg(std::env::current_exe().unwrap()).args(["--exact", name]);
+        assert!(own.arg("--nocapture").env(OWN_NETWORK, "yes").status().unwrap().success());
+        return;
+    }
+    ip(&["link", "set", "lo", "up"]);
+    for address in ["1::1", "1::2", "1::3", "2::1"] {
+        ip(&["addr", "add", &format!("fd00:0:0:{address}/64"), "dev", "lo", "nodad"]);
+    }
+    let node = running().await;
+    let ports = node.config.ports;
+    let counting = Counting::start(&node);
+    let from = |scheme: &str, port: u16, client: &str, password: &str| {
+        let url = format!("{scheme}://[fd00:0:0:1::1]:{port}");
+        let client = format!("fd00:0:0:{client}");
+        client::curl(&url, (BOB.0, password), &["-6", "--ssl-reqd", "--interface", &client])
+    };
+    for number in 0..6 {
+        let client = ["1::1", "1::2"][number % 2];
+        from("pop3", ports.pop3, client, "a guess").refused("[AUTH]");
+    }
+    let pair = format!("pair:{}|fd00:0:0:1::/64", BOB.0);
+    wait_until("the network is stopped", || async {
+        node.replica.throttled().await.unwrap() == [pair.as_str()]
+    })
+    .await;
+    counting.kill().await;
+    let later = Clock::system().now().unix_timestamp() + 600;
+    node.replica.throttle(&pair, later).await.unwrap();
+    from("imap", ports.imap, "1::3", BOB.1).refused("AUTHENTICATIONFAILED");
+    from("smtp", ports.submission, "1::3", BOB.1).refused("535 5.7.8");
+    from("imap", ports.imap, "2::1", BOB.1).ok();
+    assert!(from("smtp", ports.submission, "2::1", BOB.1).text.contains("235 2.7.0"));
+    client::imap(ports.imap, BOB, "").ok();
+    node.replica.throttle(&pair, 0).await.unwrap();
+    node.replica.throttle("addr:fd00:0:0:1::/64", later).await.unwrap();
+    from("pop3", ports.pop3, "1::3", BOB.1).refused("[AUTH]");
+    from("pop3", ports.pop3, "2::1", BOB.1).ok();
 }

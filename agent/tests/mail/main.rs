@@ -9,6 +9,7 @@
 mod client;
 mod counting;
 mod directory;
+mod faults;
 mod fleet;
 mod hostile;
 mod installing;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Lets go of the replica as a stopping agent does: its connections close.
-async fn stop_agent(node: &mut Node) {
+pub(crate) async fn stop_agent(node: &mut Node) {
     let elsewhere = node.layout.root().join("elsewhere");
     node.replica = Replica::open(&Layout::new(elsewhere)).await.unwrap();
 }
@@ -25,7 +25,7 @@ async fn start_agent(node: &mut Node) {
     node.replica = Replica::open(&node.layout).await.unwrap();
 }
 
-fn assert_no_fatal(node: &Node) {
+pub(crate) fn assert_no_fatal(node: &Node) {
     for service in ["postfix", "dovecot"] {
         let log = node.log(service);
         let bad = |line: &&str| {

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The user's quota says which version the row is of.
-fn of_version(version: u64) -> Vec<umail_proto::agent::DirectoryRow> {
+pub(crate) fn of_version(version: u64) -> Vec<umail_proto::agent::DirectoryRow> {
     let here = id(NODE);
     let users = (0..50_u32).map(|number| User {
         quota_bytes: version,
@@ -32,18 +32,21 @@ fn of_version(version: u64) -> Vec<umail_proto::agent::DirectoryRow> {
 
 /// Version of the position, and the versions that the rows are of.
 fn versions(layout: &Layout) -> (String, String) {
-    let query = |sql: &str| {
-        let database = format!("file:{}?mode=ro", layout.directory_db().display());
-        let output = Command::new("sqlite3").args([&database, sql]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
+    let query = |sql: &str| ask(&layout.directory_db(), sql);
     assert_eq!(query("PRAGMA integrity_check"), "ok");
     let position = query("SELECT version FROM position");
     (position, query("SELECT group_concat(DISTINCT quota_bytes) FROM user"))
 }
 
-fn folder() -> (tempfile::TempDir, Layout) {
+/// Asks a file as a reader does.
+pub(crate) fn ask(database: &Path, sql: &str) -> String {
+    let database = format!("file:{}?mode=ro", database.display());
+    let output = Command::new("sqlite3").args([&database, sql]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+pub(crate) fn folder() -> (tempfile::TempDir, Layout) {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::new(folder.path());
     (folder, layout)

@@ -62,6 +62,23 @@ async fn mail_goes_in_by_smtp_and_out_by_pop3_and_imap() {
     assert!(node.layout.mail().join(id(11)).is_dir(), "the folder of a mailbox is the user's id");
 }
 
+/// With one beside INBOX's log, a delivery and a login that come first together lock both in
+/// opposite orders, and Dovecot's LMTP process dies of the deadlock.
+#[tokio::test]
+async fn a_mailbox_has_no_index_of_its_folders() {
+    let node = running().await;
+    let ports = node.config.ports;
+    client::imap(ports.imap, ALICE, "").ok();
+    client::send(ports.smtp, "x@elsewhere.example", ALICE.0, "one").ok();
+    arrived(&node, ALICE, 1).await;
+    assert!(client::imap(ports.imap, ALICE, "").ok().contains("Drafts"));
+    let folder = std::fs::read_dir(node.layout.mail().join(id(11)).join("mail")).unwrap();
+    let names: Vec<_> = folder.map(|file| file.unwrap().file_name()).collect();
+    assert!(names.iter().any(|name| name == "mailboxes"), "{names:?}");
+    let is_index = |name: &&std::ffi::OsString| name.to_string_lossy().starts_with("dovecot.list");
+    assert_eq!(names.iter().find(is_index), None);
+}
+
 #[tokio::test]
 async fn submission_needs_tls_and_a_password() {
     let node = running().await;

@@ -46,6 +46,9 @@ service pop3 {
 }
 
 mail_location = sdbox:~/mail
+# Its log and that of INBOX are locked in either order: a first delivery beside a first login then
+# ends in a deadlock, which the delivery's process does not survive.
+mailbox_list_index = no
 mail_plugins = quota notify mail_log
 namespace inbox {
   inbox = yes

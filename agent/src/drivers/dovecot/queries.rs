@@ -33,6 +33,20 @@ const NEEDED: &str =
 const MEANT: &str = "a.local_part = '%n'
     AND a.domain = (SELECT canonical FROM domain_name WHERE name = '%d')";
 
+/// What a client's address is throttled as: itself, or the /64 of an IPv6 address, such as
+/// `2001:db8:0:0::/64`. The place of `::` is filled with zeros, then the first four groups count.
+const NETWORK: &str = "
+    SELECT CASE WHEN instr(ip, ':')
+           THEN json_extract(groups, '$[0]') || ':' || json_extract(groups, '$[1]') || ':'
+             || json_extract(groups, '$[2]') || ':' || json_extract(groups, '$[3]') || '::/64'
+           ELSE ip END
+      FROM (SELECT ip, '[\"' || replace(trim(replace(ip, '::',
+                     substr(':0:0:0:0:0:0:0:0:', 1, 17 - 2 * given)), ':'), ':', '\",\"') || '\"]'
+                   AS groups
+              FROM (SELECT ip, length(ip) - length(replace(ip, ':', ''))
+                             - (substr(ip, 1, 2) = '::') - (substr(ip, -2) = '::') AS given
+                      FROM (SELECT '%r' AS ip)))";
+
 /// Postfix does not look at `nologin`: what is refused has no row for it. Others are told why, by
 /// the credential's query: whose password is wrong learns nothing of the account. Before the first snapshot the query fails, on purpose:
 /// an error is a temporary failure.
@@ -58,9 +72,9 @@ const ACCOUNT_QUERY: &str = "
                         ELSE '' END AS reason
               FROM account a
              WHERE {meant} AND a.status < 6
-               AND NOT EXISTS (SELECT 1 FROM throttled
-                                WHERE key IN ('addr:%r', 'user:' || a.address,
-                                              'pair:' || a.address || '|%r')))
+               AND NOT EXISTS (SELECT 1 FROM throttled, (SELECT ({network}) AS network)
+                                WHERE key IN ('addr:' || network, 'user:' || a.address,
+                                              'pair:' || a.address || '|' || network)))
      WHERE reason = '' OR '%s' <> 'smtp'
     UNION ALL SELECT abs(-9223372036854775807 - one), '', '', '', '', '', '', '', '', ''
       FROM unready";
@@ -124,6 +138,7 @@ fn content(source: &Source<'_>, database: &Path, query: &str, kind: &str) -> Str
         .collect::<Vec<_>>()
         .join(" ")
         .replace("{meant}", &MEANT.split_whitespace().collect::<Vec<_>>().join(" "))
+        .replace("{network}", &NETWORK.split_whitespace().collect::<Vec<_>>().join(" "))
         .replace("{needed}", &format!("({NEEDED})"))
         .replace("{node}", &source.settings.node_id)
         .replace("{fleet}", &fleet(source))
