@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the product and its tests need, and says which.
+# Installs the Debian packages that the product and its tests need, and those named as arguments,
+# and says which.
 # No service is started or enabled: a policy-rc.d that answers 101 sees to it.
 set -euo pipefail
 
@@ -12,6 +13,7 @@ packages=(
   gcc libc6-dev perl pkg-config
   # namespaces, tests, and looking at things by hand
   iproute2 util-linux sqlite3 swaks libnet-ssleay-perl curl jq ca-certificates dbus
+  "$@"
 )
 
 # All mail on storage nodes belongs to this user. It owns nothing else and cannot sign in.

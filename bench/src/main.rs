@@ -1,6 +1,11 @@
 //! Side-by-side measurements: what we do against what the engine below can do, in one run.
 
+mod etcd;
+mod logins;
+mod lookups;
+mod node;
 mod outcome;
+mod pgbench;
 mod propagate;
 mod replica_live;
 mod replica_load;
@@ -8,6 +13,7 @@ mod rest_read;
 mod rest_write;
 mod rows;
 mod server;
+mod wrk;
 
 use std::process::ExitCode;
 
@@ -38,8 +44,10 @@ enum Name {
     Propagate,
     /// The agent applies a snapshot of 1,000,000 rows, against a bare bulk insert of the same.
     ReplicaLoad,
-    /// Postfix's lookups while changes are applied, against lookups without a writer.
+    /// Lookups of Postfix and Dovecot while changes are applied, against the same without a writer.
     ReplicaLive,
+    /// Logins through a pop node with app passwords, against account passwords (argon2id).
+    Logins,
 }
 
 #[tokio::main]
@@ -68,11 +76,12 @@ async fn main() -> ExitCode {
 
 async fn measure(name: Name, rounds: usize) -> Result<Outcome, Failure> {
     match name {
+        Name::RestRead => rest_read::measure(rounds).await,
         Name::RestWrite => rest_write::measure(rounds).await,
         Name::Propagate => propagate::measure(rounds).await,
-        Name::RestRead => rest_read::measure(rounds).await,
         Name::ReplicaLoad => replica_load::measure(rounds).await,
         Name::ReplicaLive => replica_live::measure(rounds).await,
+        Name::Logins => logins::measure(rounds).await,
     }
 }
 

@@ -1,5 +1,5 @@
 //! `replica-load`: the agent takes a snapshot, against the same rows bulk-inserted by SQLite's
-//! own shell into a table with the same indexes.
+//! own shell into a table that gets the same indexes afterwards.
 
 use std::{
     fmt::Write as _,
@@ -78,9 +78,9 @@ fn import(csv: &Path) -> Result<Duration, Failure> {
          functions INTEGER NOT NULL, quota_bytes INTEGER NOT NULL,\n\
          quota_unlimited INTEGER NOT NULL, storage_node_id TEXT NOT NULL,\n\
          moving INTEGER NOT NULL);\n\
+         .mode csv\n.import {} user\n\
          CREATE INDEX user_address_idx ON user (domain_id, local_part);\n\
-         CREATE INDEX user_storage_idx ON user (storage_node_id);\n\
-         .mode csv\n.import {} user\n",
+         CREATE INDEX user_storage_idx ON user (storage_node_id);\n",
         csv.display()
     );
     let commands = folder.path().join("commands");

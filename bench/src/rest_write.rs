@@ -1,45 +1,48 @@
 //! `rest-write`: PATCH of a user's quota, against pgbench running the statements of that one
 //! transaction (read, lock, read again, update, change-log entry, audit event) on the same rows.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::fs;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use crate::{
     Failure,
     outcome::{Gate, Outcome, median},
-    rest_read::pgbench,
+    pgbench,
     server::Server,
+    wrk,
 };
 
 /// Connections of either side, each with a user of its own.
 const CONNECTIONS: usize = 8;
 /// Seconds of one turn.
-const SECONDS: u64 = 5;
+const SECONDS: &str = "5";
 
 /// The statements, as the server sends them.
-const SCRIPT: &str = include_str!("rest_write.sql");
+const STATEMENTS: &str = include_str!("rest_write.sql");
+/// The requests.
+const REQUESTS: &str = include_str!("rest_write.lua");
 
-/// Measures both sides in turn.
+/// Measures both sides in turn, after a turn of each that does not count.
 pub(crate) async fn measure(rounds: usize) -> Result<Outcome, Failure> {
     let server = Server::start().await?;
     let users = users(&server).await?;
-    let script = server.folder().join("rest_write.sql");
-    fs::write(&script, SCRIPT.replace("{users}", &format!("{{{}}}", users.join(","))))?;
-    let script = script.to_string_lossy().into_owned();
-    let (connections, seconds) = (CONNECTIONS.to_string(), SECONDS.to_string());
+    let statements = server.folder().join("rest_write.sql");
+    fs::write(&statements, STATEMENTS.replace("{users}", &format!("{{{}}}", users.join(","))))?;
+    let statements = statements.to_string_lossy().into_owned();
+    let requests = REQUESTS.replace("{users}", &format!("'{}'", users.join("', '")));
+    let connections = CONNECTIONS.to_string();
     let (mut ratios, mut ours_all, mut theirs_all) = (vec![], vec![], vec![]);
-    for _round in 0..rounds {
-        let ours = patches(&server, &users).await?;
-        let theirs = pgbench::run_on(&server, "umail", &["-f", &script], &connections, &seconds)?;
-        ratios.push(ours / theirs);
-        ours_all.push(ours);
-        theirs_all.push(theirs);
+    for round in 0..=rounds {
+        let ours = wrk::run(&server, &requests, &connections, &connections, SECONDS)?;
+        let what = ["-f", &statements];
+        let theirs = pgbench::run(&server, "umail", &what, &connections, SECONDS)?;
+        if round > 0 {
+            ratios.push(ours / theirs);
+            ours_all.push(ours);
+            theirs_all.push(theirs);
+        }
     }
     Ok(Outcome {
         name: "rest-write",
@@ -67,38 +70,4 @@ async fn users(server: &Server) -> Result<Vec<String>, Failure> {
         ids.push(user.get("id").and_then(Value::as_str).ok_or("the user has no id")?.to_owned());
     }
     Ok(ids)
-}
-
-/// Changes a second; every one has to succeed.
-async fn patches(server: &Server, users: &[String]) -> Result<f64, Failure> {
-    let started = Instant::now();
-    let mut clients = JoinSet::new();
-    for id in users {
-        let (url, token) = (format!("{}/v1/users/{id}", server.url), server.token.clone());
-        clients.spawn(async move {
-            patch_until(&url, &token, started).await.map_err(|error| error.to_string())
-        });
-    }
-    let mut count = 0;
-    while let Some(ended) = clients.join_next().await {
-        count += ended??;
-    }
-    Ok(f64::from(count) / started.elapsed().as_secs_f64())
-}
-
-async fn patch_until(url: &str, token: &str, started: Instant) -> Result<u32, Failure> {
-    let client = reqwest::Client::new();
-    let read = client.get(url).bearer_auth(token).send().await?.error_for_status()?;
-    let mut etag = read.headers().get("etag").cloned().ok_or("no ETag")?;
-    let mut count = 0;
-    while started.elapsed() < Duration::from_secs(SECONDS) {
-        let quota = format!(r#"{{"quota_bytes":{}}}"#, 1_000_000_000 + etag.len() + count as usize);
-        let request = client.patch(url).bearer_auth(token).header("if-match", etag).body(quota);
-        let request = request.header("content-type", "application/merge-patch+json");
-        let answer = request.send().await?.error_for_status()?;
-        etag = answer.headers().get("etag").cloned().ok_or("no ETag")?;
-        answer.bytes().await?;
-        count += 1;
-    }
-    Ok(count)
 }

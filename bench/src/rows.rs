@@ -1,9 +1,14 @@
 //! A directory to measure with: one domain, ten storage nodes, many users.
 
+use std::process::Command;
+
 use umail_proto::agent::{
-    AccountStatus, DirectoryRow, Domain, StorageNode, User, directory_row::Row,
+    AccountStatus, Credential, CredentialKind, DirectoryRow, Domain, StorageNode, User,
+    directory_row::Row,
 };
 use uuid::Uuid;
+
+use crate::Failure;
 
 /// Id of the one domain.
 pub(crate) fn domain_id() -> String {
@@ -41,7 +46,7 @@ pub(crate) fn user(number: u64, quota_bytes: u64) -> DirectoryRow {
         id: id(2, number),
         domain_id: domain_id(),
         department_id: String::new(),
-        local_part: format!("user{number:07}"),
+        local_part: local_part(number),
         status: AccountStatus::Active.into(),
         functions: 63,
         quota_bytes,
@@ -51,4 +56,33 @@ pub(crate) fn user(number: u64, quota_bytes: u64) -> DirectoryRow {
         plan_id: String::new(),
     };
     DirectoryRow { row: Some(Row::User(user)) }
+}
+
+/// An app password of the user with this number.
+pub(crate) fn app_password(number: u64, hash: &str) -> DirectoryRow {
+    let credential = Credential {
+        id: id(3, number),
+        user_id: id(2, number),
+        kind: CredentialKind::AppPassword.into(),
+        hash: hash.to_owned(),
+        functions: 63,
+        expires_at_seconds: 0,
+    };
+    DirectoryRow { row: Some(Row::Credential(credential)) }
+}
+
+/// The fast salted hash that app passwords have, made by Dovecot.
+pub(crate) fn hash(password: &str) -> Result<String, Failure> {
+    let output =
+        Command::new("/usr/bin/doveadm").args(["pw", "-s", "SSHA512", "-p", password]).output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// The address of the user with this number.
+pub(crate) fn address(number: u64) -> String {
+    format!("{}@example.org", local_part(number))
+}
+
+fn local_part(number: u64) -> String {
+    format!("user{number:07}")
 }

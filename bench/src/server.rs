@@ -18,7 +18,8 @@ const PASSWORD: &str = "correct horse battery staple";
 
 /// A running server and a signed-in system administrator.
 pub(crate) struct Server {
-    child: Child,
+    // Before the folder: its files are in use until the server has ended.
+    process: Process,
     folder: tempfile::TempDir,
     client: reqwest::Client,
     /// Where REST is, without a slash at the end.
@@ -46,16 +47,12 @@ impl Server {
                 folder.path().join("data").display()
             ),
         )?;
-        let child = Command::new(program("umail-api")?)
-            .arg("--config")
-            .arg(&config)
-            .arg("serve")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()?;
+        let mut command = Command::new(program("umail-api")?);
+        command.arg("--config").arg(&config).arg("serve");
+        let process = Process::start(command.stdin(Stdio::null()).stdout(Stdio::null()))?;
         let client = reqwest::Client::new();
         let url = format!("http://127.0.0.1:{http_port}");
-        let mut server = Self { child, folder, client, url, grpc_port, token: String::new() };
+        let mut server = Self { process, folder, client, url, grpc_port, token: String::new() };
         server.wait_until_ready().await?;
         server.sign_in(&config).await?;
         Ok(server)
@@ -114,7 +111,7 @@ impl Server {
     async fn wait_until_ready(&mut self) -> Result<(), Failure> {
         let started = Instant::now();
         while started.elapsed() < START_LIMIT {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.process.0.try_wait()? {
                 return Err(format!("umail-api ended: {status}").into());
             }
             let answer = self.client.get(format!("{}/readyz", self.url)).send().await;
@@ -147,13 +144,22 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+/// A process that ends with SIGTERM when this is dropped, so that it stops its own ones too.
+pub(crate) struct Process(Child);
+
+impl Process {
+    /// Starts it.
+    pub(crate) fn start(command: &mut Command) -> Result<Self, Failure> {
+        Ok(Self(command.spawn()?))
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
-        // SIGTERM, so that it stops its database too.
-        if let Ok(pid) = i32::try_from(self.child.id()) {
+        if let Ok(pid) = i32::try_from(self.0.id()) {
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGTERM).ok();
         }
-        self.child.wait().ok();
+        self.0.wait().ok();
     }
 }
 
