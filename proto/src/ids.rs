@@ -84,6 +84,8 @@ ids! {
     OperationId,
     /// Identifies an operator.
     OperatorId,
+    /// Identifies a role of a user beyond that of a user.
+    RoleAssignmentId,
     /// Identifies a sign-in: a chain of refresh tokens.
     SessionId,
     /// Identifies a user.

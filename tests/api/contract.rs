@@ -200,6 +200,7 @@ fn bodies() -> serde_json::Map<String, Value> {
         "update_user": {},
         "update_user_password": {"new_password": "correct horse"},
         "create_app_password": {"label": "x"},
+        "create_role_assignment": {"role": "domain_admin"},
         "update_forwarding": {"targets": [], "keep_copy": true},
         "create_alias": {"local_part": "x", "targets": ["x@example.org"]},
         "update_alias": {},

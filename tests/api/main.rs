@@ -16,6 +16,7 @@ mod moves;
 mod nodes;
 mod operations;
 mod operators;
+mod role_assignments;
 mod services;
 mod sessions;
 mod settings;

@@ -20,6 +20,7 @@ pub mod nodes;
 pub mod operations;
 pub mod operators;
 pub mod reports;
+pub mod role_assignments;
 pub mod services;
 pub mod sessions;
 pub mod settings;

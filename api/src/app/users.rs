@@ -19,7 +19,7 @@ use crate::{
         fields::{Fields, given, one},
         nodes,
     },
-    authz::{self, Action, Resource, Role, UserScope},
+    authz::{self, Action, Resource, UserScope},
     context::Context,
     error::{Error, Result},
     model::{
@@ -42,15 +42,7 @@ pub async fn list(
     page: Page,
 ) -> Result<Vec<User>> {
     let domain = domains::find(cx, domain, |id| (Action::List, Resource::Users(id))).await?;
-    let visible = authz::visible_departments(cx.caller(), domain.id);
-    let wanted = match (visible, filter.department_id) {
-        (None, None) => None,
-        (Some(visible), None) => Some(visible),
-        (None, Some(wanted)) => Some(vec![wanted]),
-        (Some(visible), Some(wanted)) => {
-            Some(visible.into_iter().filter(|one| *one == wanted).collect())
-        }
-    };
+    let wanted = authz::visible_among(cx.caller(), domain.id, filter.department_id);
     store::accounts::list(cx.pool(), domain.id, wanted.as_deref(), page).await
 }
 
@@ -98,7 +90,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
         id: None,
         domain_id: id,
         department_id: new.department_id,
-        role: Role::Stranger,
+        grants: Vec::new(),
     };
     let domain =
         domains::find(cx, domain, |id| (Action::Create, Resource::User(place(id)))).await?;
@@ -125,7 +117,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
         storage_node: place_user(cx, new.storage_node.as_deref()).await?,
         companion_node_id: None,
         moving: false,
-        role: Role::User,
+        grants: Vec::new(),
         revision: 1,
         created_at: cx.now(),
         updated_at: cx.now(),

@@ -43,6 +43,7 @@ mod operations;
 mod operators;
 pub mod probes;
 pub mod problem;
+mod role_assignments;
 mod services;
 mod sessions;
 mod settings;
@@ -71,6 +72,7 @@ fn resources() -> OpenApiRouter<State> {
         .merge(domains::router())
         .merge(departments::router())
         .merge(users::router())
+        .merge(role_assignments::router())
         .merge(app_passwords::router())
         .merge(forwarding::router())
         .merge(aliases::router())

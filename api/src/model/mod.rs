@@ -15,6 +15,7 @@ pub mod page;
 pub mod password;
 pub mod revision;
 pub mod role;
+pub mod role_assignment;
 pub mod settings;
 pub mod text;
 pub mod user;

@@ -15,6 +15,7 @@ pub mod page;
 pub mod patch;
 pub mod problem;
 pub mod quota;
+pub mod role_assignments;
 pub mod services;
 pub mod sessions;
 pub mod settings;
