@@ -86,6 +86,8 @@ ids! {
     OperatorId,
     /// Identifies a plan.
     PlanId,
+    /// Identifies a role of a user beyond that of a user.
+    RoleAssignmentId,
     /// Identifies a sign-in: a chain of refresh tokens.
     SessionId,
     /// Identifies a user.

@@ -17,6 +17,8 @@ mod moves;
 mod nodes;
 mod operations;
 mod operators;
+mod plans;
+mod role_assignments;
 mod services;
 mod sessions;
 mod settings;

@@ -185,23 +185,11 @@ impl Api {
         self.sign_in(address).await
     }
 
-    async fn assign(&self, address: &str, role: &str, department: Option<&str>) {
-        let (local_part, domain) = address.split_once('@').unwrap();
-        let department = department.map(|id| id.parse::<Uuid>().unwrap());
-        let assigned: Vec<Uuid> = sqlx::query_scalar(
-            "INSERT INTO role_assignment (account_id, role, domain_id, department_id)
-             SELECT account.id, $3, domain.id, $4
-               FROM account JOIN domain ON domain.id = domain_id
-              WHERE local_part = $1 AND domain.name = $2 RETURNING account_id",
-        )
-        .bind(local_part)
-        .bind(domain)
-        .bind(role)
-        .bind(department)
-        .fetch_all(self.state.pool())
-        .await
-        .unwrap();
-        assert_eq!(assigned.len(), 1);
+    /// Appoints a user in the domain of the address; returns the id of the role assignment.
+    pub async fn assign(&self, address: &str, role: &str, department: Option<&str>) -> String {
+        let body = json!({"role": role, "department_id": department});
+        let path = format!("/v1/users/{address}/role_assignments");
+        self.post(path, body).await.is(StatusCode::CREATED).id()
     }
 
     /// Adds a storage node that nobody enrolled; returns the id.

@@ -1,7 +1,10 @@
 //! Aliases: other addresses.
 
 use umail_api_types::aliases::{AliasPatch, NewAlias};
-use umail_proto::{agent::RowKind, ids::AliasId};
+use umail_proto::{
+    agent::RowKind,
+    ids::{AliasId, DomainId},
+};
 
 use crate::{
     app::{
@@ -21,6 +24,7 @@ use crate::{
         domain::DomainRef,
         page::Page,
         revision::Precondition,
+        user::UserRef,
     },
     store,
     transaction::Transaction,
@@ -28,7 +32,7 @@ use crate::{
 
 /// A page of the aliases of a domain.
 pub async fn list(cx: &Context, domain: &DomainRef, page: Page) -> Result<Vec<Alias>> {
-    let domain = domains::find(cx, domain, |id| (Action::List, Resource::Alias(id))).await?;
+    let domain = domains::find(cx, domain, |id| (Action::List, anybodys(id))).await?;
     store::aliases::list(cx.pool(), domain.id, page).await
 }
 
@@ -40,7 +44,7 @@ pub async fn read(cx: &Context, id: AliasId) -> Result<Alias> {
 async fn find(cx: &Context, id: AliasId, action: Action) -> Result<Alias> {
     let missing = || Error::not_found("alias", id);
     let found = store::aliases::find(cx.pool(), id).await?.ok_or_else(missing)?;
-    match cx.authorize(action, Resource::Alias(found.domain_id)) {
+    match cx.authorize(action, anybodys(found.domain_id)) {
         Err(Error::NotFound { .. }) => Err(missing()),
         other => other.map(|()| found),
     }
@@ -48,7 +52,7 @@ async fn find(cx: &Context, id: AliasId, action: Action) -> Result<Alias> {
 
 /// Adds an alias.
 pub async fn create(cx: &Context, domain: &DomainRef, new: NewAlias) -> Result<Alias> {
-    let domain = domains::find(cx, domain, |id| (Action::Create, Resource::Alias(id))).await?;
+    let domain = domains::find(cx, domain, |id| (Action::Create, anybodys(id))).await?;
     let local_part = one("/local_part", LocalPart::parse(&new.local_part))?;
     let address = EmailAddress::of(&local_part, &domain.name);
     let targets = read_targets(&new.targets, &address)?;
@@ -69,6 +73,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewAlias) -> Result<A
         created_at: cx.now(),
         updated_at: cx.now(),
     };
+    check_holder(&mut tx, cx, Action::Create, &alias).await?;
     store::aliases::insert(&mut *tx, &alias).await?;
     allowances::give(&mut tx, alias.domain_id, &[one_more()]).await?;
     finish(tx, cx, Action::Create, None, Some(&alias)).await?;
@@ -95,6 +100,8 @@ pub async fn update(
         tx.commit().await?;
         return Ok(before);
     }
+    check_holder(&mut tx, cx, Action::Update, &before).await?;
+    check_holder(&mut tx, cx, Action::Update, &alias).await?;
     alias.revision += 1;
     alias.updated_at = cx.now();
     store::aliases::update(&mut *tx, &alias).await?;
@@ -107,6 +114,7 @@ pub async fn delete(cx: &Context, id: AliasId, precondition: Precondition) -> Re
     find(cx, id, Action::Delete).await?;
     let mut tx = cx.begin().await?;
     let before = lock(&mut tx, id, &precondition).await?;
+    check_holder(&mut tx, cx, Action::Delete, &before).await?;
     store::addresses::delete(&mut *tx, id.uuid()).await?;
     store::aliases::delete(&mut *tx, id).await?;
     allowances::give(&mut tx, before.domain_id, &[one_more().back()]).await?;
@@ -116,6 +124,24 @@ pub async fn delete(cx: &Context, id: AliasId, precondition: Precondition) -> Re
 /// What an alias takes of the allowances above.
 fn one_more() -> Given {
     Given { amounts: Amounts { aliases: 1, ..Amounts::default() }, ..Given::default() }
+}
+
+/// An alias of the domain, whoever it stands for.
+fn anybodys(domain_id: DomainId) -> Resource {
+    Resource::Alias { domain_id, holder: None }
+}
+
+/// The other end of an alias: the user whom it stands for, who may send as it.
+async fn check_holder(
+    tx: &mut Transaction,
+    cx: &Context,
+    action: Action,
+    alias: &Alias,
+) -> Result<()> {
+    let Some(user) = alias.user_id else { return Ok(()) };
+    let holder = store::accounts::find(&mut **tx, &UserRef::Id(user)).await?;
+    let holder = holder.map(|user| user.scope());
+    cx.authorize(action, Resource::Alias { domain_id: alias.domain_id, holder })
 }
 
 fn read_targets(targets: &[String], own: &EmailAddress) -> Result<Vec<EmailAddress>> {

@@ -16,6 +16,7 @@ use crate::{
         audit::{self, Subject, shown},
         domains,
         fields::one,
+        role_assignments,
     },
     authz::{self, Action, Resource},
     context::Context,
@@ -134,12 +135,13 @@ async fn check_parent(tx: &mut Transaction, department: &Department) -> Result<(
     Ok(())
 }
 
-/// Removes a department that nothing is in.
+/// Removes a department that nothing is in; who administers it no longer does.
 pub async fn delete(cx: &Context, id: DepartmentId, precondition: Precondition) -> Result<()> {
     find(cx, id, Action::Delete).await?;
     let mut tx = cx.begin().await?;
     let before = store::departments::lock(&mut *tx, id).await?;
     precondition.check(before.revision)?;
+    role_assignments::delete_of_department(&mut tx, cx, id).await?;
     store::departments::delete(&mut tx, id).await?;
     allowances::remove_department(&mut tx, &before).await?;
     finish(tx, cx, Action::Delete, Some(&before), None).await

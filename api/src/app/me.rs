@@ -1,6 +1,6 @@
 //! The caller itself.
 
-use umail_api_types::me::{CallerKind, Me, PasswordChange, RoleAssignment};
+use umail_api_types::me::{CallerKind, HeldRole, Me, PasswordChange};
 use umail_proto::ids::{OperatorId, UserId};
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ pub async fn read(cx: &Context) -> Result<Me> {
                 id: id.uuid(),
                 kind: CallerKind::Operator,
                 name: operator.name.as_str().to_owned(),
-                roles: vec![RoleAssignment {
+                roles: vec![HeldRole {
                     role: role.name().to_owned(),
                     domain_id: None,
                     department_id: None,
@@ -102,14 +102,14 @@ async fn store_of_user(cx: &Context, id: UserId, hash: &str) -> Result<()> {
     app::users::store_password(cx, &user, hash, cx.session()).await
 }
 
-fn assigned(assignment: &Assignment) -> RoleAssignment {
+fn assigned(assignment: &Assignment) -> HeldRole {
     match assignment {
-        Assignment::DomainAdmin(domain_id) => RoleAssignment {
+        Assignment::DomainAdmin(domain_id) => HeldRole {
             role: Role::DomainAdmin.name().to_owned(),
             domain_id: Some(*domain_id),
             department_id: None,
         },
-        Assignment::DepartmentAdmin { domain_id, department_id, .. } => RoleAssignment {
+        Assignment::DepartmentAdmin { domain_id, department_id, .. } => HeldRole {
             role: Role::DepartmentAdmin.name().to_owned(),
             domain_id: Some(*domain_id),
             department_id: Some(*department_id),

@@ -24,6 +24,7 @@ pub mod operations;
 pub mod operators;
 pub mod plans;
 pub mod reports;
+pub mod role_assignments;
 pub mod services;
 pub mod sessions;
 pub mod settings;

@@ -19,7 +19,7 @@ use crate::{
         fields::{Fields, given, one},
         nodes, plans,
     },
-    authz::{self, Action, Resource, Role, UserScope},
+    authz::{self, Action, Resource, UserScope},
     context::Context,
     error::{Error, Result},
     model::{
@@ -43,15 +43,7 @@ pub async fn list(
     page: Page,
 ) -> Result<Vec<User>> {
     let domain = domains::find(cx, domain, |id| (Action::List, Resource::Users(id))).await?;
-    let visible = authz::visible_departments(cx.caller(), domain.id);
-    let wanted = match (visible, filter.department_id) {
-        (None, None) => None,
-        (Some(visible), None) => Some(visible),
-        (None, Some(wanted)) => Some(vec![wanted]),
-        (Some(visible), Some(wanted)) => {
-            Some(visible.into_iter().filter(|one| *one == wanted).collect())
-        }
-    };
+    let wanted = authz::visible_among(cx.caller(), domain.id, filter.department_id);
     store::accounts::list(cx.pool(), domain.id, wanted.as_deref(), page).await
 }
 
@@ -99,7 +91,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
         id: None,
         domain_id: id,
         department_id: new.department_id,
-        role: Role::Stranger,
+        grants: Vec::new(),
     };
     let domain =
         domains::find(cx, domain, |id| (Action::Create, Resource::User(place(id)))).await?;
@@ -112,6 +104,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
     let display_name = fields.read("/display_name", parse_display_name(&new.display_name));
     fields.check()?;
     let hash = cx.state().passwords().hash(given(password)?).await?;
+    let storage_node = place_user(cx, new.storage_node.as_deref()).await?;
     let mut tx = cx.begin().await?;
     let preset = match (new.plan_id, new.department_id) {
         (None, Some(id)) => store::departments::find_preset(&mut *tx, domain.id, id).await?,
@@ -130,10 +123,10 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
         functions: Functions::ALL,
         plan_id: plan.id,
         quota: own_quota(new.quota_bytes, &plan)?,
-        storage_node: place_user(cx, new.storage_node.as_deref()).await?,
+        storage_node,
         companion_node_id: None,
         moving: false,
-        role: Role::User,
+        grants: Vec::new(),
         revision: 1,
         created_at: cx.now(),
         updated_at: cx.now(),

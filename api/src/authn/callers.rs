@@ -68,7 +68,7 @@ async fn load(state: &State, session: SessionId) -> Result<Caller> {
     let id = owner.user_id.ok_or(ENDED)?;
     let domain_id = store::accounts::find_sign_in_domain(state.pool(), id).await?.ok_or(ENDED)?;
     let mut assignments = Vec::new();
-    for row in store::role_assignments::list(state.pool(), id).await? {
+    for row in store::role_assignments::list_effective(state.pool(), id).await? {
         assignments.push(match row.department_id {
             None => Assignment::DomainAdmin(row.domain_id),
             Some(department_id) => Assignment::DepartmentAdmin {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use umail_proto::ids::{DepartmentId, DomainId, UserId};
 
-pub use crate::model::role::{Role, UserScope};
+pub use crate::model::role::{Grant, Role, UserScope};
 
 use crate::{
     context::{Assignment, Caller},
@@ -51,7 +51,7 @@ impl Action {
 }
 
 /// What it is done to, with all that the decision depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resource {
     /// Settings of the whole system.
     Settings,
@@ -76,14 +76,28 @@ pub enum Resource {
         /// The department; nothing for the domain as a whole.
         id: Option<DepartmentId>,
     },
-    /// Aliases of a domain.
-    Alias(DomainId),
+    /// An alias of a domain, or all of them.
+    Alias {
+        /// The domain of the address.
+        domain_id: DomainId,
+        /// The user whom it stands for, and who may send as it; nothing if it stands for nobody.
+        holder: Option<UserScope>,
+    },
     /// Users of a domain as a whole; a list shows those of the caller's scope.
     Users(DomainId),
     /// A user, or a user to be: what an administrator sets.
     User(UserScope),
     /// What a user decides about: password, app passwords, forwarding, display name.
     Profile(UserScope),
+    /// Role assignments in a domain as a whole; a list shows those of the caller's scope.
+    RoleAssignments(DomainId),
+    /// A role that a user has or shall have.
+    RoleAssignment {
+        /// The user.
+        holder: UserScope,
+        /// The role, and where it is good.
+        grant: Grant,
+    },
 }
 
 /// Refuses what the caller may not do: what may not be seen does not exist for the caller.
@@ -93,10 +107,10 @@ pub fn authorize(caller: &Caller, action: Action, resource: Resource) -> Result<
         Caller::Nobody => return Err(Error::Unauthenticated("sign in first")),
         Caller::Operator { .. } | Caller::User { .. } | Caller::Node(_) => {}
     }
-    if allows(caller, action, resource) {
+    if allows(caller, action, &resource) {
         return Ok(());
     }
-    if resource.is_known() || allows(caller, Action::Read, resource) {
+    if resource.is_known() || allows(caller, Action::Read, &resource) {
         return Err(Error::Forbidden(format!("{} {resource}", action.name())));
     }
     Err(Error::not_found(resource.kind(), resource))
@@ -118,6 +132,42 @@ pub fn visible_departments(caller: &Caller, domain: DomainId) -> Option<Vec<Depa
     Some(subtrees.flatten().copied().collect())
 }
 
+/// The departments that a list shows of those that were asked for; nothing means all of them,
+/// and what is in none.
+#[must_use]
+pub fn visible_among(
+    caller: &Caller,
+    domain: DomainId,
+    wanted: Option<DepartmentId>,
+) -> Option<Vec<DepartmentId>> {
+    let visible = visible_departments(caller, domain);
+    match (visible, wanted) {
+        (visible, None) => visible,
+        (None, Some(wanted)) => Some(vec![wanted]),
+        (Some(visible), Some(wanted)) => {
+            Some(visible.into_iter().filter(|one| *one == wanted).collect())
+        }
+    }
+}
+
+/// The domains and the departments whose role assignments a list of those of a user shows;
+/// nothing means all of them.
+#[must_use]
+pub fn visible_places(caller: &Caller, user: UserId) -> Option<(Vec<DomainId>, Vec<DepartmentId>)> {
+    let Caller::User { id, assignments, .. } = caller else { return None };
+    if *id == user {
+        return None;
+    }
+    let (mut domains, mut departments) = (Vec::new(), Vec::new());
+    for assignment in assignments {
+        match assignment {
+            Assignment::DomainAdmin(domain) => domains.push(*domain),
+            Assignment::DepartmentAdmin { subtree, .. } => departments.extend(subtree),
+        }
+    }
+    Some((domains, departments))
+}
+
 /// The domains that a list shows; nothing means all of them.
 #[must_use]
 pub fn visible_domains(caller: &Caller) -> Option<Vec<DomainId>> {
@@ -130,36 +180,85 @@ pub fn visible_domains(caller: &Caller) -> Option<Vec<DomainId>> {
     Some(domains.collect())
 }
 
-fn allows(caller: &Caller, action: Action, resource: Resource) -> bool {
-    let looks = matches!(action, Action::Read | Action::List);
+/// The general rule. The caller's scope contains the resource: only roles count that are good
+/// there. The caller outranks whoever holds the resource. What is granted is less than what the
+/// caller has.
+fn allows(caller: &Caller, action: Action, resource: &Resource) -> bool {
+    let is_look = matches!(action, Action::Read | Action::List);
     roles(caller, resource).into_iter().any(|role| {
-        let outranks = role > resource.holder() || role == Role::SystemAdmin;
-        let own = role == Role::User;
-        (looks || own || outranks) && policy::allows(role, action, resource)
+        let is_free = is_look || role == Role::User;
+        policy::allows(role, action, resource)
+            && (is_free || outranks_holder(caller, role, action, resource))
+    })
+}
+
+/// The second and the third part of the general rule, for a role that the policy allows it.
+fn outranks_holder(caller: &Caller, role: Role, action: Action, resource: &Resource) -> bool {
+    match resource {
+        Resource::User(user) | Resource::Profile(user) => outranks(caller, &user.grants),
+        // Who may send as an alias may have it: an administrator has addresses like anybody.
+        Resource::Alias { holder: Some(user), .. } => {
+            is_user(caller, user) || outranks(caller, &user.grants)
+        }
+        // What the user is elsewhere does not keep a domain from ridding itself of the user.
+        Resource::RoleAssignment { holder, grant } if action == Action::Delete => {
+            let here = holder.grants.iter().filter(|one| one.domain_id == grant.domain_id);
+            role > grant.role() && outranks(caller, here)
+        }
+        // Both ends: the place, and the user, who is changed by it.
+        Resource::RoleAssignment { holder, grant } => {
+            role > grant.role() && allows(caller, Action::Update, &Resource::User(holder.clone()))
+        }
+        _ => true,
+    }
+}
+
+/// Whether the caller is above all of this, wherever it is good: below in one place is below.
+fn outranks<'a>(caller: &Caller, grants: impl IntoIterator<Item = &'a Grant>) -> bool {
+    grants.into_iter().all(|grant| {
+        let place = (Some(grant.domain_id), Some(grant.department_id));
+        roles_in(caller, place).into_iter().any(|role| role > grant.role())
     })
 }
 
 /// Every role that the caller has in respect of the resource.
-fn roles(caller: &Caller, resource: Resource) -> Vec<Role> {
+fn roles(caller: &Caller, resource: &Resource) -> Vec<Role> {
     let mut roles = vec![Role::Stranger];
-    match caller {
-        Caller::Operator { role: OperatorRole::SystemAdmin, .. } => roles.push(Role::SystemAdmin),
-        Caller::Operator { role: OperatorRole::SuperDomainAdmin, .. } => {
-            roles.push(Role::SuperDomainAdmin);
-        }
-        Caller::User { id, assignments, .. } => {
-            if resource.user() == Some(*id) {
-                roles.push(Role::User);
-            }
-            roles.extend(assignments.iter().filter_map(|one| role_of(one, resource)));
-        }
-        Caller::Node(_) | Caller::System | Caller::Nobody => {}
+    if let Caller::Operator { role: OperatorRole::SystemAdmin, .. } = caller {
+        roles.push(Role::SystemAdmin);
+    }
+    if resource.owner().is_some_and(|user| is_user(caller, user)) {
+        roles.push(Role::User);
+    }
+    if let Some(place) = resource.place() {
+        roles.extend(roles_in(caller, place));
     }
     roles
 }
 
-fn role_of(assignment: &Assignment, resource: Resource) -> Option<Role> {
-    let (domain, department) = resource.place()?;
+fn is_user(caller: &Caller, user: &UserScope) -> bool {
+    matches!(caller, Caller::User { id, .. } if user.id == Some(*id))
+}
+
+/// In which domain (nothing: in any), and in which department of it. Nothing for the department
+/// means that the departments do not matter; nothing inside that it is in none.
+type Place = (Option<DomainId>, Option<Option<DepartmentId>>);
+
+/// Every role of an administrator that the caller has in a place.
+fn roles_in(caller: &Caller, place: Place) -> Vec<Role> {
+    match caller {
+        Caller::Operator { role: OperatorRole::SystemAdmin, .. } => vec![Role::SystemAdmin],
+        Caller::Operator { role: OperatorRole::SuperDomainAdmin, .. } => {
+            vec![Role::SuperDomainAdmin]
+        }
+        Caller::User { assignments, .. } => {
+            assignments.iter().filter_map(|one| role_of(one, place)).collect()
+        }
+        Caller::Node(_) | Caller::System | Caller::Nobody => Vec::new(),
+    }
+}
+
+fn role_of(assignment: &Assignment, (domain, department): Place) -> Option<Role> {
     match assignment {
         Assignment::DomainAdmin(own) => {
             domain.is_none_or(|domain| domain == *own).then_some(Role::DomainAdmin)
@@ -176,7 +275,7 @@ fn role_of(assignment: &Assignment, resource: Resource) -> Option<Role> {
 
 impl Resource {
     /// Whether its existence is no secret: everybody can read of it in the documentation.
-    fn is_known(self) -> bool {
+    fn is_known(&self) -> bool {
         match self {
             Self::Settings
             | Self::Operators
@@ -187,15 +286,17 @@ impl Resource {
             | Self::Domains => true,
             Self::Domain(_)
             | Self::Department { .. }
-            | Self::Alias(_)
+            | Self::Alias { .. }
             | Self::Users(_)
             | Self::User(_)
-            | Self::Profile(_) => false,
+            | Self::Profile(_)
+            | Self::RoleAssignments(_)
+            | Self::RoleAssignment { .. } => false,
         }
     }
 
     /// The word for it.
-    fn kind(self) -> &'static str {
+    fn kind(&self) -> &'static str {
         match self {
             Self::Settings => "settings",
             Self::Operators => "operators",
@@ -206,43 +307,43 @@ impl Resource {
             Self::Domains => "domains",
             Self::Domain(_) => "domain",
             Self::Department { .. } => "department",
-            Self::Alias(_) => "alias",
+            Self::Alias { .. } => "alias",
             Self::Users(_) => "users",
             Self::User(_) => "user",
             Self::Profile(_) => "user",
+            Self::RoleAssignments(_) => "role assignments",
+            Self::RoleAssignment { .. } => "role assignment",
         }
     }
 
-    fn user(self) -> Option<UserId> {
+    /// The user whom it is about.
+    fn owner(&self) -> Option<&UserScope> {
         match self {
-            Self::User(scope) | Self::Profile(scope) => scope.id,
+            Self::User(user) | Self::Profile(user) | Self::RoleAssignment { holder: user, .. } => {
+                Some(user)
+            }
             _ => None,
         }
     }
 
-    fn holder(self) -> Role {
-        match self {
-            Self::User(scope) | Self::Profile(scope) => scope.role,
-            _ => Role::Stranger,
-        }
-    }
-
-    /// Where it is: in which domain (nothing: in any), and in which department of it. Nothing for
-    /// the department means that the departments do not matter; nothing inside that it is in none.
-    /// What belongs to the system is nowhere.
-    #[expect(clippy::option_option, reason = "the two absences differ, as said above")]
-    fn place(self) -> Option<(Option<DomainId>, Option<Option<DepartmentId>>)> {
-        match self {
+    /// Where it is. What belongs to the system is nowhere.
+    fn place(&self) -> Option<Place> {
+        match *self {
             Self::Settings | Self::Operators | Self::Nodes | Self::Directory | Self::Operations => {
                 None
             }
             Self::Plans | Self::Domains => Some((None, None)),
-            Self::Domain(domain) | Self::Users(domain) => Some((Some(domain), None)),
-            Self::Alias(domain) => Some((Some(domain), Some(None))),
+            Self::Domain(domain) | Self::Users(domain) | Self::RoleAssignments(domain) => {
+                Some((Some(domain), None))
+            }
+            Self::Alias { domain_id, .. } => Some((Some(domain_id), Some(None))),
             Self::Department { domain_id, id: None } => Some((Some(domain_id), None)),
             Self::Department { domain_id, id } => Some((Some(domain_id), Some(id))),
-            Self::User(scope) | Self::Profile(scope) => {
-                Some((Some(scope.domain_id), Some(scope.department_id)))
+            Self::User(ref user) | Self::Profile(ref user) => {
+                Some((Some(user.domain_id), Some(user.department_id)))
+            }
+            Self::RoleAssignment { grant, .. } => {
+                Some((Some(grant.domain_id), Some(grant.department_id)))
             }
         }
     }
@@ -251,7 +352,7 @@ impl Resource {
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Domain(id) | Self::Users(id) | Self::Alias(id) => id.fmt(f),
+            Self::Domain(id) | Self::Users(id) => id.fmt(f),
             Self::Department { id: Some(id), .. } => id.fmt(f),
             Self::User(UserScope { id: Some(id), .. })
             | Self::Profile(UserScope { id: Some(id), .. }) => id.fmt(f),

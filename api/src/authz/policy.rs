@@ -3,7 +3,7 @@
 use super::{Action, Resource, Role};
 
 /// Whether a role that the caller has in respect of the resource allows the action.
-pub(super) fn allows(role: Role, action: Action, resource: Resource) -> bool {
+pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
     use Action::{Create, Delete, List, Operate, Read, Update};
     match (role, resource) {
         (Role::SystemAdmin, _) => true,
@@ -16,8 +16,16 @@ pub(super) fn allows(role: Role, action: Action, resource: Resource) -> bool {
         }
         (
             Role::SuperDomainAdmin | Role::DomainAdmin,
-            Resource::Department { .. } | Resource::Alias(_),
+            Resource::Department { .. } | Resource::Alias { .. },
         ) => action != Operate,
+        (
+            Role::SuperDomainAdmin | Role::DomainAdmin,
+            Resource::RoleAssignments(_) | Resource::RoleAssignment { .. },
+        ) => matches!(action, Read | List | Create | Delete),
+        (Role::DepartmentAdmin, Resource::RoleAssignments(_) | Resource::RoleAssignment { .. }) => {
+            matches!(action, Read | List)
+        }
+        (Role::User, Resource::RoleAssignment { .. }) => action == Read,
         // To place or move a user is Operate.
         (
             Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
@@ -53,12 +61,13 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::authz::UserScope;
+    use crate::authz::{Grant, UserScope};
 
     fn table() -> String {
         let domain = DomainId::from(Uuid::nil());
         let scope =
-            UserScope { id: None, domain_id: domain, department_id: None, role: Role::User };
+            UserScope { id: None, domain_id: domain, department_id: None, grants: Vec::new() };
+        let grant = Grant { domain_id: domain, department_id: None };
         let resources = [
             ("settings", Resource::Settings),
             ("operators", Resource::Operators),
@@ -69,10 +78,12 @@ mod tests {
             ("domains", Resource::Domains),
             ("domain", Resource::Domain(domain)),
             ("department", Resource::Department { domain_id: domain, id: None }),
-            ("alias", Resource::Alias(domain)),
+            ("alias", Resource::Alias { domain_id: domain, holder: None }),
             ("users", Resource::Users(domain)),
-            ("user", Resource::User(scope)),
-            ("profile", Resource::Profile(scope)),
+            ("user", Resource::User(scope.clone())),
+            ("profile", Resource::Profile(scope.clone())),
+            ("role assignments", Resource::RoleAssignments(domain)),
+            ("role assignment", Resource::RoleAssignment { holder: scope, grant }),
         ];
         let mut text = String::new();
         for (name, resource) in resources {
@@ -80,7 +91,7 @@ mod tests {
             writeln!(text, "{name:<22}{}", actions.trim_end()).unwrap();
             for role in Role::ALL {
                 let marks = Action::ALL
-                    .map(|one| if allows(role, one, resource) { "+       " } else { "-       " })
+                    .map(|one| if allows(role, one, &resource) { "+       " } else { "-       " })
                     .concat();
                 writeln!(text, "  {:<20}{}", role.name(), marks.trim_end()).unwrap();
             }

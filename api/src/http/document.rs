@@ -14,7 +14,7 @@ use utoipa::{
 };
 
 const SECURITY: &str = "bearer";
-const TAGS: [(&str, &str); 14] = [
+const TAGS: [(&str, &str); 15] = [
     ("sessions", "Signing in and staying signed in"),
     ("me", "The caller itself"),
     ("operators", "Staff accounts without mail"),
@@ -23,6 +23,7 @@ const TAGS: [(&str, &str); 14] = [
     ("domains", "Hosted mail domains"),
     ("departments", "The tree inside a domain"),
     ("users", "People's accounts with an address"),
+    ("role_assignments", "Who administers which domain or department"),
     ("aliases", "Other addresses"),
     ("nodes", "Mail nodes: status, load, traffic, queue"),
     ("services", "Daemons on a node, and what they shall be"),

@@ -48,6 +48,7 @@ mod plans;
 pub mod probes;
 pub mod problem;
 mod rate_limits;
+mod role_assignments;
 mod services;
 mod sessions;
 mod settings;
@@ -79,6 +80,7 @@ fn resources() -> OpenApiRouter<State> {
         .merge(departments::router())
         .merge(users::router())
         .merge(entitlements::router())
+        .merge(role_assignments::router())
         .merge(app_passwords::router())
         .merge(forwarding::router())
         .merge(aliases::router())

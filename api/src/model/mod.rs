@@ -18,6 +18,7 @@ pub mod password;
 pub mod plan;
 pub mod revision;
 pub mod role;
+pub mod role_assignment;
 pub mod settings;
 pub mod text;
 pub mod user;

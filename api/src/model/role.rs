@@ -2,8 +2,29 @@
 
 use umail_proto::ids::{DepartmentId, DomainId, UserId};
 
-/// What decides about a user.
+/// A role beyond that of a user, and where it is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The domain.
+    pub domain_id: DomainId,
+    /// The department, with all below it; nothing for the domain as a whole.
+    pub department_id: Option<DepartmentId>,
+}
+
+impl Grant {
+    /// Who administers a department is a `department_admin`, and who does a domain a
+    /// `domain_admin`.
+    #[must_use]
+    pub const fn role(self) -> Role {
+        match self.department_id {
+            Some(_) => Role::DepartmentAdmin,
+            None => Role::DomainAdmin,
+        }
+    }
+}
+
+/// What decides about a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserScope {
     /// Who; nothing for a user to be.
     pub id: Option<UserId>,
@@ -11,8 +32,8 @@ pub struct UserScope {
     pub domain_id: DomainId,
     /// The department.
     pub department_id: Option<DepartmentId>,
-    /// The highest role that the user holds: only who outranks it may change the user.
-    pub role: Role,
+    /// All that the user holds, wherever it is good: only who outranks it may change the user.
+    pub grants: Vec<Grant>,
 }
 
 /// A role in respect of one resource, from the lowest rank to the highest.

@@ -13,7 +13,7 @@ use umail_proto::{
 use crate::model::{
     address::{EmailAddress, LocalPart},
     functions,
-    role::{Role, UserScope},
+    role::{Grant, UserScope},
     text,
 };
 
@@ -48,9 +48,9 @@ pub struct User {
     pub companion_node_id: Option<NodeId>,
     /// Whether the mailbox is being moved.
     pub moving: bool,
-    /// The highest role that the user holds.
+    /// The roles that the user holds, wherever they are good.
     #[serde(skip)]
-    pub role: Role,
+    pub grants: Vec<Grant>,
     /// Counts the changes.
     pub revision: i64,
     /// When it was made.
@@ -69,7 +69,7 @@ impl User {
             id: Some(self.id),
             domain_id: self.domain_id,
             department_id: self.department_id,
-            role: self.role,
+            grants: self.grants.clone(),
         }
     }
 

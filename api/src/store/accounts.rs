@@ -13,7 +13,7 @@ use crate::{
         address::{EmailAddress, LocalPart},
         functions,
         page::Page,
-        role::Role,
+        role::Grant,
         user::{User, UserRef},
     },
 };
@@ -33,8 +33,8 @@ struct Row {
     storage_node_name: Option<String>,
     companion_node_id: Option<NodeId>,
     moving: bool,
-    is_domain_admin: bool,
-    is_department_admin: bool,
+    granted_domains: Vec<Uuid>,
+    granted_departments: Vec<Option<Uuid>>,
     revision: i64,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
@@ -46,6 +46,12 @@ impl TryFrom<Row> for User {
     fn try_from(row: Row) -> Result<Self> {
         let corrupt = |detail: &str| Error::corrupt("account", row.id, detail);
         let address = format!("{}@{}", row.local_part, row.domain_name);
+        let granted = row.granted_domains.into_iter().zip(row.granted_departments);
+        let grants = granted.map(|(domain, department)| Grant {
+            domain_id: domain.into(),
+            department_id: department.map(DepartmentId::from),
+        });
+        let grants = grants.collect();
         Ok(Self {
             id: row.id,
             address: EmailAddress::parse(&address).map_err(|_cause| corrupt("address"))?,
@@ -61,11 +67,7 @@ impl TryFrom<Row> for User {
             storage_node: row.storage_node_id.zip(row.storage_node_name),
             companion_node_id: row.companion_node_id,
             moving: row.moving,
-            role: match (row.is_domain_admin, row.is_department_admin) {
-                (true, _) => Role::DomainAdmin,
-                (false, true) => Role::DepartmentAdmin,
-                (false, false) => Role::User,
-            },
+            grants,
             revision: row.revision,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -88,10 +90,11 @@ pub async fn find(db: impl PgExecutor<'_>, user: &UserRef) -> Result<Option<User
                   account.department_id, local_part, display_name, account.status,
                   account.functions, plan_id, quota_bytes, storage_node_id,
                   node.name AS "storage_node_name?", companion_node_id, moving,
-                  EXISTS (SELECT FROM role_assignment WHERE account_id = account.id
-                             AND role = 'domain_admin') AS "is_domain_admin!",
-                  EXISTS (SELECT FROM role_assignment WHERE account_id = account.id
-                             AND role = 'department_admin') AS "is_department_admin!",
+                  ARRAY(SELECT domain_id FROM role_assignment
+                         WHERE account_id = account.id ORDER BY id) AS "granted_domains!",
+                  ARRAY(SELECT department_id FROM role_assignment
+                         WHERE account_id = account.id ORDER BY id)
+                      AS "granted_departments!: Vec<Option<Uuid>>",
                   account.revision, account.created_at, account.updated_at
              FROM account
              JOIN domain ON domain.id = account.domain_id
@@ -131,10 +134,11 @@ pub async fn list(
                   account.department_id, local_part, display_name, account.status,
                   account.functions, plan_id, quota_bytes, storage_node_id,
                   node.name AS "storage_node_name?", companion_node_id, moving,
-                  EXISTS (SELECT FROM role_assignment WHERE account_id = account.id
-                             AND role = 'domain_admin') AS "is_domain_admin!",
-                  EXISTS (SELECT FROM role_assignment WHERE account_id = account.id
-                             AND role = 'department_admin') AS "is_department_admin!",
+                  ARRAY(SELECT domain_id FROM role_assignment
+                         WHERE account_id = account.id ORDER BY id) AS "granted_domains!",
+                  ARRAY(SELECT department_id FROM role_assignment
+                         WHERE account_id = account.id ORDER BY id)
+                      AS "granted_departments!: Vec<Option<Uuid>>",
                   account.revision, account.created_at, account.updated_at
              FROM account
              JOIN domain ON domain.id = account.domain_id

@@ -220,12 +220,9 @@ pub async fn update(db: impl PgExecutor<'_>, department: &Department) -> Result<
     Ok(())
 }
 
-/// Removes a department that nothing is in. Users that were deleted leave it, and so do roles.
+/// Removes a department that nothing is in. Users that were deleted leave it.
 pub async fn delete(db: &mut sqlx::PgConnection, id: DepartmentId) -> Result<()> {
     let not_empty = || Error::Conflict("the department still has users or departments".to_owned());
-    sqlx::query!("DELETE FROM role_assignment WHERE department_id = $1", id.uuid())
-        .execute(&mut *db)
-        .await?;
     sqlx::query!(
         "UPDATE account SET department_id = NULL
           WHERE department_id = $1 AND deleted_at IS NOT NULL",

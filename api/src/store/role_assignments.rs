@@ -1,27 +1,200 @@
-//! Roles of users beyond that of a user.
+//! Roles of users beyond that of a user. Those of deleted users, and those that are good in
+//! deleted domains, are not shown; they come back with what was deleted.
 
 use sqlx::PgExecutor;
-use umail_proto::ids::{DepartmentId, DomainId, UserId};
+use time::OffsetDateTime;
+use umail_proto::ids::{DepartmentId, DomainId, RoleAssignmentId, UserId};
+use uuid::Uuid;
 
-use crate::error::Result;
+use crate::{
+    error::{Error, OnConstraint, Result},
+    model::{address::EmailAddress, page::Page, role::Grant, role_assignment::RoleAssignment},
+};
 
-/// A role and where it is good: in a department, or in the whole domain.
-#[derive(Clone, Copy, Debug)]
-pub struct Assigned {
-    /// The domain.
-    pub domain_id: DomainId,
-    /// The department; nothing for the administrator of the domain.
-    pub department_id: Option<DepartmentId>,
+struct Row {
+    id: RoleAssignmentId,
+    account_id: UserId,
+    local_part: String,
+    domain_name: String,
+    domain_id: DomainId,
+    department_id: Option<DepartmentId>,
+    created_at: OffsetDateTime,
 }
 
-/// All roles of a user.
-pub async fn list(db: impl PgExecutor<'_>, user: UserId) -> Result<Vec<Assigned>> {
+impl TryFrom<Row> for RoleAssignment {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let address = format!("{}@{}", row.local_part, row.domain_name);
+        Ok(Self {
+            id: row.id,
+            user_id: row.account_id,
+            user_address: EmailAddress::parse(&address)
+                .map_err(|_cause| Error::corrupt("account", row.account_id, "address"))?,
+            domain_id: row.domain_id,
+            department_id: row.department_id,
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// What a user may do now: roles are of no effect while their domain is suspended, closed or
+/// deleted.
+pub async fn list_effective(db: impl PgExecutor<'_>, user: UserId) -> Result<Vec<Grant>> {
     Ok(sqlx::query_as!(
-        Assigned,
-        "SELECT domain_id, department_id FROM role_assignment
-          WHERE account_id = $1 ORDER BY domain_id, department_id",
+        Grant,
+        "SELECT role_assignment.domain_id, department_id
+           FROM role_assignment JOIN domain ON domain.id = role_assignment.domain_id
+          WHERE account_id = $1 AND domain.status <= 3 AND domain.deleted_at IS NULL
+          ORDER BY role_assignment.id",
         user.uuid(),
     )
     .fetch_all(db)
     .await?)
+}
+
+/// A page of the role assignments of a user; of those that are good in these domains or in these
+/// departments, if only some are to be seen.
+pub async fn list_of_user(
+    db: impl PgExecutor<'_>,
+    user: UserId,
+    among: Option<&(Vec<DomainId>, Vec<DepartmentId>)>,
+    page: Page,
+) -> Result<Vec<RoleAssignment>> {
+    let domains: Option<Vec<Uuid>> =
+        among.map(|(domains, _)| domains.iter().map(|one| one.uuid()).collect());
+    let departments: Option<Vec<Uuid>> =
+        among.map(|(_, departments)| departments.iter().map(|one| one.uuid()).collect());
+    sqlx::query_as!(
+        Row,
+        "SELECT role_assignment.id, account_id, local_part, home.name AS domain_name,
+                role_assignment.domain_id, role_assignment.department_id,
+                role_assignment.created_at
+           FROM role_assignment
+           JOIN domain ON domain.id = role_assignment.domain_id
+           JOIN account ON account.id = account_id
+           JOIN domain home ON home.id = account.domain_id
+          WHERE account_id = $1 AND ($2::uuid IS NULL OR role_assignment.id > $2)
+            AND ($3::uuid[] IS NULL OR role_assignment.domain_id = ANY ($3)
+                 OR role_assignment.department_id = ANY ($4))
+            AND domain.deleted_at IS NULL
+          ORDER BY role_assignment.id LIMIT $5",
+        user.uuid(),
+        page.after,
+        domains.as_deref(),
+        departments.as_deref(),
+        page.limit,
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(RoleAssignment::try_from)
+    .collect()
+}
+
+/// A page of the role assignments that are good in a domain, or in these departments of it.
+pub async fn list_of_domain(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    departments: Option<&[DepartmentId]>,
+    page: Page,
+) -> Result<Vec<RoleAssignment>> {
+    let departments: Option<Vec<Uuid>> =
+        departments.map(|ids| ids.iter().map(|one| one.uuid()).collect());
+    sqlx::query_as!(
+        Row,
+        "SELECT role_assignment.id, account_id, local_part, home.name AS domain_name,
+                role_assignment.domain_id, role_assignment.department_id,
+                role_assignment.created_at
+           FROM role_assignment
+           JOIN account ON account.id = account_id
+           JOIN domain home ON home.id = account.domain_id
+          WHERE role_assignment.domain_id = $1
+            AND ($2::uuid IS NULL OR role_assignment.id > $2)
+            AND ($3::uuid[] IS NULL OR role_assignment.department_id = ANY ($3))
+            AND account.deleted_at IS NULL AND home.deleted_at IS NULL
+          ORDER BY role_assignment.id LIMIT $4",
+        domain.uuid(),
+        page.after,
+        departments.as_deref(),
+        page.limit,
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(RoleAssignment::try_from)
+    .collect()
+}
+
+/// The role assignment of this id.
+pub async fn find(db: impl PgExecutor<'_>, id: RoleAssignmentId) -> Result<Option<RoleAssignment>> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT role_assignment.id, account_id, local_part, home.name AS domain_name,
+                role_assignment.domain_id, role_assignment.department_id,
+                role_assignment.created_at
+           FROM role_assignment
+           JOIN domain ON domain.id = role_assignment.domain_id
+           JOIN account ON account.id = account_id
+           JOIN domain home ON home.id = account.domain_id
+          WHERE role_assignment.id = $1 AND domain.deleted_at IS NULL
+            AND account.deleted_at IS NULL AND home.deleted_at IS NULL",
+        id.uuid(),
+    );
+    row.fetch_optional(db).await?.map(RoleAssignment::try_from).transpose()
+}
+
+/// Those of a department, be their users deleted or not.
+pub async fn list_of_department(
+    db: impl PgExecutor<'_>,
+    department: DepartmentId,
+) -> Result<Vec<RoleAssignment>> {
+    sqlx::query_as!(
+        Row,
+        "SELECT role_assignment.id, account_id, local_part, home.name AS domain_name,
+                role_assignment.domain_id, role_assignment.department_id,
+                role_assignment.created_at
+           FROM role_assignment
+           JOIN account ON account.id = account_id
+           JOIN domain home ON home.id = account.domain_id
+          WHERE role_assignment.department_id = $1
+          ORDER BY role_assignment.id",
+        department.uuid(),
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(RoleAssignment::try_from)
+    .collect()
+}
+
+/// Adds a role assignment.
+pub async fn insert(db: impl PgExecutor<'_>, assignment: &RoleAssignment) -> Result<()> {
+    let grant = assignment.grant();
+    sqlx::query!(
+        "INSERT INTO role_assignment (id, account_id, role, domain_id, department_id, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        assignment.id.uuid(),
+        assignment.user_id.uuid(),
+        grant.role().name(),
+        grant.domain_id.uuid(),
+        grant.department_id.map(DepartmentId::uuid),
+        assignment.created_at,
+    )
+    .execute(db)
+    .await
+    .on_constraint("role_assignment_key", || Error::AlreadyExists {
+        kind: "role assignment",
+        name: format!("of {} as {}", assignment.user_address, grant.role().name()),
+    })
+    .on_constraint("role_assignment_department_id_fkey", || {
+        Error::invalid("/department_id", "must be a department of the domain")
+    })?;
+    Ok(())
+}
+
+/// Removes a role assignment.
+pub async fn delete(db: impl PgExecutor<'_>, id: RoleAssignmentId) -> Result<()> {
+    sqlx::query!("DELETE FROM role_assignment WHERE id = $1", id.uuid()).execute(db).await?;
+    Ok(())
 }

@@ -19,6 +19,7 @@ pub mod page;
 pub mod patch;
 pub mod plans;
 pub mod problem;
+pub mod role_assignments;
 pub mod services;
 pub mod sessions;
 pub mod settings;

@@ -17,7 +17,7 @@ pub enum CallerKind {
 
 /// A role and where it is good.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct RoleAssignment {
+pub struct HeldRole {
     /// `system_admin`, `super_domain_admin`, `domain_admin`, `department_admin` or `user`.
     #[schema(example = "domain_admin")]
     pub role: String,
@@ -38,7 +38,7 @@ pub struct Me {
     #[schema(example = "root")]
     pub name: String,
     /// What the caller may do.
-    pub roles: Vec<RoleAssignment>,
+    pub roles: Vec<HeldRole>,
 }
 
 /// A change of one's own password.

@@ -35,6 +35,20 @@ async fn drift(api: &Api) -> Vec<String> {
     .unwrap()
 }
 
+/// Seats that differ from a recount.
+async fn seat_drift(api: &Api) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT format('%s %s: %s, counted %s', level_id, plan_id, row(one.users, one.inheriting),
+                       row(two.users, two.inheriting))
+           FROM seat AS one FULL JOIN seat_recount AS two USING (level_id, plan_id)
+          WHERE (coalesce(one.users, 0), coalesce(one.inheriting, 0))
+                <> (coalesce(two.users, 0), coalesce(two.inheriting, 0))",
+    )
+    .fetch_all(api.state.pool())
+    .await
+    .unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_racing_creates_exactly_as_many_succeed_as_the_limit_leaves() {
     let api = Arc::new(Api::start().await);
@@ -83,12 +97,12 @@ impl Dice {
 async fn step(api: &Api, dice: &mut Dice, departments: &[String], who: u64) {
     let user = format!("/v1/users/u{who}-{}@example.com", dice.roll(4));
     let one = dice.pick(departments);
-    let quota = if dice.roll(4) == 0 { json!("unlimited") } else { json!(1 + dice.roll(100)) };
+    let quota = if dice.roll(4) == 0 { json!(null) } else { json!(1 + dice.roll(100)) };
     let small = if dice.roll(3) == 0 { json!("unlimited") } else { json!(dice.roll(12)) };
     let ask = |method, path: String, body: Value| {
         api.ask(method, path).header("if-match", "*").json(body).send()
     };
-    let answer = match dice.roll(10) {
+    let answer = match dice.roll(12) {
         0..3 => {
             let local_part = user.trim_start_matches("/v1/users/").split('@').next().unwrap();
             create(api, local_part, one, quota).await
@@ -107,6 +121,18 @@ async fn step(api: &Api, dice: &mut Dice, departments: &[String], who: u64) {
             ask(Method::PATCH, format!("/v1/departments/{moved}"), json!({"parent_id": one})).await
         }
         8 => {
+            let plan = ["standard", "small"][usize::try_from(dice.roll(2)).unwrap()];
+            let quota =
+                if dice.roll(3) == 0 { json!("unlimited") } else { json!(200 + dice.roll(9)) };
+            let path = format!("/v1/plans/{plan}?force=true");
+            ask(Method::PATCH, path, json!({"quota_bytes": quota})).await
+        }
+        9 => {
+            let plans = api.get("/v1/plans").await.body;
+            let place = usize::try_from(dice.roll(2)).unwrap();
+            ask(Method::PATCH, user, json!({"plan_id": plans["items"][place]["id"]})).await
+        }
+        10 => {
             let name = format!("d{who}-{}", dice.roll(3));
             let body = json!({"name": name, "parent_id": one});
             let made = api.post("/v1/domains/example.com/departments", body).await;
@@ -136,6 +162,8 @@ async fn step(api: &Api, dice: &mut Dice, departments: &[String], who: u64) {
 async fn every_counter_is_what_a_recount_says_after_random_changes_by_many() {
     let api = Arc::new(Api::start().await);
     api.domain("example.com").await;
+    let small = json!({"name": "small", "quota_bytes": 200});
+    api.post("/v1/plans", small).await.is(StatusCode::CREATED);
     let mut departments = Vec::new();
     for name in ["A", "B", "C", "D"] {
         let parent = departments.last().map(String::as_str);
@@ -155,6 +183,7 @@ async fn every_counter_is_what_a_recount_says_after_random_changes_by_many() {
         }
         walkers.join_all().await;
         assert_eq!(drift(&api).await, Vec::<String>::new(), "seed {seed}");
+        assert_eq!(seat_drift(&api).await, Vec::<String>::new(), "seed {seed}");
     }
     // The system begins to count in the middle of it all.
     let counted = limit(&api, "/v1/allowance", json!({"users": 1_000_000})).await.body;

@@ -14,6 +14,12 @@ async fn limit(api: &Api, path: &str, patch: Value) -> Answer {
     api.patch(path, patch).await
 }
 
+/// Users without a quota of their own have none.
+async fn unlimit(api: &Api) {
+    let path = "/v1/plans/standard";
+    api.patch(path, json!({"quota_bytes": "unlimited"})).await.is(StatusCode::OK);
+}
+
 async fn department(api: &Api, name: &str, parent: Option<&str>) -> String {
     let body = json!({"name": name, "parent_id": parent});
     api.post("/v1/domains/example.com/departments", body).await.is(StatusCode::CREATED).id()
@@ -39,11 +45,12 @@ fn refused(answer: Answer, level: &str, kind: &str, numbers: [i64; 3]) {
 #[tokio::test]
 async fn an_allowance_begins_without_limits_and_counts() {
     let api = Api::start().await;
+    unlimit(&api).await;
     api.domain("example.com").await;
     let sales = department(&api, "Sales", None).await;
     department(&api, "North", Some(&sales)).await;
     create(&api, "alice", Some(&sales), json!(500)).await.is(StatusCode::CREATED);
-    create(&api, "bob", None, json!("unlimited")).await.is(StatusCode::CREATED);
+    create(&api, "bob", None, json!(null)).await.is(StatusCode::CREATED);
     let alias = json!({"local_part": "info", "targets": ["alice@example.com"]});
     api.post("/v1/domains/example.com/aliases", alias).await.is(StatusCode::CREATED);
     let forwarding = json!({"targets": ["x@elsewhere.example"], "keep_copy": true});
@@ -56,7 +63,9 @@ async fn an_allowance_begins_without_limits_and_counts() {
         json!({"level": "domain", "users": "unlimited", "aliases": "unlimited",
             "departments": "unlimited", "storage_bytes": "unlimited", "overselling_percent": 100,
             "allocated": {"users": 2, "aliases": 1, "departments": 2, "storage_bytes": 500,
-                "unlimited_users": 1}})
+                "unlimited_users": 1},
+            "seats": [{"plan_id": "00000000-0000-7000-8000-000000000001", "plan": "standard",
+                "limit": "unlimited", "users": 2}]})
     );
     let part = api.get(format!("/v1/departments/{sales}/allowance")).await.body;
     assert_eq!(
@@ -69,6 +78,7 @@ async fn an_allowance_begins_without_limits_and_counts() {
 #[tokio::test]
 async fn a_refusal_names_the_level_that_does_not_allow_it() {
     let api = Api::start().await;
+    unlimit(&api).await;
     api.domain("example.com").await;
     let sales = department(&api, "Sales", None).await;
     let north = department(&api, "North", Some(&sales)).await;
@@ -84,7 +94,7 @@ async fn a_refusal_names_the_level_that_does_not_allow_it() {
         "storage_bytes",
         [100, 0, 101],
     );
-    let unlimited = create(&api, "a", Some(&north), json!("unlimited")).await;
+    let unlimited = create(&api, "a", Some(&north), json!(null)).await;
     refused(unlimited, "department", "unlimited_users", [0, 0, 1]);
     create(&api, "a", Some(&north), json!(60)).await.is(StatusCode::CREATED);
     refused(create(&api, "b", Some(&sales), json!(1)).await, "department", "users", [1, 1, 1]);

@@ -62,7 +62,8 @@ async fn create_user_refuses_fields_that_break_their_rules() {
         ("display_name", json!("a\u{202e}b")),
         ("quota_bytes", json!(0)),
         ("quota_bytes", json!("lots")),
-        ("quota_bytes", json!(null)),
+        ("quota_bytes", json!(1_073_741_825)),
+        ("plan_id", json!("01936d5e-0000-7000-8000-000000000000")),
         ("department_id", json!("x")),
         ("department_id", json!("01936d5e-0000-7000-8000-000000000000")),
         ("storage_node", json!("none")),
@@ -125,7 +126,7 @@ async fn update_user_changes_what_is_given() {
     let id = api.user("anna@example.com").await;
     let path = format!("/v1/users/{id}");
     let body = json!({
-        "display_name": "Anna", "status": "locked", "functions": ["pop3"], "quota_bytes": "unlimited",
+        "display_name": "Anna", "status": "locked", "functions": ["pop3"], "quota_bytes": 7_000,
     });
     let after = api.patch(&path, body).await.is(StatusCode::OK);
     assert_eq!(after.headers["etag"], "\"2\"");
@@ -133,7 +134,7 @@ async fn update_user_changes_what_is_given() {
         ("display_name", json!("Anna")),
         ("status", json!("locked")),
         ("functions", json!(["pop3"])),
-        ("quota_bytes", json!("unlimited")),
+        ("quota_bytes", json!(7_000)),
     ] {
         assert_eq!(after.body[field], value);
     }
@@ -142,7 +143,7 @@ async fn update_user_changes_what_is_given() {
     refused.is_problem(StatusCode::UNAUTHORIZED);
     for (body, field) in [
         (json!({"status": "deleted"}), "/status"),
-        (json!({"quota_bytes": null}), "/quota_bytes"),
+        (json!({"quota_bytes": "unlimited"}), "/quota_bytes"),
         (json!({"display_name": "\u{7}"}), "/display_name"),
         (json!({"department_id": "01936d5e-0000-7000-8000-000000000000"}), "/department_id"),
     ] {
@@ -223,7 +224,7 @@ async fn users_see_themselves_and_change_their_own_name() {
     let patch = |path, body| ask(Method::PATCH, path).json(body).send();
     let own = patch("/v1/users/anna@example.com", json!({"display_name": "A"})).await;
     own.is(StatusCode::OK);
-    let own = patch("/v1/users/anna@example.com", json!({"quota_bytes": "unlimited"})).await;
+    let own = patch("/v1/users/anna@example.com", json!({"quota_bytes": 5})).await;
     own.is_problem(StatusCode::FORBIDDEN);
     let other = patch("/v1/users/bert@example.com", json!({"display_name": "B"})).await;
     other.is_problem(StatusCode::NOT_FOUND);
