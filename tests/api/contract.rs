@@ -31,6 +31,7 @@ impl Operation {
             ("{domain}", "example.com"),
             ("{user}", "anna@example.com"),
             ("{node}", "node-1"),
+            ("{plan}", "standard"),
             ("{kind}", "postfix"),
             ("{id}", id),
         ] {

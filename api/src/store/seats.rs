@@ -45,12 +45,17 @@ pub async fn list(db: impl PgExecutor<'_>, level: Uuid) -> Result<Vec<Seats>> {
 pub async fn give(db: &mut PgConnection, given: &[Given]) -> Result<Vec<Seats>> {
     let mut after = Vec::with_capacity(given.len());
     for one in given {
+        sqlx::query!(
+            "INSERT INTO seat (level_id, plan_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            one.level,
+            one.plan.uuid(),
+        )
+        .execute(&mut *db)
+        .await?;
         let row = sqlx::query!(
-            "INSERT INTO seat AS old (level_id, plan_id, users, inheriting) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (level_id, plan_id) DO UPDATE
-                SET users = old.users + excluded.users,
-                    inheriting = old.inheriting + excluded.inheriting
-             RETURNING users_limit, users, (SELECT name FROM plan WHERE plan.id = plan_id) AS name",
+            "UPDATE seat SET users = seat.users + $3, inheriting = inheriting + $4
+               FROM plan WHERE level_id = $1 AND plan_id = $2 AND plan.id = plan_id
+             RETURNING users_limit, users, plan.name",
             one.level,
             one.plan.uuid(),
             one.users,
@@ -61,7 +66,7 @@ pub async fn give(db: &mut PgConnection, given: &[Given]) -> Result<Vec<Seats>> 
         after.push(Seats {
             level: one.level,
             plan: one.plan,
-            plan_name: row.name.unwrap_or_default(),
+            plan_name: row.name,
             limit: Limit::from_number(row.users_limit),
             users: row.users,
         });

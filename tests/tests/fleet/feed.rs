@@ -3,6 +3,7 @@
 use sqlx::PgPool;
 use umail_api::{
     fleet::feed::{self, Cursor, Next, Position},
+    model::plan,
     store::changes,
 };
 use umail_proto::{
@@ -80,6 +81,7 @@ async fn every_role_sees_its_own_part() {
         row(RowKind::Domain, w.domain),
         row(RowKind::StorageNode, w.first),
         row(RowKind::StorageNode, w.second),
+        row(RowKind::Plan, plan::standard()),
     ];
     let with = |more: &[(RowKind, String)]| sorted([&shared, more].concat());
     let users = [row(RowKind::User, alice), row(RowKind::User, bob)];
@@ -97,7 +99,7 @@ async fn every_role_sees_its_own_part() {
         ),
     )
     .await;
-    assert_eq!(keys(&snapshot(&w.pool, w.smtp).await).len(), 7);
+    assert_eq!(keys(&snapshot(&w.pool, w.smtp).await).len(), 8);
 }
 
 #[tokio::test]
@@ -204,6 +206,10 @@ async fn a_revoked_node_has_no_view() {
     assert!(feed::next(&w.pool, w.first, None).await.is_err());
     assert_eq!(
         keys(&snapshot(&w.pool, w.second).await),
-        sorted(vec![row(RowKind::Domain, w.domain), row(RowKind::StorageNode, w.second)])
+        sorted(vec![
+            row(RowKind::Domain, w.domain),
+            row(RowKind::StorageNode, w.second),
+            row(RowKind::Plan, plan::standard()),
+        ])
     );
 }
