@@ -3,6 +3,7 @@
 //! that is locked out or fails, or an error in Dovecot's log, ends the measurement.
 
 use std::{
+    fmt::Write as _,
     fs,
     os::unix::fs::PermissionsExt as _,
     sync::{
@@ -79,7 +80,7 @@ fn outcome(figures: &[Figures], rates: &[f64]) -> Result<Outcome, Failure> {
             one.live.iter().zip(&one.alone).map(|(live, alone)| live / alone).collect();
         worst = worst.max(median(&ratios));
         let (name, alone, live) = (one.kind.name(), median(&one.alone), median(&one.live));
-        details += &format!(" {name}={:.1}/{:.1}ms", alone * 1e3, live * 1e3);
+        let _ = write!(details, " {name}={:.1}/{:.1}ms", alone * 1e3, live * 1e3);
     }
     Ok(Outcome {
         name: "replica-live",

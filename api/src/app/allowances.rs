@@ -54,7 +54,7 @@ pub(super) struct Seat {
 impl Given {
     /// What a user takes who has this plan.
     pub(super) fn user(user: &User, plan: &Plan) -> Self {
-        let quota = user.quota.or(plan.quota.number());
+        let quota = user.quota.or_else(|| plan.quota.number());
         let amounts = Amounts {
             users: 1,
             storage_bytes: quota.unwrap_or_default(),

@@ -107,7 +107,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
     let storage_node = place_user(cx, new.storage_node.as_deref()).await?;
     let mut tx = cx.begin().await?;
     let preset = match (new.plan_id, new.department_id) {
-        (None, Some(id)) => store::departments::find_preset(&mut *tx, domain.id, id).await?,
+        (None, Some(id)) => store::departments::find_preset(&mut tx, domain.id, id).await?,
         _ => None,
     };
     let plan = plans::hold_for(&mut tx, new.plan_id, preset).await?;

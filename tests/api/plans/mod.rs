@@ -128,7 +128,7 @@ async fn a_plan_with_many_users_is_one_row_for_a_node() {
     api.domain("example.com").await;
     let scale = std::env::var("UMAIL_TEST_SCALE").ok().and_then(|text| text.parse::<u32>().ok());
     let users = 1_000 * scale.unwrap_or(1);
-    sqlx::query(sqlx::AssertSqlSafe(format!(
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
         "INSERT INTO account (id, domain_id, local_part, functions, plan_id, created_at, updated_at)
          SELECT gen_random_uuid(), domain.id, 'u' || n, 63, '{STANDARD}', now(), now()
            FROM domain, generate_series(1, {users}) AS n"

@@ -181,7 +181,7 @@ async fn who_appoints_outranks_what_is_granted() {
     for who in ["admin@example.com", "anna@example.com"] {
         fleet.appoint(&domain, who, of_b.clone()).await.is_problem(refused);
     }
-    let refusals: Vec<_> = [&of_org, &of_none].map(|body| body.clone()).into();
+    let refusals: Vec<_> = [&of_org, &of_none].map(Clone::clone).into();
     let mut texts = Vec::new();
     for body in refusals {
         texts.push(fleet.appoint(&domain, "head@example.com", body).await.body["detail"].clone());
