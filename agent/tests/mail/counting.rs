@@ -1,6 +1,6 @@
 //! What the meters count and whom they stop, from the logs of the real daemons.
 
-use std::{process::Command, sync::Arc};
+use std::{process::Command, sync::Arc, time::Duration};
 
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -61,10 +61,16 @@ async fn a_queue_that_never_was_is_not_asked() {
     let (layout, replica) = (node.layout.clone(), node.replica.clone());
     let meters = Meters::new(layout, &node.config, Clock::system(), replica, spool);
     node.postfix.configure(&node.desired).await.unwrap();
+    // It says nothing to a log that is not there yet: the one who asks first waits for the log.
+    let asking = async {
+        while !node.layout.queue().join("pid").join("master.pid").exists() {
+            meters.observe().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::join!(asking, node.start());
     meters.observe().await;
-    node.start().await;
     client::send(node.config.ports.smtp, "x@elsewhere.example", ALICE.0, "n").refused("421 4.3.2");
-    meters.observe().await;
     assert!(node.log("postfix").contains("daemon started"));
     assert!(!node.log("postfix").contains("postqueue"), "{}", node.log("postfix"));
 }
