@@ -70,7 +70,7 @@ async fn control_plane_dies_under_traffic(stage: &mut Stage, one: &str, two: &st
     let flow = stage.flow("outage", &[one, two], 20);
     sleep(Duration::from_secs(2)).await;
     stage.fleet.server.kill().await.unwrap();
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_mins(1)).await;
     stage.inbox(one).await.unwrap();
     stage.fleet.server.start().await.unwrap();
     stage.rest.sign_in_again().await.unwrap();

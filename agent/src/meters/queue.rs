@@ -19,10 +19,11 @@ struct Message {
     arrival_time: i64,
 }
 
-/// Looks at the queue; none when Postfix is not set up here or does not answer.
+/// Looks at the queue; none when Postfix has never run here or does not answer. Before its first
+/// start the queue has no folders, and `postqueue` would complain of that in the mail log.
 pub(super) async fn observe(layout: &Layout) -> Option<Queue> {
     let folder = layout.etc("postfix");
-    if !folder.join("main.cf").exists() {
+    if !layout.queue().join("pid").join("master.pid").exists() {
         return None;
     }
     let arguments = ["-c".into(), folder.into_os_string(), "-j".into()];

@@ -1,10 +1,10 @@
 //! What the meters count and whom they stop, from the logs of the real daemons.
 
-use std::{process::Command, sync::Arc};
+use std::{process::Command, sync::Arc, time::Duration};
 
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use umail_agent::{config::Config, meters::Meters, spool::Spool};
+use umail_agent::{config::Config, drivers::Driver, meters::Meters, spool::Spool};
 use umail_proto::{agent::TrafficKind, clock::Clock};
 
 use crate::{
@@ -54,6 +54,28 @@ impl Counting {
 }
 
 #[tokio::test]
+async fn a_queue_that_never_was_is_not_asked() {
+    let node = Node::new().await;
+    std::fs::create_dir_all(node.layout.agent()).unwrap();
+    let spool = Arc::new(Spool::open(&node.layout, Clock::system()).unwrap());
+    let (layout, replica) = (node.layout.clone(), node.replica.clone());
+    let meters = Meters::new(layout, &node.config, Clock::system(), replica, spool);
+    node.postfix.configure(&node.desired).await.unwrap();
+    // It says nothing to a log that is not there yet: the one who asks first waits for the log.
+    let asking = async {
+        while !node.layout.queue().join("pid").join("master.pid").exists() {
+            meters.observe().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::join!(asking, node.start());
+    meters.observe().await;
+    client::send(node.config.ports.smtp, "x@elsewhere.example", ALICE.0, "n").refused("421 4.3.2");
+    assert!(node.log("postfix").contains("daemon started"));
+    assert!(!node.log("postfix").contains("postqueue"), "{}", node.log("postfix"));
+}
+
+#[tokio::test]
 async fn every_message_is_counted_once_over_kills_and_a_rotation() {
     let node = running().await;
     let ports = node.config.ports;
@@ -83,7 +105,7 @@ async fn every_message_is_counted_once_over_kills_and_a_rotation() {
     arrived(&node, ALICE, 4).await;
     let log = node.layout.log("postfix");
     std::fs::rename(&log, log.with_file_name("postfix.log.1")).unwrap();
-    umail_agent::drivers::Driver::reload(&node.postfix).await.unwrap();
+    node.postfix.reload().await.unwrap();
     wait_until("Postfix writes into a new file", || async {
         client::send(ports.smtp, "x@elsewhere.example", "nobody@example.org", "n");
         log.exists()

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::ensure;
 
-/// How long enrolled nodes may take until the server calls them ready.
-const READY: Duration = Duration::from_secs(30);
+/// How long enrolled nodes may take until the server calls them ready: after a long outage an agent
+/// tries again within 30 seconds.
+const READY: Duration = Duration::from_secs(40);
 
 /// What a node of the fleet shall be.
 #[derive(Clone, Debug)]
