@@ -10,6 +10,29 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::error::{Error, Result};
 
+/// Begins a transaction of its own, for whoever has no request.
+pub async fn begin(pool: &PgPool) -> Result<sqlx::Transaction<'static, Postgres>> {
+    begin_with(pool, "BEGIN").await
+}
+
+/// Begins a transaction that reads one snapshot.
+pub async fn begin_snapshot(pool: &PgPool) -> Result<sqlx::Transaction<'static, Postgres>> {
+    begin_with(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+}
+
+/// Begins a transaction to the end, even if whoever wants it is gone by then: it is rolled back.
+/// The driver forgets a transaction that is given up after its BEGIN was sent and before it was
+/// answered. The next user of the connection would work in it: read-only, or never committed.
+#[expect(clippy::disallowed_methods, reason = "ends by itself, within the time for a connection")]
+async fn begin_with(
+    pool: &PgPool,
+    statement: &'static str,
+) -> Result<sqlx::Transaction<'static, Postgres>> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
+    Ok(begun.await.map_err(Error::internal)??)
+}
+
 /// The transaction of a request with an `Idempotency-Key`: the answer is stored in it.
 #[derive(Clone, Debug)]
 pub struct Enclosing(Arc<Mutex<Slot>>);
@@ -61,7 +84,7 @@ impl Drop for Part {
 impl Transaction {
     pub(crate) async fn begin(pool: &PgPool, enclosing: Option<&Enclosing>) -> Result<Self> {
         let Some(enclosing) = enclosing else {
-            return Ok(Self(Inner::Own(pool.begin().await?)));
+            return Ok(Self(Inner::Own(begin(pool).await?)));
         };
         let slot = Arc::clone(&enclosing.0).lock_owned().await;
         if slot.transaction.is_none() || slot.failed {

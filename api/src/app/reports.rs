@@ -21,6 +21,7 @@ use crate::{
         traffic::{self, Count},
         usage::Usage,
     },
+    transaction,
 };
 
 /// Reports that one call may hand over.
@@ -67,7 +68,7 @@ pub async fn status(state: &State, node: NodeId, observed: &ObservedState) -> Re
         refusal: observed.refusal.clone(),
         observed: observed.encode_to_vec(),
     };
-    let mut tx = state.pool().begin().await?;
+    let mut tx = transaction::begin(state.pool()).await?;
     if store::node_status::upsert(&mut *tx, node, &report, now).await? {
         if let Some(load) = load(observed, now)? {
             store::load::upsert(&mut *tx, node, &load).await?;
@@ -93,7 +94,7 @@ pub async fn traffic(
     }
     let now = state.clock().now();
     let keys = reports.iter().map(|report| key(report, now)).collect::<Result<Vec<_>>>()?;
-    let mut tx = state.pool().begin().await?;
+    let mut tx = transaction::begin(state.pool()).await?;
     let mut fresh: Vec<_> = traffic::insert_reports(&mut *tx, node, &keys).await?;
     let (mut sums, mut usages) = (BTreeMap::new(), BTreeMap::new());
     for (report, key) in reports.iter().zip(&keys) {

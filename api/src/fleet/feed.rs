@@ -16,6 +16,7 @@ use crate::{
         changes::{self, Change, Watermark},
         directory::{self, Keys, View},
     },
+    transaction,
 };
 
 /// Changes that go into one delta, and rows that go into one part of a snapshot.
@@ -61,7 +62,7 @@ impl Cursor {
 /// Finds out what a replica needs next. Bodies are those of one snapshot that is at least as
 /// young as the version they are sent for: what is younger is sent again with its own version.
 pub async fn next(pool: &PgPool, node: NodeId, have: Option<Position>) -> Result<Next> {
-    let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let mut tx = transaction::begin_snapshot(pool).await?;
     let mark = changes::watermark(&mut *tx).await?;
     let view = View::find(&mut *tx, node).await?;
     let Some(have) = have.filter(|have| can_resume(*have, mark)) else {

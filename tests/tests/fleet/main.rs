@@ -13,3 +13,4 @@ mod reports;
 mod sequencer;
 mod steering;
 mod streams;
+mod transactions;
