@@ -181,9 +181,8 @@ async fn who_appoints_outranks_what_is_granted() {
     for who in ["admin@example.com", "anna@example.com"] {
         fleet.appoint(&domain, who, of_b.clone()).await.is_problem(refused);
     }
-    let refusals: Vec<_> = [&of_org, &of_none].map(|body| body.clone()).into();
     let mut texts = Vec::new();
-    for body in refusals {
+    for body in [of_org, of_none] {
         texts.push(fleet.appoint(&domain, "head@example.com", body).await.body["detail"].clone());
     }
     assert_eq!(texts[0], texts[1]);
