@@ -11,6 +11,7 @@ mod domains;
 mod forwarding;
 mod join_tokens;
 mod layers;
+mod matrix;
 mod me;
 mod moves;
 mod nodes;
