@@ -18,6 +18,7 @@ mod nodes;
 mod operations;
 mod operators;
 mod role_assignments;
+mod rpcs;
 mod services;
 mod sessions;
 mod settings;

@@ -84,7 +84,8 @@ impl World {
     async fn people(&mut self) {
         for relation in &RELATIONS[1..] {
             let (domain, address) = (domain(relation), address(relation));
-            let department = self.departments.get(relation).unwrap_or(&self.departments["own"]);
+            let department =
+                self.departments.get(relation).unwrap_or_else(|| &self.departments["own"]);
             let body = json!({
                 "local_part": relation, "password": PASSWORD, "department_id": department,
             });
@@ -214,7 +215,7 @@ impl World {
     /// A body with the department of the relation, and a name that is new.
     fn filled(&self, body: &Value, relation: &str) -> Value {
         let text = body.to_string().replace("NEW", &format!("new-{}", self.next()));
-        let department = self.departments.get(relation).unwrap_or(&self.departments["own"]);
+        let department = self.departments.get(relation).unwrap_or_else(|| &self.departments["own"]);
         serde_json::from_str(&text.replace("DEPARTMENT", department)).unwrap()
     }
 }
@@ -291,7 +292,10 @@ fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
         "update_user_password" => vec![("", json!({"new_password": PASSWORD}))],
         "create_role_assignment" => vec![
             (" of the domain", json!({"role": "domain_admin"})),
-            (" of a department", json!({"role": "department_admin", "department_id": "DEPARTMENT"})),
+            (
+                " of a department",
+                json!({"role": "department_admin", "department_id": "DEPARTMENT"}),
+            ),
         ],
         "create_app_password" => vec![("", json!({"label": "x"}))],
         "update_forwarding" => vec![("", json!({"targets": [], "keep_copy": true}))],
@@ -334,7 +338,7 @@ async fn every_route_answers_every_role_as_was_agreed() {
     for case in cases() {
         let relations = case.relations();
         let heading = if case.is_of_the_system() { vec!["system"] } else { relations.clone() };
-        let heading: String = heading.iter().map(|one| format!("{one:<10}")).collect();
+        let heading = heading.iter().fold(String::new(), |line, one| format!("{line}{one:<10}"));
         writeln!(text, "{:<40}{}", case.name, heading.trim_end()).unwrap();
         for caller in CALLERS {
             let mut marks = String::new();
