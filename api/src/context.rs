@@ -11,7 +11,12 @@ use umail_proto::{
 };
 
 use crate::{
-    authn::{callers::Callers, passwords::Passwords, throttle::Throttle, tokens::Tokens},
+    authn::{
+        callers::{self, Callers},
+        passwords::Passwords,
+        throttle::Throttle,
+        tokens::Tokens,
+    },
     authz::{self, Action, Resource},
     error::Result,
     fleet::Fleet,
@@ -238,6 +243,13 @@ impl Context {
     /// Refuses what the caller may not do.
     pub fn authorize(&self, action: Action, resource: Resource) -> Result<()> {
         authz::authorize(&self.caller, action, resource)
+    }
+
+    /// The same, of the caller as it is now: for requests that wait, each time they look again.
+    pub async fn authorize_still(&self, action: Action, resource: Resource) -> Result<()> {
+        let Some(session) = self.session else { return self.authorize(action, resource) };
+        let caller = callers::of_session(&self.state, session).await?;
+        authz::authorize(&caller, action, resource)
     }
 
     /// Begins a transaction.

@@ -27,6 +27,7 @@ pub async fn read(cx: &Context, wait: Duration) -> Result<Directory> {
     loop {
         progress.borrow_and_update();
         mark.borrow_and_update();
+        cx.authorize_still(Action::Read, Resource::Directory).await?;
         let directory = look(cx, newest).await?;
         if directory.converged || tokio::time::Instant::now() >= deadline {
             return Ok(directory);
