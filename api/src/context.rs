@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     authn::{
-        callers::Callers,
+        callers::{self, Callers},
         passwords::Passwords,
         rates::{Rate, Rates},
         throttle::Throttle,
@@ -270,6 +270,13 @@ impl Context {
     /// Refuses what the caller may not do.
     pub fn authorize(&self, action: Action, resource: Resource) -> Result<()> {
         authz::authorize(&self.caller, action, resource)
+    }
+
+    /// The same, of the caller as it is now: for requests that wait, each time they look again.
+    pub async fn authorize_still(&self, action: Action, resource: Resource) -> Result<()> {
+        let Some(session) = self.session else { return self.authorize(action, resource) };
+        let caller = callers::of_session(&self.state, session).await?;
+        authz::authorize(&caller, action, resource)
     }
 
     /// Begins a transaction.

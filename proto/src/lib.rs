@@ -3,6 +3,9 @@
 pub mod clock;
 pub mod functions;
 pub mod ids;
+/// All messages and services of `umail.agent.v1`: an encoded `google.protobuf.FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/umail.agent.v1.binpb"));
+
 /// Messages and services of `umail.agent.v1`, generated.
 #[expect(missing_docs, reason = "generated; oneofs and clients carry no comments")]
 #[expect(

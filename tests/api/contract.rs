@@ -8,18 +8,20 @@ use umail_api::http;
 use umail_tests::api::Api;
 
 /// Routes that need nobody to be signed in.
-const PUBLIC: [&str; 2] = ["create_session", "refresh_session"];
+pub(crate) const PUBLIC: [&str; 2] = ["create_session", "refresh_session"];
 /// Routes that are about the caller, whoever it is.
-const OWN: [&str; 3] = ["read_me", "update_my_password", "delete_current_session"];
+pub(crate) const OWN: [&str; 3] = ["read_me", "update_my_password", "delete_current_session"];
 
-struct Operation {
-    method: Method,
-    path: String,
-    body: Value,
+/// One call of the document.
+#[derive(Clone)]
+pub(crate) struct Operation {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) body: Value,
 }
 
 impl Operation {
-    fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.body["operationId"].as_str().unwrap_or_default()
     }
 
@@ -46,7 +48,7 @@ fn document() -> Value {
     serde_json::to_value(http::document()).unwrap()
 }
 
-fn operations() -> Vec<Operation> {
+pub(crate) fn operations() -> Vec<Operation> {
     let document = document();
     let mut operations = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {

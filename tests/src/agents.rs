@@ -64,13 +64,22 @@ impl Server {
     /// A node that has joined and is connected.
     pub async fn agent(&self, name: &str, roles: &[&str]) -> Agent {
         let node = nodes::join(&self.api, name, roles).await;
+        Agent::connect(node.id, self.endpoint(Some(&node))).await
+    }
+
+    /// Where a node connects to, or who shows no certificate.
+    #[must_use]
+    pub fn endpoint(&self, node: Option<&nodes::Node>) -> Endpoint {
         let roots = Certificate::from_pem(self.api.state.authority().roots_pem());
-        let tls = ClientTlsConfig::new()
-            .ca_certificate(roots)
-            .domain_name("umail-api")
-            .identity(Identity::from_pem(&node.chain_pem, node.key.serialize_pem()));
+        let tls = ClientTlsConfig::new().ca_certificate(roots).domain_name("umail-api");
+        let tls = match node {
+            Some(node) => {
+                tls.identity(Identity::from_pem(&node.chain_pem, node.key.serialize_pem()))
+            }
+            None => tls,
+        };
         let endpoint = Channel::from_shared(format!("https://{}", self.address)).unwrap();
-        Agent::connect(node.id, endpoint.tls_config(tls).unwrap()).await
+        endpoint.tls_config(tls).unwrap()
     }
 }
 

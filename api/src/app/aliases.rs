@@ -91,7 +91,8 @@ pub async fn update(
     let targets =
         patch.targets.map(|targets| read_targets(&targets, &found.address)).transpose()?;
     let mut tx = cx.begin().await?;
-    let before = lock(&mut tx, id, &precondition).await?;
+    let before = lock(&mut tx, cx, Action::Update, id).await?;
+    precondition.check(before.revision)?;
     let mut alias = before.clone();
     alias.targets = targets.unwrap_or_else(|| before.targets.clone());
     let place = (alias.domain_id, before.address.parts().1);
@@ -100,7 +101,6 @@ pub async fn update(
         tx.commit().await?;
         return Ok(before);
     }
-    check_holder(&mut tx, cx, Action::Update, &before).await?;
     check_holder(&mut tx, cx, Action::Update, &alias).await?;
     alias.revision += 1;
     alias.updated_at = cx.now();
@@ -113,8 +113,8 @@ pub async fn update(
 pub async fn delete(cx: &Context, id: AliasId, precondition: Precondition) -> Result<()> {
     find(cx, id, Action::Delete).await?;
     let mut tx = cx.begin().await?;
-    let before = lock(&mut tx, id, &precondition).await?;
-    check_holder(&mut tx, cx, Action::Delete, &before).await?;
+    let before = lock(&mut tx, cx, Action::Delete, id).await?;
+    precondition.check(before.revision)?;
     store::addresses::delete(&mut *tx, id.uuid()).await?;
     store::aliases::delete(&mut *tx, id).await?;
     allowances::give(&mut tx, before.domain_id, &[one_more().back()]).await?;
@@ -151,11 +151,12 @@ fn read_targets(targets: &[String], own: &EmailAddress) -> Result<Vec<EmailAddre
     parse_targets(targets, own).map_err(Error::Invalid)
 }
 
-async fn lock(tx: &mut Transaction, id: AliasId, precondition: &Precondition) -> Result<Alias> {
+/// Locks an alias, and reads what holds now: the caller may do this to who has it.
+async fn lock(tx: &mut Transaction, cx: &Context, action: Action, id: AliasId) -> Result<Alias> {
     store::aliases::lock(&mut **tx, id).await?;
     let alias = store::aliases::find(&mut **tx, id).await?;
     let alias = alias.ok_or_else(|| Error::not_found("alias", id))?;
-    precondition.check(alias.revision)?;
+    check_holder(tx, cx, action, &alias).await?;
     Ok(alias)
 }
 

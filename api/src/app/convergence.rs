@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     app::{aliases, departments, directory, domains, users},
+    authz::{Action, Resource},
     context::Context,
     error::Result,
     fleet::liveness::is_unreachable,
@@ -17,32 +18,33 @@ use crate::{
 
 /// Of a user.
 pub async fn of_user(cx: &Context, user: &UserRef, wait: Duration) -> Result<Convergence> {
-    let id = users::read(cx, user).await?.id;
-    read(cx, id.uuid(), wait).await
+    let user = users::read(cx, user).await?;
+    read(cx, Resource::User(user.scope()), user.id.uuid(), wait).await
 }
 
 /// Of a domain.
 pub async fn of_domain(cx: &Context, domain: &DomainRef, wait: Duration) -> Result<Convergence> {
     let id = domains::read(cx, domain).await?.id;
-    read(cx, id.uuid(), wait).await
+    read(cx, Resource::Domain(id), id.uuid(), wait).await
 }
 
 /// Of a department.
 pub async fn of_department(cx: &Context, id: DepartmentId, wait: Duration) -> Result<Convergence> {
-    let id = departments::read(cx, id).await?.id;
-    read(cx, id.uuid(), wait).await
+    let domain_id = departments::read(cx, id).await?.domain_id;
+    read(cx, Resource::Department { domain_id, id: Some(id) }, id.uuid(), wait).await
 }
 
 /// Of an alias.
 pub async fn of_alias(cx: &Context, id: AliasId, wait: Duration) -> Result<Convergence> {
-    let id = aliases::read(cx, id).await?.id;
-    read(cx, id.uuid(), wait).await
+    let domain_id = aliases::read(cx, id).await?.domain_id;
+    read(cx, Resource::Alias { domain_id, holder: None }, id.uuid(), wait).await
 }
 
 /// Waits, at most this long, until every node that can be reached has the row. Whoever calls has
 /// authorized.
-async fn read(cx: &Context, row: Uuid, wait: Duration) -> Result<Convergence> {
-    directory::watch(cx, wait, || look(cx, row), |seen| seen.converged).await
+async fn read(cx: &Context, resource: Resource, row: Uuid, wait: Duration) -> Result<Convergence> {
+    let asked = (Action::Read, resource);
+    directory::watch(cx, asked, wait, || look(cx, row), |seen| seen.converged).await
 }
 
 async fn look(cx: &Context, row: Uuid) -> Result<Convergence> {

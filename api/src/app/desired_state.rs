@@ -1,6 +1,6 @@
 //! What a node shall be, put together from rows: complete, and the same whenever these are the same.
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use tokio::sync::watch;
 use umail_proto::{
     agent::{

@@ -19,14 +19,17 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// Where the nodes are; waits, at most this long, until every node that can be reached has
 /// applied all that was committed when the request came.
 pub async fn read(cx: &Context, wait: Duration) -> Result<Directory> {
-    cx.authorize(Action::Read, Resource::Directory)?;
+    let asked = (Action::Read, Resource::Directory);
+    cx.authorize(asked.0, asked.1.clone())?;
     let newest = store::changes::newest_of_all(cx.pool()).await?;
-    watch(cx, wait, || look(cx, newest), |seen| seen.converged).await
+    watch(cx, asked, wait, || look(cx, newest), |seen| seen.converged).await
 }
 
-/// Looks again whenever a node has come further, until it is `done` or the time is over.
+/// Looks again whenever a node has come further, until it is `done` or the time is over, and for
+/// as long as the caller may do what was `asked`.
 pub(super) async fn watch<T, F>(
     cx: &Context,
+    asked: (Action, Resource),
     wait: Duration,
     look: impl Fn() -> F,
     done: impl Fn(&T) -> bool,
@@ -40,6 +43,7 @@ where
     loop {
         progress.borrow_and_update();
         mark.borrow_and_update();
+        cx.authorize_still(asked.0, asked.1.clone()).await?;
         let seen = look().await?;
         if done(&seen) || tokio::time::Instant::now() >= deadline {
             return Ok(seen);

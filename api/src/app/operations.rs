@@ -18,7 +18,7 @@ use crate::{
 /// Steps of one operation in a row, before others get their turn.
 const STEPS_AT_ONCE: u64 = 20;
 /// How often somebody who waits looks again, if nothing woke them.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What a step of an operation leads to, once it is committed.
 #[derive(Debug, Default)]
@@ -46,6 +46,7 @@ pub async fn read(cx: &Context, id: OperationId, wait: Duration) -> Result<Opera
     let deadline = tokio::time::Instant::now() + wait;
     loop {
         progress.borrow_and_update();
+        cx.authorize_still(Action::Read, Resource::Operations).await?;
         let row = find(cx, id).await?;
         if row.state != "running" || tokio::time::Instant::now() >= deadline {
             return shown(&row);

@@ -14,8 +14,9 @@ use crate::{
     store,
 };
 
-/// A demotion or revocation is effective everywhere after this time.
-const REMEMBERED: Duration = Duration::from_millis(900);
+/// With this and the time after which a request that waits looks again (200 ms), a demotion or
+/// revocation is effective everywhere within a second.
+const REMEMBERED: Duration = Duration::from_millis(750);
 /// Sessions remembered at most.
 const SESSIONS: usize = 20_000;
 

@@ -18,18 +18,20 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
             Role::SuperDomainAdmin | Role::DomainAdmin,
             Resource::Department { .. } | Resource::Alias { .. },
         ) => action != Operate,
-        (
-            Role::SuperDomainAdmin | Role::DomainAdmin,
-            Resource::RoleAssignments(_) | Resource::RoleAssignment { .. },
-        ) => matches!(action, Read | List | Create | Delete),
-        (Role::DepartmentAdmin, Resource::RoleAssignments(_) | Resource::RoleAssignment { .. }) => {
-            matches!(action, Read | List)
+        (Role::SuperDomainAdmin | Role::DomainAdmin, Resource::RoleAssignment { .. }) => {
+            matches!(action, Read | List | Create | Delete)
         }
+        (Role::DepartmentAdmin, Resource::RoleAssignment { .. }) => matches!(action, Read | List),
+        // What is added is one of them, in its place.
+        (
+            Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
+            Resource::Users(_) | Resource::RoleAssignments(_),
+        ) => matches!(action, Read | List),
         (Role::User, Resource::RoleAssignment { .. }) => action == Read,
         // To place or move a user is Operate.
         (
             Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
-            Resource::Users(_) | Resource::User(_) | Resource::Profile(_),
+            Resource::User(_) | Resource::Profile(_),
         ) => action != Operate,
         (Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin, Resource::Plans) => {
             matches!(action, Read | List)

@@ -43,6 +43,39 @@ async fn an_operation_is_read_waited_for_and_cancelled() {
 }
 
 #[tokio::test]
+async fn who_is_demoted_while_waiting_is_refused_within_a_second() {
+    let api = Api::start().await;
+    nodes::join(&api, "smtp-1", &["smtp"]).await;
+    let id = api.post("/v1/nodes/smtp-1/queue/flush", json!(null)).await.id();
+    let wait = format!("/v1/operations/{id}?wait_seconds=30");
+    let demotions = [json!({"role": "super_domain_admin"}), json!({"active": false})];
+    let refusals = [StatusCode::FORBIDDEN, StatusCode::UNAUTHORIZED];
+    for (index, (demotion, refusal)) in demotions.into_iter().zip(refusals).enumerate() {
+        let name = format!("staff-{index}");
+        api.operator(&name, OperatorRole::SystemAdmin).await;
+        let staff = api.sign_in(&name).await;
+        api.ask(Method::GET, "/v1/me").by(&staff).send().await.is(StatusCode::OK);
+        let operators = api.get("/v1/operators").await.body["items"].clone();
+        let operators = operators.as_array().unwrap().clone();
+        let operator = operators.iter().find(|one| one["name"] == name).unwrap();
+        let path = format!("/v1/operators/{}", operator["id"].as_str().unwrap());
+        let demoted = async {
+            // The other request is waiting by then; if it came later, it would be refused at once.
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            api.patch(path, demotion).await.is(StatusCode::OK);
+            std::time::Instant::now()
+        };
+        let waited = async {
+            let answer = api.ask(Method::GET, &wait).by(&staff).send().await;
+            (answer, std::time::Instant::now())
+        };
+        let (demoted, (answer, answered)) = tokio::join!(demoted, waited);
+        answer.is_problem(refusal);
+        assert!(answered.saturating_duration_since(demoted) < std::time::Duration::from_secs(1));
+    }
+}
+
+#[tokio::test]
 async fn what_steers_nodes_is_for_system_administrators() {
     let api = Api::start().await;
     nodes::join(&api, "smtp-1", &["smtp"]).await;

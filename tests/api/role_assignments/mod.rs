@@ -181,9 +181,8 @@ async fn who_appoints_outranks_what_is_granted() {
     for who in ["admin@example.com", "anna@example.com"] {
         fleet.appoint(&domain, who, of_b.clone()).await.is_problem(refused);
     }
-    let refusals: Vec<_> = [&of_org, &of_none].map(Clone::clone).into();
     let mut texts = Vec::new();
-    for body in refusals {
+    for body in [of_org, of_none] {
         texts.push(fleet.appoint(&domain, "head@example.com", body).await.body["detail"].clone());
     }
     assert_eq!(texts[0], texts[1]);
@@ -431,4 +430,32 @@ async fn a_user_has_a_bounded_number_of_roles() {
     .unwrap();
     let one_more = api.post(path("anna@example.com"), json!({"role": "domain_admin"})).await;
     one_more.is_problem(StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn racing_appointments_make_one_role_and_leave_none_behind() {
+    let fleet = Fleet::start().await;
+    let api = &fleet.api;
+    api.user("anna@example.com").await;
+    let body = json!({"role": "department_admin", "department_id": fleet.c});
+    let appoint = || api.post(path("anna@example.com"), body.clone());
+    let (one, two, three) = tokio::join!(appoint(), appoint(), appoint());
+    let mut statuses = [one.status.as_u16(), two.status.as_u16(), three.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409, 409]);
+    let id = api.get(path("anna@example.com")).await.items("id").remove(0);
+    api.delete(format!("/v1/role_assignments/{id}")).await.is(StatusCode::NO_CONTENT);
+    // A department that goes at the same time takes the role with it, or the role is refused.
+    let (new, gone) = tokio::join!(appoint(), api.delete(format!("/v1/departments/{}", fleet.c)));
+    gone.is(StatusCode::NO_CONTENT);
+    assert!([201, 422].contains(&new.status.as_u16()), "{:#}", new.body);
+    assert!(api.get(path("anna@example.com")).await.items("id").is_empty());
+    // The same request again is the same answer.
+    let body = json!({"role": "department_admin", "department_id": fleet.b});
+    let keyed = || {
+        let ask = api.ask(Method::POST, path("anna@example.com")).header("idempotency-key", "k");
+        ask.json(body.clone()).send()
+    };
+    let (first, second) = (keyed().await, keyed().await);
+    assert_eq!(first.is(StatusCode::CREATED).body, second.is(StatusCode::CREATED).body);
 }

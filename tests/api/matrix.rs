@@ -1,0 +1,378 @@
+//! The golden matrix: every route × every role × where the thing is, as the server answers.
+//!
+//! The home domain has departments `top` > `own` > `below`, and `beside` below `top`. The
+//! domain administrator is one of the home domain, the department administrator of `own`, and
+//! both are so of a domain that was deleted. Marks: `+` allowed (whatever else is wrong with the
+//! request), `-` refused, `.` does not exist for the caller, `!` nobody is signed in.
+
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use umail_api::model::operator::OperatorRole;
+use umail_tests::api::{Api, PASSWORD};
+
+use crate::contract::{OWN, Operation, PUBLIC, operations};
+
+const HOME: &str = "home.example";
+const AWAY: &str = "away.example";
+const GONE: &str = "gone.example";
+/// Where a thing is, as seen by the administrators: the last three are users of `own` who are
+/// administrators themselves: of the home domain, and of a department of another domain.
+const RELATIONS: [&str; 9] =
+    ["self", "own", "child", "sibling", "parent", "foreign", "deleted", "peer", "elsewhere"];
+const CALLERS: [&str; 6] =
+    ["system_admin", "super_domain_admin", "domain_admin", "department_admin", "user", "nobody"];
+
+/// Everything there is, by relation: `self` aside.
+struct World {
+    api: Api,
+    tokens: BTreeMap<&'static str, String>,
+    departments: BTreeMap<&'static str, String>,
+    aliases: BTreeMap<&'static str, String>,
+    roles: BTreeMap<&'static str, String>,
+    made: std::cell::Cell<u32>,
+}
+
+/// The domain of a relation.
+fn domain(relation: &str) -> &'static str {
+    match relation {
+        "foreign" => AWAY,
+        "deleted" => GONE,
+        _ => HOME,
+    }
+}
+
+impl World {
+    async fn start() -> Self {
+        let api = Api::start().await;
+        for name in [HOME, AWAY, GONE] {
+            api.domain(name).await;
+        }
+        let mut world = Self {
+            api,
+            tokens: BTreeMap::new(),
+            departments: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            roles: BTreeMap::new(),
+            made: std::cell::Cell::new(0),
+        };
+        for (relation, parent) in [
+            ("parent", None),
+            ("own", Some("parent")),
+            ("child", Some("own")),
+            ("sibling", Some("parent")),
+            ("foreign", None),
+            ("deleted", None),
+        ] {
+            let parent = parent.map(|parent| world.departments[parent].clone());
+            let body = json!({"name": relation, "parent_id": parent});
+            let path = format!("/v1/domains/{}/departments", domain(relation));
+            let id = world.api.post(path, body).await.is(StatusCode::CREATED).id();
+            world.departments.insert(relation, id);
+        }
+        world.people().await;
+        world.callers().await;
+        world.api.storage_node("node-1").await;
+        world.api.delete(format!("/v1/domains/{GONE}")).await.is(StatusCode::NO_CONTENT);
+        world
+    }
+
+    /// A user in each place, with an alias and a role there.
+    async fn people(&mut self) {
+        for relation in &RELATIONS[1..] {
+            let (domain, address) = (domain(relation), address(relation));
+            let department =
+                self.departments.get(relation).unwrap_or_else(|| &self.departments["own"]);
+            let body = json!({
+                "local_part": relation, "password": PASSWORD, "department_id": department,
+            });
+            let path = format!("/v1/domains/{domain}/users");
+            self.api.post(path, body).await.is(StatusCode::CREATED);
+            let body = json!({"local_part": format!("a-{relation}"), "targets": [address]});
+            let path = format!("/v1/domains/{domain}/aliases");
+            let id = self.api.post(path, body).await.is(StatusCode::CREATED).id();
+            self.aliases.insert(relation, id);
+        }
+        self.api.assign(&address("peer"), "domain_admin", None).await;
+        let away = self.api.get(format!("/v1/domains/{AWAY}")).await.id();
+        let body = json!({
+            "role": "department_admin",
+            "domain_id": away,
+            "department_id": self.departments["foreign"],
+        });
+        let path = format!("/v1/users/{}/role_assignments", address("elsewhere"));
+        self.api.post(path, body).await.is(StatusCode::CREATED);
+        for relation in ["own", "child", "sibling", "parent", "foreign", "deleted"] {
+            self.appoint(relation).await;
+        }
+    }
+
+    /// Makes a new user administrator of the department; the users above stay without a role.
+    async fn appoint(&mut self, relation: &'static str) {
+        let user = format!("head-{}@{}", self.next(), domain(relation));
+        self.api.user(&user).await;
+        let department = self.departments[relation].clone();
+        let id = self.api.assign(&user, "department_admin", Some(&department)).await;
+        self.roles.insert(relation, id);
+    }
+
+    async fn callers(&mut self) {
+        self.tokens.insert("system_admin", self.api.sign_in("root").await);
+        self.api.operator("super", OperatorRole::SuperDomainAdmin).await;
+        self.tokens.insert("super_domain_admin", self.api.sign_in("super").await);
+        let gone = self.api.get(format!("/v1/domains/{GONE}")).await.id();
+        let own = self.departments["own"].clone();
+        for caller in ["domain_admin", "department_admin", "user"] {
+            let address = format!("{caller}@{HOME}");
+            let user = self.api.user(&address).await;
+            let body = json!({"department_id": own});
+            self.api.patch(format!("/v1/users/{user}"), body).await.is(StatusCode::OK);
+            let department = (caller == "department_admin").then_some(own.as_str());
+            if caller != "user" {
+                self.api.assign(&address, caller, department).await;
+                let department = department.map(|_| &self.departments["deleted"]);
+                let body = json!({"role": caller, "domain_id": gone, "department_id": department});
+                let path = format!("/v1/users/{user}/role_assignments");
+                self.api.post(path, body).await.is(StatusCode::CREATED);
+            }
+            self.tokens.insert(caller, self.api.sign_in(&address).await);
+        }
+    }
+
+    fn next(&self) -> u32 {
+        self.made.set(self.made.get() + 1);
+        self.made.get()
+    }
+
+    /// How the server answers this caller, in one mark; nothing where there is no such thing.
+    async fn mark(&mut self, case: &Case, caller: &'static str, relation: &'static str) -> char {
+        let Some(path) = self.path(&case.operation, caller, relation).await else { return ' ' };
+        let ask = self.api.ask(case.operation.method.clone(), path).anonymous();
+        // A revision that nothing has: what is allowed is not done.
+        let ask = ask.header("if-match", "\"999\"");
+        let ask = match self.tokens.get(caller) {
+            Some(token) => ask.by(token),
+            None => ask,
+        };
+        let ask = match &case.body {
+            Some(body) => ask.json(self.filled(body, relation)),
+            None => ask,
+        };
+        let answer = ask.send().await;
+        assert!(!answer.status.is_server_error(), "{}: {:#}", case.operation.id(), answer.body);
+        // Roles are what the next answers depend on.
+        if answer.status.is_success() && case.operation.id() == "delete_role_assignment" {
+            self.appoint(relation).await;
+        }
+        if answer.status.is_success() && case.operation.id() == "create_role_assignment" {
+            let path = format!("/v1/role_assignments/{}", answer.id());
+            self.api.delete(path).await.is(StatusCode::NO_CONTENT);
+        }
+        match answer.status {
+            StatusCode::UNAUTHORIZED => '!',
+            StatusCode::FORBIDDEN => '-',
+            // What belongs to the system is no secret: it is a thing that is not there.
+            StatusCode::NOT_FOUND if !case.is_of_the_system() => '.',
+            _ => '+',
+        }
+    }
+
+    /// The path to the thing that stands in this relation.
+    async fn path(&self, operation: &Operation, caller: &str, relation: &str) -> Option<String> {
+        let path = &operation.path;
+        let user = match relation {
+            "self" if ["domain_admin", "department_admin", "user"].contains(&caller) => {
+                format!("{caller}@{HOME}")
+            }
+            "self" => return None,
+            _ => address(relation),
+        };
+        let id = if path.starts_with("/v1/departments/") {
+            self.departments.get(relation)?.clone()
+        } else if path.starts_with("/v1/aliases/") {
+            self.aliases.get(relation)?.clone()
+        } else if path.starts_with("/v1/role_assignments/") {
+            self.roles.get(relation)?.clone()
+        } else if path.ends_with("/app_passwords/{id}") && relation != "deleted" {
+            let body = json!({"label": "x"});
+            self.api.post(format!("/v1/users/{user}/app_passwords"), body).await.id()
+        } else {
+            "01936d5e-0000-7000-8000-000000000000".to_owned()
+        };
+        let filled = path
+            .replace("{domain}", domain(relation))
+            .replace("{user}", &user)
+            .replace("{node}", "node-1")
+            .replace("{kind}", "postfix")
+            .replace("{plan}", "standard")
+            .replace("{id}", &id);
+        assert!(!filled.contains('{'), "{filled}: fill in the new parameter here");
+        Some(filled)
+    }
+
+    /// A body with the department of the relation, and a name that is new.
+    fn filled(&self, body: &Value, relation: &str) -> Value {
+        let text = body.to_string().replace("NEW", &format!("new-{}", self.next()));
+        let department = self.departments.get(relation).unwrap_or_else(|| &self.departments["own"]);
+        serde_json::from_str(&text.replace("DEPARTMENT", department)).unwrap()
+    }
+}
+
+fn address(relation: &str) -> String {
+    format!("{relation}@{}", domain(relation))
+}
+
+/// An operation with one of its bodies.
+struct Case {
+    operation: Operation,
+    name: String,
+    body: Option<Value>,
+}
+
+impl Case {
+    fn is_of_the_system(&self) -> bool {
+        let path = &self.operation.path;
+        !["/v1/domains/{", "/v1/users/", "/v1/departments/", "/v1/aliases/", "/v1/role_assign"]
+            .iter()
+            .any(|start| path.starts_with(start))
+    }
+
+    /// Where things of this kind can be.
+    fn relations(&self) -> Vec<&'static str> {
+        let path = &self.operation.path;
+        let wanted: &[&str] = if self.is_of_the_system() {
+            &["own"]
+        } else if path.starts_with("/v1/users/") {
+            &RELATIONS
+        } else if path.starts_with("/v1/aliases/") {
+            &["own", "foreign", "deleted", "peer", "elsewhere"]
+        } else if path.starts_with("/v1/domains/") && !self.names_department() {
+            &["own", "foreign", "deleted"]
+        } else {
+            &RELATIONS[1..7]
+        };
+        RELATIONS.into_iter().filter(|one| wanted.contains(one)).collect()
+    }
+
+    fn names_department(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body.to_string().contains("DEPARTMENT"))
+    }
+}
+
+/// The bodies of an operation, each with what it is about.
+fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
+    let user = json!({"local_part": "NEW", "password": PASSWORD});
+    let in_department =
+        json!({"local_part": "NEW", "password": PASSWORD, "department_id": "DEPARTMENT"});
+    let placed = json!({"local_part": "NEW", "password": PASSWORD, "storage_node": "node-1"});
+    match operation {
+        "create_session" => vec![("", json!({"name": "x", "password": "x"}))],
+        "refresh_session" => vec![("", json!({"refresh_token": "x"}))],
+        "update_my_password" => vec![("", json!({"current_password": "x", "new_password": "x"}))],
+        "create_operator" => {
+            vec![("", json!({"name": "NEW", "role": "system_admin", "password": PASSWORD}))]
+        }
+        "create_plan" => vec![("", json!({"name": "NEW", "quota_bytes": 1}))],
+        "create_domain" => vec![("", json!({"name": "NEW.example"}))],
+        "update_domain" => {
+            vec![("", json!({})), (" status", json!({"status": "locked"}))]
+        }
+        "create_department" => vec![
+            (" at the top", json!({"name": "NEW"})),
+            (" below", json!({"name": "NEW", "parent_id": "DEPARTMENT"})),
+        ],
+        "create_user" => {
+            vec![("", user), (" in a department", in_department), (" placed", placed)]
+        }
+        "update_user" => {
+            vec![(" name", json!({"display_name": "NEW"})), (" quota", json!({"quota_bytes": 5}))]
+        }
+        "update_user_password" => vec![("", json!({"new_password": PASSWORD}))],
+        "create_role_assignment" => vec![
+            (" of the domain", json!({"role": "domain_admin"})),
+            (
+                " of a department",
+                json!({"role": "department_admin", "department_id": "DEPARTMENT"}),
+            ),
+        ],
+        "create_app_password" => vec![("", json!({"label": "x"}))],
+        "update_forwarding" => vec![("", json!({"targets": [], "keep_copy": true}))],
+        "create_alias" => vec![("", json!({"local_part": "NEW", "targets": ["x@example.org"]}))],
+        "move_mailbox" => vec![("", json!({"storage_node": "node-1"}))],
+        "create_join_token" => vec![("", json!({"node_name": "NEW", "roles": ["smtp"]}))],
+        "update_operator"
+        | "update_settings"
+        | "update_department"
+        | "update_alias"
+        | "update_node"
+        | "update_service"
+        | "update_plan"
+        | "update_allowance"
+        | "update_domain_allowance"
+        | "update_department_allowance" => vec![("", json!({}))],
+        _ => Vec::new(),
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for operation in operations() {
+        // Its session would be gone.
+        if operation.id() == "delete_current_session" {
+            continue;
+        }
+        let bodies = bodies(operation.id());
+        let has_body = operation.body["requestBody"].is_object();
+        assert_eq!(has_body, !bodies.is_empty(), "{} needs a body here", operation.id());
+        let name = operation.id().to_owned();
+        if !has_body {
+            cases.push(Case { operation, name, body: None });
+            continue;
+        }
+        for (about, body) in bodies {
+            let name = format!("{name}{about}");
+            cases.push(Case { operation: operation.clone(), name, body: Some(body) });
+        }
+    }
+    cases
+}
+
+#[tokio::test]
+async fn every_route_answers_every_role_as_was_agreed() {
+    let mut world = World::start().await;
+    let mut text = String::new();
+    for case in cases() {
+        let relations = case.relations();
+        let heading = if case.is_of_the_system() { vec!["system"] } else { relations.clone() };
+        let heading = heading.iter().fold(String::new(), |line, one| format!("{line}{one:<10}"));
+        writeln!(text, "{:<40}{}", case.name, heading.trim_end()).unwrap();
+        for caller in CALLERS {
+            let mut marks = String::new();
+            for relation in &relations {
+                let mark = world.mark(&case, caller, relation).await;
+                check(&case, caller, relation, mark);
+                write!(marks, "{mark:<10}").unwrap();
+            }
+            writeln!(text, "  {caller:<38}{}", marks.trim_end()).unwrap();
+        }
+    }
+    assert!(text == include_str!("matrix.txt"), "matrix.txt should be:\n{text}");
+}
+
+/// What holds whatever the file says.
+fn check(case: &Case, caller: &str, relation: &str, mark: char) {
+    let is_operator = caller == "system_admin" || caller == "super_domain_admin";
+    let name = &case.name;
+    if mark != '+' || PUBLIC.contains(&case.operation.id()) {
+        return;
+    }
+    assert_ne!(caller, "nobody", "{name}");
+    assert_ne!(relation, "deleted", "{name} by {caller}");
+    assert!(relation != "foreign" || is_operator, "{name} by {caller}");
+    if case.is_of_the_system() && caller == "user" {
+        assert!(OWN.contains(&case.operation.id()), "{name} by {caller}");
+    }
+}
