@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tonic::Code;
 use umail_agent::{identity::Identity, link};
 use umail_proto::agent::{
-    HeartbeatRequest, ListDirectoryRowsRequest, ReportActionRequest,
+    GetDesiredStateRequest, HeartbeatRequest, ListDirectoryRowsRequest, ReportActionRequest,
     agent_service_client::AgentServiceClient, directory_row::Row,
 };
 use umail_tests::harness::{fleet::FOUR_NODES, node::Node, until};
@@ -198,10 +198,13 @@ fn beat() -> HeartbeatRequest {
 async fn a_revoked_node_is_cut_off(stage: &mut Stage, one: &str) {
     let node = stage.fleet.node("storage-2").unwrap();
     let mut agent = impostor(stage, node).await;
-    agent.heartbeat(beat()).await.unwrap();
+    // Its agent is connected: whoever else has its certificate does not speak for it.
+    let rival = agent.heartbeat(beat()).await.unwrap_err();
+    assert_eq!(rival.code(), Code::PermissionDenied, "{rival:?}");
+    agent.get_desired_state(GetDesiredStateRequest {}).await.unwrap();
     stage.rest.post("/v1/nodes/storage-2/revoke", &serde_json::json!({})).await.unwrap();
     until(Duration::from_secs(3), async || {
-        let answer = agent.heartbeat(beat()).await;
+        let answer = agent.get_desired_state(GetDesiredStateRequest {}).await;
         Ok(if answer.is_err() { Ok(()) } else { Err("it is still served".to_owned()) })
     })
     .await
@@ -210,7 +213,7 @@ async fn a_revoked_node_is_cut_off(stage: &mut Stage, one: &str) {
     let server = format!("https://{}", stage.fleet.server.grpc());
     if let Ok(channel) = link::connect(&server, identity.client_config()).await {
         let mut agent = AgentServiceClient::new(channel);
-        assert!(agent.heartbeat(beat()).await.is_err());
+        assert!(agent.get_desired_state(GetDesiredStateRequest {}).await.is_err());
     }
     stage.status("storage-2", "unreachable", Duration::from_secs(25)).await.unwrap();
     assert_eq!(stage.send(one, "after@revoke").await.unwrap().code, 250);
