@@ -1,5 +1,6 @@
 //! `rest-write`: PATCH of a user's quota, against pgbench running the statements of that one
-//! transaction (read, lock, read again, update, change-log entry, audit event) on the same rows.
+//! transaction (read, lock, read again, update, change-log entry, counters of the allowance, audit
+//! event) on the same rows.
 
 use std::fs;
 
@@ -61,10 +62,15 @@ pub(crate) async fn measure(rounds: usize) -> Result<Outcome, Failure> {
 async fn users(server: &Server) -> Result<Vec<String>, Failure> {
     let domain = json!({ "name": "bench.example" });
     server.send(Method::POST, "/v1/domains", Some(domain)).await?;
+    // A quota of a user's own is narrower than that of the plan.
+    let plan = json!({ "name": "bench", "quota_bytes": "unlimited" });
+    let plan = server.send(Method::POST, "/v1/plans", Some(plan)).await?;
+    let plan = plan.get("id").ok_or("the plan has no id")?;
     let mut ids = Vec::with_capacity(CONNECTIONS);
     for number in 0..CONNECTIONS {
         let local_part = format!("user{number}");
-        let body = json!({ "local_part": local_part, "password": "a long enough passphrase" });
+        let body = json!({ "local_part": local_part, "plan_id": plan,
+            "quota_bytes": 1_000_000_000, "password": "a long enough passphrase" });
         let path = "/v1/domains/bench.example/users";
         let user = server.send(Method::POST, path, Some(body)).await?;
         ids.push(user.get("id").and_then(Value::as_str).ok_or("the user has no id")?.to_owned());

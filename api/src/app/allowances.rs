@@ -77,7 +77,8 @@ impl Given {
 }
 
 /// Gives amounts away in a domain and takes them back, on every level that is concerned; refuses
-/// what a limit does not allow. The last thing before the audit event.
+/// what a limit does not allow. The last thing before the commit, where there are many at once:
+/// until then nobody else in the domain can.
 pub(super) async fn give(tx: &mut Transaction, domain: DomainId, given: &[Given]) -> Result<()> {
     let mut held = hold(tx, domain).await?;
     let (asked, seats) = per_level(tx, domain, given).await?;

@@ -155,8 +155,8 @@ async fn insert(
     let nodes = user.nodes();
     store::changes::insert(&mut *tx, RowKind::User, owner, Some(&nodes)).await?;
     store::changes::insert(&mut *tx, RowKind::Credential, credential.uuid(), Some(&nodes)).await?;
-    allowances::give(&mut tx, user.domain_id, &[Given::user(user, plan)]).await?;
     audit::record(&mut tx, cx, Action::Create, subject(user), None, shown(user)?).await?;
+    allowances::give(&mut tx, user.domain_id, &[Given::user(user, plan)]).await?;
     tx.commit().await?;
     cx.state().changes().notify_one();
     Ok(())
@@ -214,13 +214,13 @@ pub async fn update(
     user.updated_at = cx.now();
     store::accounts::update(&mut *tx, &user).await?;
     store::changes::insert(&mut *tx, RowKind::User, id.uuid(), Some(&user.nodes())).await?;
+    audit::record(&mut tx, cx, Action::Update, subject(&user), shown(&before)?, shown(&user)?)
+        .await?;
     let counts = |user: &User| (user.department_id, user.plan_id, user.quota);
     if counts(&user) != counts(&before) {
         let given = [Given::user(&before, &plans.0).back(), Given::user(&user, &plans.1)];
         allowances::give(&mut tx, user.domain_id, &given).await?;
     }
-    audit::record(&mut tx, cx, Action::Update, subject(&user), shown(&before)?, shown(&user)?)
-        .await?;
     tx.commit().await?;
     cx.state().callers().forget();
     cx.state().changes().notify_one();
