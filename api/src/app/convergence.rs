@@ -7,7 +7,7 @@ use umail_proto::ids::{AliasId, DepartmentId};
 use uuid::Uuid;
 
 use crate::{
-    app::{aliases, departments, directory, domains, users},
+    app::{aliases, departments, directory, domains, users, waiting},
     authz::{Action, Resource},
     context::Context,
     error::Result,
@@ -44,7 +44,7 @@ pub async fn of_alias(cx: &Context, id: AliasId, wait: Duration) -> Result<Conve
 /// authorized.
 async fn read(cx: &Context, resource: Resource, row: Uuid, wait: Duration) -> Result<Convergence> {
     let asked = (Action::Read, resource);
-    directory::watch(cx, asked, wait, || look(cx, row), |seen| seen.converged).await
+    waiting::watch(cx, asked, wait, || look(cx, row), |seen| seen.converged).await
 }
 
 async fn look(cx: &Context, row: Uuid) -> Result<Convergence> {

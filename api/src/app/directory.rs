@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use umail_api_types::directory::{Directory, DirectoryNode};
 
 use crate::{
+    app::waiting,
     authz::{Action, Resource},
     context::Context,
     error::Result,
@@ -13,48 +14,13 @@ use crate::{
     store::{self, node_status::Applied},
 };
 
-/// How often somebody who waits looks again, if nothing woke them.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
-
 /// Where the nodes are; waits, at most this long, until every node that can be reached has
 /// applied all that was committed when the request came.
 pub async fn read(cx: &Context, wait: Duration) -> Result<Directory> {
     let asked = (Action::Read, Resource::Directory);
     cx.authorize(asked.0, asked.1.clone())?;
     let newest = store::changes::newest_of_all(cx.pool()).await?;
-    watch(cx, asked, wait, || look(cx, newest), |seen| seen.converged).await
-}
-
-/// Looks again whenever a node has come further, until it is `done` or the time is over, and for
-/// as long as the caller may do what was `asked`.
-pub(super) async fn watch<T, F>(
-    cx: &Context,
-    asked: (Action, Resource),
-    wait: Duration,
-    look: impl Fn() -> F,
-    done: impl Fn(&T) -> bool,
-) -> Result<T>
-where
-    F: Future<Output = Result<T>>,
-{
-    let mut progress = cx.state().fleet().progress();
-    let mut mark = cx.state().fleet().watermark();
-    let deadline = tokio::time::Instant::now() + wait;
-    loop {
-        progress.borrow_and_update();
-        mark.borrow_and_update();
-        cx.authorize_still(asked.0, asked.1.clone()).await?;
-        let seen = look().await?;
-        if done(&seen) || tokio::time::Instant::now() >= deadline {
-            return Ok(seen);
-        }
-        tokio::select! {
-            _ = progress.changed() => {}
-            _ = mark.changed() => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-            () = tokio::time::sleep_until(deadline) => {}
-        }
-    }
+    waiting::watch(cx, asked, wait, || look(cx, newest), |seen| seen.converged).await
 }
 
 /// How far every node has come: as the database knows it, or this instance, which knows it first.

@@ -30,3 +30,4 @@ pub mod sessions;
 pub mod settings;
 pub mod traffic;
 pub mod users;
+mod waiting;

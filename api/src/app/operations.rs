@@ -7,7 +7,7 @@ use umail_api_types::operations::{Operation, OperationKind, OperationResult, Ope
 use umail_proto::ids::{NodeId, OperationId};
 
 use crate::{
-    app::{flushes, moves},
+    app::{flushes, moves, waiting},
     authz::{Action, Resource},
     context::{Caller, Context},
     error::{Error, Result},
@@ -17,8 +17,6 @@ use crate::{
 
 /// Steps of one operation in a row, before others get their turn.
 const STEPS_AT_ONCE: u64 = 20;
-/// How often somebody who waits looks again, if nothing woke them.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What a step of an operation leads to, once it is committed.
 #[derive(Debug, Default)]
@@ -42,21 +40,10 @@ pub async fn list(cx: &Context, page: Page) -> Result<Vec<Operation>> {
 /// An operation; waits for its end, at most this long.
 pub async fn read(cx: &Context, id: OperationId, wait: Duration) -> Result<Operation> {
     cx.authorize(Action::Read, Resource::Operations)?;
-    let mut progress = cx.state().fleet().progress();
-    let deadline = tokio::time::Instant::now() + wait;
-    loop {
-        progress.borrow_and_update();
-        cx.authorize_still(Action::Read, Resource::Operations).await?;
-        let row = find(cx, id).await?;
-        if row.state != "running" || tokio::time::Instant::now() >= deadline {
-            return shown(&row);
-        }
-        tokio::select! {
-            _ = progress.changed() => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-            () = tokio::time::sleep_until(deadline) => {}
-        }
-    }
+    let asked = (Action::Read, Resource::Operations);
+    let row =
+        waiting::watch(cx, asked, wait, || find(cx, id), |row| row.state != "running").await?;
+    shown(&row)
 }
 
 /// Asks an operation to end. It may take a while to clean up; a move that has passed its switch
