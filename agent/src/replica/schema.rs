@@ -53,9 +53,14 @@ pub(super) async fn upgrade(directory: &mut SqliteConnection) -> Result<(), Repl
         let there =
             composed(format!("SELECT 1 FROM pragma_table_info('{table}') WHERE name = '{column}'"));
         if there.fetch_optional(&mut *directory).await?.is_none() {
-            let sql = format!("ALTER TABLE {table} ADD COLUMN {column} {definition}");
-            composed(sql).execute(&mut *directory).await?;
-            statement("UPDATE position SET version = 0").execute(&mut *directory).await?;
+            // Both or neither: the column alone would never be filled.
+            let sql = format!(
+                "BEGIN IMMEDIATE;
+                 ALTER TABLE {table} ADD COLUMN {column} {definition};
+                 UPDATE position SET version = 0;
+                 COMMIT"
+            );
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *directory).await?;
         }
     }
     Ok(())

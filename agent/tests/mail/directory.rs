@@ -4,7 +4,7 @@ use argon2::{Algorithm, Argon2, Params, Version, password_hash::PasswordHasher};
 use umail_agent::replica::Replica;
 use umail_proto::agent::{
     AccountStatus, Alias, Credential, CredentialKind, Delta, DirectoryKey, DirectoryRow, Domain,
-    RowKind, SnapshotBegin, SnapshotEnd, StorageNode, User, directory_row::Row,
+    DomainAlias, Plan, RowKind, SnapshotBegin, SnapshotEnd, StorageNode, User, directory_row::Row,
 };
 use uuid::Uuid;
 
@@ -110,12 +110,7 @@ macro_rules! rows {
         }
     )*};
 }
-rows!(Domain, User, Alias, Credential, StorageNode);
-impl From<umail_proto::agent::DomainAlias> for RowOf {
-    fn from(value: umail_proto::agent::DomainAlias) -> Self {
-        Self(Row::DomainAlias(value))
-    }
-}
+rows!(Domain, DomainAlias, User, Plan, Alias, Credential, StorageNode);
 
 /// Fills a replica with these rows, as version 1.
 pub(crate) async fn fill(replica: &Replica, rows: Vec<DirectoryRow>) {

@@ -140,6 +140,29 @@ async fn a_delta_is_applied_once_in_its_place_and_whole() {
 }
 
 #[tokio::test]
+async fn a_replica_of_an_earlier_agent_is_asked_for_anew_and_answers_meanwhile() {
+    let (_folder, layout) = folder();
+    let replica = Replica::open(&layout).await.unwrap();
+    let rows = [vec![row(domain(1, "example.org"))], of_version(1)].concat();
+    directory::fill(&replica, rows).await;
+    drop(replica);
+    // As the agent wrote it that knew no plans.
+    let database = layout.directory_db();
+    let views = ask(&database, "SELECT name FROM sqlite_schema WHERE type = 'view'");
+    let mut sql: String = views.lines().map(|view| format!("DROP VIEW {view};")).collect();
+    sql += "ALTER TABLE user DROP COLUMN plan_id; PRAGMA user_version = 1;";
+    assert!(Command::new("sqlite3").arg(&database).arg(sql).status().unwrap().success());
+    let replica = Replica::open(&layout).await.unwrap();
+    let position = replica.position().await.unwrap().unwrap();
+    assert_eq!((position.epoch.as_str(), position.version), (EPOCH, 0));
+    let known = ask(&database, "SELECT count(*) FROM account WHERE quota_bytes = 1");
+    assert_eq!(known, "50");
+    drop(replica);
+    let again = Replica::open(&layout).await.unwrap();
+    assert_eq!(again.position().await.unwrap().unwrap().version, 0);
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_noticed_and_rebuilt_in_place() {
     let node = Node::new().await;
     directory::fill(

@@ -2,7 +2,7 @@
 
 use umail_agent::exec;
 use umail_proto::{
-    agent::{AccountStatus, Alias, Domain, DomainAlias, User},
+    agent::{AccountStatus, Alias, Domain, DomainAlias, Plan, RowKind, User},
     functions::Function,
 };
 
@@ -10,10 +10,13 @@ use crate::{
     client,
     directory::{self, ALL, alias, domain, id, remove, row, user},
     node::{NAME, NODE, Node},
+    replica::ask,
     single::{ALICE, BOB, arrived, running},
 };
 
 const OUTSIDE: &str = "x@elsewhere.example";
+const ALICES_QUOTA: &str =
+    "SELECT quota_unlimited, quota_bytes FROM account WHERE local_part = 'alice'";
 
 async fn set_status(node: &Node, status: AccountStatus) {
     let status = status.into();
@@ -182,6 +185,37 @@ async fn a_full_mailbox_refuses_and_the_sender_is_told() {
     assert!(node.log("postfix").contains("552 5.2.2"), "{}", node.log("postfix"));
     let text = client::pop3(node.config.ports.pop3, BOB, "1").ok();
     assert!(text.contains("5.2.2"), "{text}");
+}
+
+#[tokio::test]
+async fn a_plan_narrows_what_its_users_may() {
+    let node = running().await;
+    let ports = node.config.ports;
+    let on_plan = User { plan_id: id(41), ..user(11, "alice", &id(NODE)) };
+    let plan = |functions, quota_bytes| Plan {
+        id: id(41),
+        functions,
+        quota_bytes,
+        quota_unlimited: quota_bytes == 0,
+    };
+    directory::change(&node.replica, vec![row(on_plan.clone()), row(plan(ALL, 0))]).await;
+    client::pop3(ports.pop3, ALICE, "").ok();
+    let quota = || ask(&node.layout.directory_db(), ALICES_QUOTA);
+    assert_eq!(quota(), "1|0");
+
+    let narrow = plan(ALL & !(Function::Pop3 as u64), 3000);
+    directory::change(&node.replica, vec![row(narrow)]).await;
+    client::pop3(ports.pop3, ALICE, "").refused("This service is not enabled");
+    client::imap(ports.imap, ALICE, "").ok();
+    assert_eq!(quota(), "0|3000");
+    for (own, holds) in [(2000, "0|2000"), (4000, "0|3000")] {
+        let alice = User { quota_bytes: own, quota_unlimited: false, ..on_plan.clone() };
+        directory::change(&node.replica, vec![row(alice)]).await;
+        assert_eq!(quota(), holds);
+    }
+    remove(&node.replica, RowKind::Plan, &id(41)).await;
+    client::pop3(ports.pop3, ALICE, "").ok();
+    assert_eq!(quota(), "0|4000");
 }
 
 async fn arrived_at_least(node: &Node, login: (&str, &str), count: usize) {
