@@ -157,13 +157,12 @@ async fn beyond(
     limit: i64,
     asked: i64,
 ) -> Result<Exceeded> {
-    let kind = format!("seats of plan {}", seats.plan_name);
     let level = match levels.iter().find(|one| one.id == seats.level) {
         Some(level) => level.clone(),
         // The level gives away no more users, only other plans.
         None => store::allowances::find(&mut **tx, seats.level).await?,
     };
-    Ok(level.exceeded(kind, limit, seats.users - asked, asked))
+    Ok(level.exceeded(seats_of(&seats.plan_name), limit, seats.users - asked, asked))
 }
 
 /// Counts the users of a plan with another quota, and returns the levels that then have given
@@ -282,8 +281,9 @@ pub async fn update_system(cx: &Context, change: Change) -> Result<Whole> {
         return Err(Error::invalid("/seats", "are limited in domains and departments"));
     }
     let mut tx = cx.begin().await?;
+    // Nobody else gives anything away, or limits the system, until this has ended.
     store::allowances::enter_alone(&mut *tx).await?;
-    let mut before = store::allowances::get(&mut tx, SYSTEM).await?;
+    let mut before = store::allowances::find(&mut *tx, SYSTEM).await?;
     before.allocated = store::allowances::sum(&mut *tx).await?;
     store::allowances::update_allocated(&mut *tx, std::slice::from_ref(&before)).await?;
     finish(tx, cx, Subject::system("allowance", SYSTEM), before, change).await
@@ -292,20 +292,22 @@ pub async fn update_system(cx: &Context, change: Change) -> Result<Whole> {
 /// Limits a domain, from above.
 pub async fn update_domain(cx: &Context, domain: &DomainRef, change: Change) -> Result<Whole> {
     let domain = domains::find(cx, domain, |id| (Action::Operate, Resource::Domain(id))).await?;
-    let mut tx = cx.begin().await?;
-    store::domains::hold(&mut *tx, domain.id).await?;
-    let before = store::allowances::get(&mut tx, domain.id.uuid()).await?;
     let subject = Subject::of(domain.id, "allowance", domain.id);
-    finish(tx, cx, subject, before, change).await
+    update(cx, domain.id, subject, change).await
 }
 
 /// Limits a department.
 pub async fn update_department(cx: &Context, id: DepartmentId, change: Change) -> Result<Whole> {
     let department = departments::find(cx, id, Action::Update).await?;
-    let mut tx = cx.begin().await?;
-    store::domains::hold(&mut *tx, department.domain_id).await?;
-    let before = store::allowances::get(&mut tx, id.uuid()).await?;
     let subject = Subject::of(department.domain_id, "allowance", id);
+    update(cx, department.domain_id, subject, change).await
+}
+
+async fn update(cx: &Context, domain: DomainId, subject: Subject, change: Change) -> Result<Whole> {
+    let mut tx = cx.begin().await?;
+    store::domains::hold(&mut *tx, domain).await?;
+    let before = store::allowances::lock(&mut *tx, &[subject.id]).await?.pop();
+    let before = before.ok_or_else(|| Error::corrupt("allowance", subject.id, "is missing"))?;
     finish(tx, cx, subject, before, change).await
 }
 
@@ -318,42 +320,45 @@ async fn finish(
 ) -> Result<Whole> {
     change.precondition.check(before.revision)?;
     let limits = apply(&before.limits, &change.patch)?;
-    let seats = limit_seats(&mut tx, &before, &change).await?;
-    if limits == before.limits && !seats {
-        let seats = seats::list(&mut *tx, before.id).await?;
+    let before = (before.clone(), seats::list(&mut *tx, before.id).await?);
+    limit_seats(&mut tx, &before.0, &change).await?;
+    let mut after =
+        (Allowance { limits, ..before.0.clone() }, seats::list(&mut *tx, before.0.id).await?);
+    if after == before {
         tx.commit().await?;
-        return Ok((before, seats));
+        return Ok(before);
     }
-    let after = Allowance { limits, revision: before.revision + 1, ..before.clone() };
+    after.0.revision += 1;
     if !change.below_allocated {
-        after.check()?;
+        after.0.check()?;
     }
-    store::allowances::update_limits(&mut *tx, &after).await?;
-    let shown_after = shown(&(&after, &change.patch.seats))?;
-    audit::record(&mut tx, cx, Action::Update, subject, shown(&before)?, shown_after).await?;
-    let seats = seats::list(&mut *tx, after.id).await?;
+    store::allowances::update_limits(&mut *tx, &after.0).await?;
+    audit::record(&mut tx, cx, Action::Update, subject, shown(&before)?, shown(&after)?).await?;
     tx.commit().await?;
-    Ok((after, seats))
+    Ok(after)
 }
 
-/// Limits seats of plans as the change says; whether it says anything.
-async fn limit_seats(tx: &mut Transaction, level: &Allowance, change: &Change) -> Result<bool> {
-    let Some(wanted) = &change.patch.seats else { return Ok(false) };
-    for (name, limit) in wanted {
+/// Limits seats of plans as the change says.
+async fn limit_seats(tx: &mut Transaction, level: &Allowance, change: &Change) -> Result<()> {
+    for (name, limit) in change.patch.seats.iter().flatten() {
         let field = format!("/seats/{}", name.replace('~', "~0").replace('/', "~1"));
         let plan: PlanRef = one(&field, name.parse())?;
         let plan = store::plans::find(&mut **tx, &plan).await?;
         let plan = plan.ok_or_else(|| Error::invalid(&field, "must be a plan that there is"))?;
-        let seats = seats::limit(&mut **tx, level.id, plan.id, *limit).await?;
+        let users = seats::limit(&mut **tx, level.id, plan.id, *limit).await?;
         if let Limit::AtMost(limit) = *limit
-            && seats.users > limit
+            && users > limit
             && !change.below_allocated
         {
-            let kind = format!("seats of plan {}", plan.name);
-            return Err(level.exceeded(kind, limit, seats.users, 0).into());
+            return Err(level.exceeded(seats_of(&plan.name), limit, users, 0).into());
         }
     }
-    Ok(!wanted.is_empty())
+    Ok(())
+}
+
+/// How a refusal names the seats of a plan.
+fn seats_of(plan: &str) -> String {
+    format!("seats of plan {plan}")
 }
 
 fn apply(limits: &Limits, patch: &AllowancePatch) -> Result<Limits> {

@@ -1,6 +1,6 @@
 //! App passwords: long random ones, for programs that sign in all the time.
 
-use umail_api_types::{allowances::LevelKind, app_passwords::NewAppPassword, functions};
+use umail_api_types::{app_passwords::NewAppPassword, functions};
 use umail_proto::{agent::RowKind, functions::Functions, ids::CredentialId};
 
 use crate::{
@@ -57,14 +57,8 @@ pub async fn create(
     let mut tx = cx.begin().await?;
     let user = users::lock(&mut tx, cx, user.id, asked).await?;
     if store::credentials::count_app_passwords(&mut *tx, user.id).await? >= MAX_APP_PASSWORDS {
-        return Err(Error::LimitExceeded(Box::new(Exceeded {
-            level: LevelKind::User,
-            name: user.address.to_string(),
-            kind: "app_passwords".into(),
-            limit: MAX_APP_PASSWORDS,
-            allocated: MAX_APP_PASSWORDS,
-            asked: 1,
-        })));
+        let (address, most) = (&user.address, MAX_APP_PASSWORDS);
+        return Err(Exceeded::of_user(address, "app_passwords", most).into());
     }
     let hash = hash(&password, salt);
     store::credentials::insert_app_password(&mut *tx, user.id, &app_password, &hash).await?;

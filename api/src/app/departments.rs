@@ -7,7 +7,7 @@ use umail_api_types::{
 use umail_proto::{
     agent::RowKind,
     functions::Functions,
-    ids::{DepartmentId, DomainId},
+    ids::{DepartmentId, DomainId, PlanId},
 };
 
 use crate::{
@@ -53,6 +53,17 @@ pub(super) async fn find(cx: &Context, id: DepartmentId, action: Action) -> Resu
     let found = store::departments::find(cx.pool(), id).await?.ok_or_else(missing)?;
     cx.authorize(action, Resource::Department { domain_id: found.domain_id, id: Some(id) })?;
     Ok(found)
+}
+
+/// The plan that a department gives to new users: its own, or that of the nearest one above that
+/// has one.
+pub(super) async fn preset(
+    tx: &mut Transaction,
+    domain: DomainId,
+    id: DepartmentId,
+) -> Result<Option<PlanId>> {
+    let above = store::departments::list_above(tx, domain, id).await?;
+    Ok(above.iter().rev().find_map(|one| one.plan_id))
 }
 
 /// Adds a department.

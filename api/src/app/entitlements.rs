@@ -20,7 +20,8 @@ pub async fn read(cx: &Context, user: &UserRef) -> Result<Entitlements> {
     let plan = store::plans::find(cx.pool(), &PlanRef::Id(user.plan_id)).await?.ok_or_else(gone)?;
     let mut departments = Vec::new();
     if let Some(id) = user.department_id {
-        departments = store::departments::list_above(cx.pool(), domain.id, id).await?;
+        let mut db = cx.pool().acquire().await?;
+        departments = store::departments::list_above(&mut db, domain.id, id).await?;
     }
     let levels = Levels { domain: &domain, departments: &departments, plan: &plan, user: &user };
     Ok(levels.entitlements())

@@ -1,10 +1,7 @@
 //! Role assignments: which users administer which domains and departments.
 
 use sqlx::PgConnection;
-use umail_api_types::{
-    allowances::LevelKind,
-    role_assignments::{AssignedRole, NewRoleAssignment, RoleAssignmentFilter},
-};
+use umail_api_types::role_assignments::{AssignedRole, NewRoleAssignment, RoleAssignmentFilter};
 use umail_proto::ids::{DepartmentId, DomainId, RoleAssignmentId};
 
 use crate::{
@@ -76,9 +73,7 @@ pub async fn create(
     }
     if user.grants.len() >= MAX_OF_A_USER {
         let most = MAX_OF_A_USER.try_into().unwrap_or(i64::MAX);
-        let (level, name) = (LevelKind::User, user.address.to_string());
-        let kind = "role_assignments".into();
-        return Err(Exceeded { level, name, kind, limit: most, allocated: most, asked: 1 }.into());
+        return Err(Exceeded::of_user(&user.address, "role_assignments", most).into());
     }
     let assignment = RoleAssignment {
         id: RoleAssignmentId::generate(cx.now()),

@@ -15,7 +15,7 @@ use crate::{
     app::{
         allowances::{self, Given},
         audit::{self, Subject, shown},
-        domains,
+        departments, domains,
         fields::{Fields, given, one},
         nodes, plans,
     },
@@ -107,7 +107,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
     let storage_node = place_user(cx, new.storage_node.as_deref()).await?;
     let mut tx = cx.begin().await?;
     let preset = match (new.plan_id, new.department_id) {
-        (None, Some(id)) => store::departments::find_preset(&mut tx, domain.id, id).await?,
+        (None, Some(id)) => departments::preset(&mut tx, domain.id, id).await?,
         _ => None,
     };
     let plan = plans::hold_for(&mut tx, new.plan_id, preset).await?;
@@ -194,13 +194,15 @@ pub async fn update(
     user.display_name = display_name.unwrap_or_else(|| before.display_name.clone());
     user.status = patch.status.unwrap_or(before.status);
     user.functions = patch.functions.as_deref().map_or(before.functions, functions::set);
-    let plans = hold_plans(&mut tx, &before, &patch).await?;
-    user.plan_id = plans.1.id;
-    user.quota = match patch.quota_bytes {
-        Some(bytes) => own_quota(bytes, &plans.1)?,
-        None => before.quota,
-    };
     user.department_id = patch.department_id.unwrap_or(before.department_id);
+    let plans = hold_plans(&mut tx, &before, &patch).await?;
+    if let Some((_, plan)) = &plans {
+        user.plan_id = plan.id;
+        user.quota = match patch.quota_bytes {
+            Some(bytes) => own_quota(bytes, plan)?,
+            None => before.quota,
+        };
+    }
     if user == before {
         tx.commit().await?;
         return Ok(before);
@@ -217,8 +219,10 @@ pub async fn update(
     audit::record(&mut tx, cx, Action::Update, subject(&user), shown(&before)?, shown(&user)?)
         .await?;
     let counts = |user: &User| (user.department_id, user.plan_id, user.quota);
-    if counts(&user) != counts(&before) {
-        let given = [Given::user(&before, &plans.0).back(), Given::user(&user, &plans.1)];
+    if let Some((from, to)) = &plans
+        && counts(&user) != counts(&before)
+    {
+        let given = [Given::user(&before, from).back(), Given::user(&user, to)];
         allowances::give(&mut tx, user.domain_id, &given).await?;
     }
     tx.commit().await?;
@@ -227,19 +231,22 @@ pub async fn update(
     Ok(user)
 }
 
-/// The plan of a user, and the one that it is to have. A plan that is changed at the same time
-/// waits, or is waited for.
+/// The plan of a user, and the one that it is to have, if anything changes that is counted. A plan
+/// that is changed at the same time waits, or is waited for.
 async fn hold_plans(
     tx: &mut Transaction,
     before: &User,
     patch: &UserPatch,
-) -> Result<(Plan, Plan)> {
+) -> Result<Option<(Plan, Plan)>> {
+    if patch.plan_id.is_none() && patch.quota_bytes.is_none() && patch.department_id.is_none() {
+        return Ok(None);
+    }
     let from = plans::hold_for(tx, Some(before.plan_id), None).await?;
     let to = match patch.plan_id {
         Some(id) if id != before.plan_id => plans::hold_for(tx, Some(id), None).await?,
         _ => from.clone(),
     };
-    Ok((from, to))
+    Ok(Some((from, to)))
 }
 
 /// Deletes a user: mail is refused, nobody signs in, the address stays taken for its grace time.

@@ -5,7 +5,7 @@ use std::{fmt, num::NonZeroU32};
 use governor::{
     Quota, RateLimiter,
     clock::{Clock as _, DefaultClock},
-    middleware::{StateInformationMiddleware, StateSnapshot},
+    middleware::StateInformationMiddleware,
     state::keyed::HashMapStateStore,
 };
 use serde::Deserialize;
@@ -94,17 +94,15 @@ impl Rates {
             buckets.retain_recent();
         }
         Some(match buckets.check_key(&caller) {
-            Ok(state) => Left { limit, remaining: remaining(&state), wait_seconds: 0 },
+            Ok(state) => {
+                Left { limit, remaining: state.remaining_burst_capacity(), wait_seconds: 0 }
+            }
             Err(refused) => {
                 let wait = refused.wait_time_from(DefaultClock::default().now());
                 Left { limit, remaining: 0, wait_seconds: wait.as_secs() + 1 }
             }
         })
     }
-}
-
-fn remaining(state: &StateSnapshot) -> u32 {
-    state.remaining_burst_capacity()
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use serde::Serialize;
 use umail_api_types::{allowances::LevelKind, limit::Limit};
 use uuid::Uuid;
 
+use crate::model::address::EmailAddress;
+
 /// How much of each kind: given away, or to be given away; negative where it comes back.
 #[derive(Clone, Copy, Debug, Default, Serialize, PartialEq, Eq)]
 pub struct Amounts {
@@ -130,22 +132,19 @@ impl Allowance {
 
     /// Refuses limits below what has been given away already.
     pub fn check(&self) -> Result<(), Exceeded> {
-        for ((kind, allocated), most) in self.allocated.named().into_iter().zip(self.limits.most())
-        {
-            if let Some(most) = most
-                && allocated > most
-            {
-                return Err(self.exceeded(kind, most, allocated, 0));
-            }
-        }
-        Ok(())
+        self.beyond().next().map_or(Ok(()), Err)
     }
 
     /// By how much the storage that has been given away is beyond its limit.
     #[must_use]
     pub fn storage_exceeded(&self) -> Option<Exceeded> {
+        self.beyond().find(|one| ["storage_bytes", "unlimited_users"].contains(&one.kind.as_ref()))
+    }
+
+    /// Every kind of which more has been given away than may be.
+    fn beyond(&self) -> impl Iterator<Item = Exceeded> + '_ {
         let kinds = self.allocated.named().into_iter().zip(self.limits.most());
-        kinds.skip(3).find_map(|((kind, allocated), most)| {
+        kinds.filter_map(|((kind, allocated), most)| {
             let most = most.filter(|most| allocated > *most)?;
             Some(self.exceeded(kind, most, allocated, 0))
         })
@@ -180,6 +179,15 @@ pub struct Exceeded {
     pub allocated: i64,
     /// What was asked for in addition.
     pub asked: i64,
+}
+
+impl Exceeded {
+    /// The refusal of one more than so many of a user.
+    #[must_use]
+    pub fn of_user(address: &EmailAddress, kind: &'static str, limit: i64) -> Self {
+        let (level, name) = (LevelKind::User, address.to_string());
+        Self { level, name, kind: kind.into(), limit, allocated: limit, asked: 1 }
+    }
 }
 
 impl fmt::Display for Exceeded {

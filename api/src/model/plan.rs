@@ -79,7 +79,7 @@ impl FromStr for PlanRef {
 }
 
 /// How many users of a level have a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
 pub struct Seats {
     /// The domain or department.
     pub level: Uuid,

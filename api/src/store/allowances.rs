@@ -96,14 +96,6 @@ pub async fn lock(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Allowance
     Ok(rows.fetch_all(db).await?.into_iter().map(Allowance::from).collect())
 }
 
-/// One allowance, locked until the end of the transaction.
-pub async fn get(db: &mut sqlx::PgConnection, id: Uuid) -> Result<Allowance> {
-    sqlx::query_scalar!("SELECT id FROM allowance WHERE id = $1 FOR UPDATE", id)
-        .fetch_optional(&mut *db)
-        .await?;
-    find(db, id).await
-}
-
 /// One allowance.
 pub async fn find(db: impl PgExecutor<'_>, id: Uuid) -> Result<Allowance> {
     let row = sqlx::query_as!(

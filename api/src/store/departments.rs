@@ -81,11 +81,11 @@ pub async fn ancestors(
 
 /// A department and all above it as rows, the highest first.
 pub async fn list_above(
-    db: &sqlx::PgPool,
+    db: &mut sqlx::PgConnection,
     domain: DomainId,
     from: DepartmentId,
 ) -> Result<Vec<Department>> {
-    let ids = ancestors(db, domain, from).await?;
+    let ids = ancestors(&mut *db, domain, from).await?;
     let ids: Vec<Uuid> = ids.into_iter().rev().map(DepartmentId::uuid).collect();
     let rows = sqlx::query_as!(
         Row,
@@ -95,24 +95,6 @@ pub async fn list_above(
         &ids,
     );
     Ok(rows.fetch_all(db).await?.into_iter().map(Department::from).collect())
-}
-
-/// The plan that a department gives to new users: its own, or that of the nearest one above that
-/// has one.
-pub async fn find_preset(
-    db: &mut sqlx::PgConnection,
-    domain: DomainId,
-    from: DepartmentId,
-) -> Result<Option<PlanId>> {
-    let ids = ancestors(&mut *db, domain, from).await?;
-    let ids: Vec<Uuid> = ids.into_iter().map(DepartmentId::uuid).collect();
-    let row = sqlx::query_scalar!(
-        r#"SELECT plan_id AS "plan_id!: PlanId" FROM department
-            WHERE id = ANY ($1) AND plan_id IS NOT NULL
-            ORDER BY array_position($1, id) LIMIT 1"#,
-        &ids,
-    );
-    Ok(row.fetch_optional(db).await?)
 }
 
 /// The department of this id. Deleted domains have none.

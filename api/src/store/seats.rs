@@ -7,7 +7,7 @@ use umail_proto::ids::PlanId;
 use uuid::Uuid;
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     model::plan::{Holders, Seats},
 };
 
@@ -45,33 +45,42 @@ pub async fn list(db: impl PgExecutor<'_>, level: Uuid) -> Result<Vec<Seats>> {
 pub async fn give(db: &mut PgConnection, given: &[Given]) -> Result<Vec<Seats>> {
     let mut after = Vec::with_capacity(given.len());
     for one in given {
-        sqlx::query!(
-            "INSERT INTO seat (level_id, plan_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            one.level,
-            one.plan.uuid(),
-        )
-        .execute(&mut *db)
-        .await?;
-        let row = sqlx::query!(
-            "UPDATE seat SET users = seat.users + $3, inheriting = inheriting + $4
-               FROM plan WHERE level_id = $1 AND plan_id = $2 AND plan.id = plan_id
-             RETURNING users_limit, users, plan.name",
-            one.level,
-            one.plan.uuid(),
-            one.users,
-            one.inheriting,
-        )
-        .fetch_one(&mut *db)
-        .await?;
-        after.push(Seats {
-            level: one.level,
-            plan: one.plan,
-            plan_name: row.name,
-            limit: Limit::from_number(row.users_limit),
-            users: row.users,
-        });
+        let mut there = add(&mut *db, one).await?;
+        if there.is_none() {
+            // The first ones of the plan in this level.
+            insert(&mut *db, one.level, one.plan).await?;
+            there = add(&mut *db, one).await?;
+        }
+        let there = there.ok_or_else(|| Error::corrupt("seat", one.level, "is missing"))?;
+        after.push(there);
     }
     Ok(after)
+}
+
+async fn add(db: impl PgExecutor<'_>, given: &Given) -> Result<Option<Seats>> {
+    let row = sqlx::query!(
+        "UPDATE seat SET users = seat.users + $3, inheriting = inheriting + $4
+           FROM plan WHERE level_id = $1 AND plan_id = $2 AND plan.id = plan_id
+         RETURNING users_limit, users, plan.name",
+        given.level,
+        given.plan.uuid(),
+        given.users,
+        given.inheriting,
+    );
+    Ok(row.fetch_optional(db).await?.map(|row| Seats {
+        level: given.level,
+        plan: given.plan,
+        plan_name: row.name,
+        limit: Limit::from_number(row.users_limit),
+        users: row.users,
+    }))
+}
+
+async fn insert(db: impl PgExecutor<'_>, level: Uuid, plan: PlanId) -> Result<()> {
+    sqlx::query!("INSERT INTO seat (level_id, plan_id) VALUES ($1, $2)", level, plan.uuid())
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 /// The seats in a level as what is given away of each plan.
@@ -89,25 +98,22 @@ pub async fn inside(db: impl PgExecutor<'_>, level: Uuid) -> Result<Vec<Given>> 
     Ok(given.collect())
 }
 
-/// Limits how many users of a level may have a plan.
+/// Limits how many users of a level may have a plan, and returns how many have it.
 pub async fn limit(
     db: impl PgExecutor<'_>,
     level: Uuid,
     plan: PlanId,
     limit: Limit,
-) -> Result<Seats> {
-    let row = sqlx::query!(
+) -> Result<i64> {
+    let users = sqlx::query_scalar!(
         "INSERT INTO seat (level_id, plan_id, users_limit) VALUES ($1, $2, $3)
          ON CONFLICT (level_id, plan_id) DO UPDATE SET users_limit = excluded.users_limit
-         RETURNING users, (SELECT name FROM plan WHERE plan.id = plan_id) AS name",
+         RETURNING users",
         level,
         plan.uuid(),
         limit.number(),
-    )
-    .fetch_one(db)
-    .await?;
-    let plan_name = row.name.unwrap_or_default();
-    Ok(Seats { level, plan, plan_name, limit, users: row.users })
+    );
+    Ok(users.fetch_one(db).await?)
 }
 
 /// Who has a plan, by domains.

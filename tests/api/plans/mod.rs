@@ -97,6 +97,10 @@ async fn an_edit_says_whom_it_touches_and_keeps_to_the_allowances() {
     let limits = json!({"storage_bytes": 2_147_483_648_i64, "seats": {"standard": 2}});
     api.patch(allowance, limits).await.is(StatusCode::OK);
 
+    let tag = api.get(allowance).await.headers["etag"].clone();
+    let again = api.patch(allowance, json!({"seats": {"standard": 2}})).await;
+    assert_eq!(again.is(StatusCode::OK).headers["etag"], tag, "nothing was changed");
+
     let path = "/v1/plans/standard";
     let more = json!({"quota_bytes": 1_073_741_825});
     let preview = api.patch(&format!("{path}?dry_run=true"), more.clone()).await;
