@@ -220,12 +220,17 @@ impl Agent {
 
     /// Waits until the replica is as wanted.
     pub async fn until(&self, wanted: impl Fn(&Replica) -> bool) {
+        self.until_within(Duration::from_secs(10), wanted).await;
+    }
+
+    /// The same, for at most so long.
+    pub async fn until_within(&self, limit: Duration, wanted: impl Fn(&Replica) -> bool) {
         let reached = async {
-            while !wanted(&self.replica()) {
+            while !wanted(&self.replica.lock().unwrap()) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let reached = timeout(Duration::from_secs(10), reached).await;
+        let reached = timeout(limit, reached).await;
         assert!(reached.is_ok(), "the replica does not get there: {:#?}", self.replica());
     }
 }

@@ -149,8 +149,8 @@ async fn a_replica_of_an_earlier_agent_is_asked_for_anew_and_answers_meanwhile()
     // As the agent wrote it that knew no plans.
     let database = layout.directory_db();
     let views = ask(&database, "SELECT name FROM sqlite_schema WHERE type = 'view'");
-    let mut sql: String = views.lines().map(|view| format!("DROP VIEW {view};")).collect();
-    sql += "ALTER TABLE user DROP COLUMN plan_id; PRAGMA user_version = 1;";
+    let dropped: Vec<_> = views.lines().map(|view| format!("DROP VIEW {view};")).collect();
+    let sql = dropped.concat() + "ALTER TABLE user DROP COLUMN plan_id; PRAGMA user_version = 1;";
     assert!(Command::new("sqlite3").arg(&database).arg(sql).status().unwrap().success());
     let replica = Replica::open(&layout).await.unwrap();
     let position = replica.position().await.unwrap().unwrap();

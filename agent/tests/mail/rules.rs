@@ -83,7 +83,7 @@ async fn unknown_recipients_are_refused_and_known_ones_by_their_status() {
     client::send(port, OUTSIDE, ALICE.0, "?").refused("450 4.2.0");
     client::imap(node.config.ports.imap, ALICE, "").refused("being moved");
     node.replica.unfreeze(&id(11), &id(99)).await.unwrap();
-    remove(&node.replica, umail_proto::agent::RowKind::User, &id(11)).await;
+    remove(&node.replica, RowKind::User, &id(11)).await;
     client::send(port, OUTSIDE, ALICE.0, "?").refused("550 5.1.1");
 }
 

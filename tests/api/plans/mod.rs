@@ -141,7 +141,8 @@ async fn a_plan_with_many_users_is_one_row_for_a_node() {
     .await
     .unwrap();
     pop.follow().await;
-    pop.until(|replica| replica.rows.len() > usize::try_from(users).unwrap()).await;
+    let long = std::time::Duration::from_secs(10 + u64::from(users) / 10_000);
+    pop.until_within(long, |replica| replica.rows.len() > usize::try_from(users).unwrap()).await;
     let before = pop.replica();
     let body = json!({"quota_bytes": 5_000_000_000_i64, "functions": ["imap"]});
     api.patch("/v1/plans/standard", body).await.is(StatusCode::OK);
