@@ -390,6 +390,7 @@ async fn fill(replica: &Replica) {
         status: AccountStatus::Active.into(),
         functions: i64::MAX.unsigned_abs(),
         catch_all: String::new(),
+        deferred_until_seconds: 0,
     };
     let storage = |number: u128| {
         let name = format!("storage-{number:x}");
