@@ -49,8 +49,8 @@ pub async fn find(
     domain: &DomainRef,
     asked: impl FnOnce(DomainId) -> (Action, Resource),
 ) -> Result<Domain> {
-    let found = find_any(cx, domain, asked).await?;
-    if found.deletion.is_some() { Err(missing(domain)) } else { Ok(found) }
+    let found = store::domains::find(cx.pool(), domain).await?;
+    permitted(cx, domain, found, asked)
 }
 
 fn missing(domain: &DomainRef) -> Error {
@@ -66,11 +66,20 @@ async fn find_any(
     domain: &DomainRef,
     asked: impl FnOnce(DomainId) -> (Action, Resource),
 ) -> Result<Domain> {
-    let missing = || missing(domain);
-    let found = store::domains::find_any(cx.pool(), domain).await?.ok_or_else(missing)?;
+    let found = store::domains::find_any(cx.pool(), domain).await?;
+    permitted(cx, domain, found, asked)
+}
+
+fn permitted(
+    cx: &Context,
+    domain: &DomainRef,
+    found: Option<Domain>,
+    asked: impl FnOnce(DomainId) -> (Action, Resource),
+) -> Result<Domain> {
+    let found = found.ok_or_else(|| missing(domain))?;
     let (action, resource) = asked(found.id);
     match cx.authorize(action, resource) {
-        Err(Error::NotFound { .. }) => Err(missing()),
+        Err(Error::NotFound { .. }) => Err(missing(domain)),
         other => other.map(|()| found),
     }
 }

@@ -62,8 +62,8 @@ pub async fn find(
     user: &UserRef,
     asked: impl FnOnce(UserScope) -> (Action, Resource),
 ) -> Result<User> {
-    let found = find_any(cx, user, asked).await?;
-    if found.deletion.is_some() { Err(missing(user)) } else { Ok(found) }
+    let found = store::accounts::find(cx.pool(), user).await?;
+    permitted(cx, user, found, asked)
 }
 
 fn missing(user: &UserRef) -> Error {
@@ -79,12 +79,20 @@ async fn find_any(
     user: &UserRef,
     asked: impl FnOnce(UserScope) -> (Action, Resource),
 ) -> Result<User> {
-    let missing = || missing(user);
     let found = store::accounts::find_any(cx.pool(), user).await?;
-    let found = found.filter(|one| !one.is_domain_deleted).ok_or_else(missing)?;
+    permitted(cx, user, found.filter(|one| !one.is_domain_deleted), asked)
+}
+
+fn permitted(
+    cx: &Context,
+    user: &UserRef,
+    found: Option<User>,
+    asked: impl FnOnce(UserScope) -> (Action, Resource),
+) -> Result<User> {
+    let found = found.ok_or_else(|| missing(user))?;
     let (action, resource) = asked(found.scope());
     match cx.authorize(action, resource) {
-        Err(Error::NotFound { .. }) => Err(missing()),
+        Err(Error::NotFound { .. }) => Err(missing(user)),
         other => other.map(|()| found),
     }
 }
@@ -96,8 +104,9 @@ pub(super) async fn lock(
     id: UserId,
     asked: impl FnOnce(UserScope) -> (Action, Resource),
 ) -> Result<User> {
-    let user = lock_any(tx, cx, id, asked).await?;
-    if user.deletion.is_some() { Err(Error::not_found("user", id)) } else { Ok(user) }
+    store::accounts::lock(&mut **tx, id).await?;
+    let found = store::accounts::find(&mut **tx, &UserRef::Id(id)).await?;
+    permitted(cx, &UserRef::Id(id), found, asked)
 }
 
 /// The same, be the user deleted or not.
@@ -108,12 +117,8 @@ async fn lock_any(
     asked: impl FnOnce(UserScope) -> (Action, Resource),
 ) -> Result<User> {
     store::accounts::lock(&mut **tx, id).await?;
-    let user = store::accounts::find_any(&mut **tx, &UserRef::Id(id)).await?;
-    let user = user.filter(|one| !one.is_domain_deleted);
-    let user = user.ok_or_else(|| Error::not_found("user", id))?;
-    let (action, resource) = asked(user.scope());
-    cx.authorize(action, resource)?;
-    Ok(user)
+    let found = store::accounts::find_any(&mut **tx, &UserRef::Id(id)).await?;
+    permitted(cx, &UserRef::Id(id), found.filter(|one| !one.is_domain_deleted), asked)
 }
 
 /// Adds a user, on the storage node that was named, or else on the emptiest.
