@@ -198,15 +198,13 @@ async fn a_deleted_domain_is_listed_and_comes_back_with_all_in_it() {
     gone.is_problem(StatusCode::NOT_FOUND);
 }
 
-#[tokio::test]
-async fn a_domain_is_purged_with_all_in_it_once_every_node_has_answered() {
-    let api = start().await;
-    let limits = json!({"users": 100, "aliases": 1000, "departments": 100});
-    api.patch("/v1/allowance", limits).await.is(StatusCode::OK);
-    let first = api.storage_node("storage-1").await;
-    let second = api.storage_node("storage-2").await;
-    api.domain("example.org").await;
-    let guest = api.user("guest@example.org").await;
+async fn rows(api: &Api, of: &str) -> i64 {
+    let sql = format!("SELECT count(*) FROM {of}");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(api.state.pool()).await.unwrap()
+}
+
+/// Departments, three users and 120 aliases, one of which stands for a user.
+async fn fill(api: &Api) {
     let top = api.post(format!("{PATH}/departments"), json!({"name": "A"})).await.id();
     let below = json!({"name": "B", "parent_id": top});
     let below = api.post(format!("{PATH}/departments"), below).await.id();
@@ -219,6 +217,18 @@ async fn a_domain_is_purged_with_all_in_it_once_every_node_has_answered() {
         let body = json!({"local_part": format!("a{number}"), "targets": [target]});
         api.post(format!("{PATH}/aliases"), body).await.is(StatusCode::CREATED);
     }
+}
+
+#[tokio::test]
+async fn a_domain_is_purged_with_all_in_it_once_every_node_has_answered() {
+    let api = start().await;
+    let limits = json!({"users": 100, "aliases": 1000, "departments": 100});
+    api.patch("/v1/allowance", limits).await.is(StatusCode::OK);
+    let first = api.storage_node("storage-1").await;
+    let second = api.storage_node("storage-2").await;
+    api.domain("example.org").await;
+    let guest = api.user("guest@example.org").await;
+    fill(&api).await;
     let id = api.get(PATH).await.id();
     let body = json!({"role": "domain_admin", "domain_id": id});
     api.post(format!("/v1/users/{guest}/role_assignments"), body).await.is(StatusCode::CREATED);
@@ -245,10 +255,7 @@ async fn a_domain_is_purged_with_all_in_it_once_every_node_has_answered() {
     answer(&api, &second, ActionOutcome::Done).await;
     carry_on(&api).await;
     for table in ["department", "alias", "role_assignment", "mailbox_removal"] {
-        let sql = format!("SELECT count(*) FROM {table}");
-        let rows: i64 =
-            sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(api.state.pool()).await.unwrap();
-        assert_eq!(rows, 0, "{table}");
+        assert_eq!(rows(&api, table).await, 0, "{table}");
     }
     assert_ne!(api.post("/v1/domains", new).await.is(StatusCode::CREATED).id(), id);
     assert_eq!(drift(&api).await, Vec::<String>::new());
@@ -259,12 +266,7 @@ async fn a_domain_is_purged_with_all_in_it_once_every_node_has_answered() {
         assert_eq!(allocated[kind], count, "{system:#}");
     }
     // The nodes are told of every row that is gone.
-    let told: i64 = sqlx::query_scalar(
-        "SELECT count(DISTINCT key) FROM change WHERE entity IN (1, 2, 3, 7)
-            AND key NOT IN (SELECT id FROM domain UNION SELECT id FROM account)",
-    )
-    .fetch_one(api.state.pool())
-    .await
-    .unwrap();
-    assert_eq!(told, 1 + 3 + 120 + 2);
+    let told = "(SELECT DISTINCT key FROM change WHERE entity IN (1, 2, 3, 7)
+        AND key NOT IN (SELECT id FROM domain UNION SELECT id FROM account)) AS gone";
+    assert_eq!(rows(&api, told).await, 1 + 3 + 120 + 2);
 }

@@ -322,9 +322,10 @@ async fn a_mailbox_that_is_being_moved_is_not_purged() {
     api.post(format!("{ANNA}/purge"), json!(null)).await.is(StatusCode::ACCEPTED);
     carry_on(&api).await;
     assert!(asked(&api, &node).await.is_empty());
-    sqlx::query("UPDATE operation SET state = 'failed' WHERE id = $1")
+    let end = "UPDATE operation SET state = 'failed' WHERE id = $1 RETURNING state";
+    let _state: String = sqlx::query_scalar(end)
         .bind(moving.parse::<uuid::Uuid>().unwrap())
-        .execute(api.state.pool())
+        .fetch_one(api.state.pool())
         .await
         .unwrap();
     carry_on(&api).await;

@@ -30,7 +30,7 @@ async fn deleted(server: &Server, count: usize) {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(Duration::from_secs(20), reached).await.expect("the list gets there");
+    timeout(Duration::from_secs(20), reached).await.unwrap();
 }
 
 async fn user(server: &Server, name: &str, node: &str) -> String {
@@ -43,7 +43,7 @@ async fn obey(agent: &Agent) -> Arc<Mutex<Vec<Action>>> {
     let script = |verb: &Verb, replica: &Replica| {
         let Verb::PurgeMailbox(purge) = verb else { panic!("{verb:?}") };
         // The row is there still, as one that was deleted: mail is refused to the end.
-        let row = replica.user(&purge.user_id).expect("the node knows whom it is about");
+        let row = replica.user(&purge.user_id).unwrap();
         assert_eq!(row.status, 6);
         (ActionOutcome::Done, ActionFindings::default())
     };
