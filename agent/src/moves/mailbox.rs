@@ -127,6 +127,9 @@ impl Mailbox {
             std::fs::rename(&self.folder, &aside)?;
             remove_folder(&aside)?;
         }
+        if self.exists() {
+            return Err(io::Error::other("it was made again meanwhile"));
+        }
         // On the disk before it is answered: a loss of power brings nothing back.
         let Some(root) = self.folder.parent() else { return Ok(()) };
         match File::open(root) {

@@ -30,10 +30,8 @@ use crate::{
 
 /// Users, or aliases of a domain, that one step takes.
 const AT_ONCE: i64 = 100;
-/// How long a node has to begin with what it is asked.
-const WINDOW: Duration = Duration::minutes(10);
-/// How long after one that was refused a node is asked again.
-const PAUSE: Duration = Duration::seconds(15);
+/// How long a node has for what it is asked; one that is away for longer is asked anew.
+const WINDOW: Duration = Duration::hours(6);
 
 /// Takes every step that can be taken now. What cannot go on does not hold up the others.
 pub async fn carry_on(cx: &Context) -> Result<u64> {
@@ -89,7 +87,7 @@ fn is_due(cx: &Context, deletion: Option<Deletion>) -> bool {
 /// Asks nodes to remove mailboxes, again those who refused.
 async fn ask(cx: &Context) -> Result<u64> {
     let mut tx = cx.begin().await?;
-    let wanted = mailbox_removals::lock_wanted(&mut *tx, cx.now() - PAUSE, AT_ONCE).await?;
+    let wanted = mailbox_removals::lock_wanted(&mut *tx, cx.now(), AT_ONCE).await?;
     for (user, node) in &wanted {
         let verb = Verb::PurgeMailbox(PurgeMailbox { user_id: user.to_string() });
         let action = actions::issue(&mut tx, (*node, verb), None, WINDOW, cx.now()).await?;

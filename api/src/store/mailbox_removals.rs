@@ -88,20 +88,23 @@ pub async fn hear(db: impl PgExecutor<'_>, now: OffsetDateTime) -> Result<u64> {
     Ok(heard.execute(db).await?.rows_affected())
 }
 
-/// Locks removals that their node has not been asked for yet, or has refused before this time.
+/// Locks removals that their node has not been asked for yet, or is to be asked for again: after
+/// as long as it has been tried already, between 15 seconds and an hour.
 pub async fn lock_wanted(
     db: impl PgExecutor<'_>,
-    before: OffsetDateTime,
+    now: OffsetDateTime,
     limit: i64,
 ) -> Result<Vec<(UserId, NodeId)>> {
     let rows = sqlx::query!(
         "SELECT account_id, mailbox_removal.node_id
            FROM mailbox_removal LEFT JOIN action ON action.id = action_id
           WHERE done_at IS NULL AND (action_id IS NULL OR outcome IS NOT NULL AND outcome <> 1)
-            AND (asked_at IS NULL OR asked_at <= $1)
+            AND (asked_at IS NULL OR $1 >= asked_at
+                 + least(greatest(asked_at - mailbox_removal.created_at, interval '15 seconds'),
+                         interval '1 hour'))
           ORDER BY asked_at NULLS FIRST LIMIT $2
             FOR UPDATE OF mailbox_removal SKIP LOCKED",
-        before,
+        now,
         limit,
     );
     Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.account_id, row.node_id)).collect())

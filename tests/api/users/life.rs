@@ -266,6 +266,27 @@ async fn a_purge_removes_the_mailbox_first_and_waits_for_its_node() {
 }
 
 #[tokio::test]
+async fn a_node_that_refuses_is_asked_again_after_longer_and_longer() {
+    let api = start().await;
+    let node = api.storage_node("storage-1").await;
+    api.user("anna@example.com").await;
+    api.delete(ANNA).await.is(StatusCode::NO_CONTENT);
+    api.post(format!("{ANNA}/purge"), json!(null)).await.is(StatusCode::ACCEPTED);
+    carry_on(&api).await;
+    // As long as it has been tried already.
+    for pause in [15, 15, 30, 60, 120] {
+        assert_eq!(asked(&api, &node).await.len(), 1);
+        answer(&api, &node, ActionOutcome::Refused).await;
+        api.state.clock().advance(Duration::seconds(pause - 1));
+        carry_on(&api).await;
+        assert!(asked(&api, &node).await.is_empty(), "before {pause} seconds");
+        api.state.clock().advance(Duration::seconds(1));
+        carry_on(&api).await;
+    }
+    assert_eq!(asked(&api, &node).await.len(), 1);
+}
+
+#[tokio::test]
 async fn nothing_leads_to_the_address_of_who_is_purged() {
     let api = start().await;
     api.user("anna@example.com").await;
