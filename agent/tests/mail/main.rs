@@ -18,3 +18,4 @@ mod outage;
 mod replica;
 mod rules;
 mod single;
+mod statuses;

@@ -23,6 +23,7 @@ pub mod nodes;
 pub mod operations;
 pub mod operators;
 pub mod plans;
+pub mod purges;
 pub mod reports;
 pub mod role_assignments;
 pub mod services;

@@ -15,7 +15,10 @@ use crate::{
     model::{
         address::EmailAddress,
         revision::Precondition,
-        settings::{Settings, parse_message_size_limit},
+        settings::{
+            Settings, parse_deleted_grace_days, parse_message_size_limit,
+            parse_suspended_defer_days,
+        },
     },
     store,
 };
@@ -39,6 +42,10 @@ pub async fn update(
     let postmaster_address = patch.postmaster_address.map(read).transpose()?;
     let limit = patch.message_size_limit_bytes.map(parse_message_size_limit);
     let limit = limit.map(|limit| one("/message_size_limit_bytes", limit)).transpose()?;
+    let defer_days = patch.suspended_defer_days.map(parse_suspended_defer_days);
+    let defer_days = defer_days.map(|days| one("/suspended_defer_days", days)).transpose()?;
+    let grace_days = patch.deleted_grace_days.map(parse_deleted_grace_days);
+    let grace_days = grace_days.map(|days| one("/deleted_grace_days", days)).transpose()?;
     let mut tx = cx.begin().await?;
     // A node that joins at the same time must learn of it, too.
     store::nodes::lock_fleet(&mut *tx).await?;
@@ -48,6 +55,8 @@ pub async fn update(
     settings.postmaster_address =
         postmaster_address.unwrap_or_else(|| before.postmaster_address.clone());
     settings.message_size_limit_bytes = limit.unwrap_or(before.message_size_limit_bytes);
+    settings.suspended_defer_days = defer_days.unwrap_or(before.suspended_defer_days);
+    settings.deleted_grace_days = grace_days.unwrap_or(before.deleted_grace_days);
     if settings == before {
         tx.commit().await?;
         return Ok(before);

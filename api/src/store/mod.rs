@@ -16,6 +16,7 @@ pub mod idempotency_keys;
 pub mod join_tokens;
 pub mod load;
 pub mod mail_certificates;
+pub mod mailbox_removals;
 pub mod node_certificates;
 pub mod node_status;
 pub mod nodes;

@@ -10,6 +10,8 @@ use crate::{
 struct Row {
     postmaster_address: String,
     message_size_limit_bytes: i64,
+    suspended_defer_days: i32,
+    deleted_grace_days: i32,
     settings_revision: i64,
 }
 
@@ -23,6 +25,8 @@ impl TryFrom<Row> for Settings {
             postmaster_address: address
                 .map_err(|cause| Error::corrupt("control_plane", "postmaster_address", cause))?,
             message_size_limit_bytes: row.message_size_limit_bytes,
+            suspended_defer_days: row.suspended_defer_days,
+            deleted_grace_days: row.deleted_grace_days,
             revision: row.settings_revision,
         })
     }
@@ -32,7 +36,8 @@ impl TryFrom<Row> for Settings {
 pub async fn get(db: impl PgExecutor<'_>) -> Result<Settings> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT postmaster_address, message_size_limit_bytes, settings_revision
+        "SELECT postmaster_address, message_size_limit_bytes, suspended_defer_days,
+                deleted_grace_days, settings_revision
            FROM control_plane",
     );
     row.fetch_one(db).await?.try_into()
@@ -42,7 +47,8 @@ pub async fn get(db: impl PgExecutor<'_>) -> Result<Settings> {
 pub async fn lock(db: impl PgExecutor<'_>) -> Result<Settings> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT postmaster_address, message_size_limit_bytes, settings_revision
+        "SELECT postmaster_address, message_size_limit_bytes, suspended_defer_days,
+                deleted_grace_days, settings_revision
            FROM control_plane FOR UPDATE",
     );
     row.fetch_one(db).await?.try_into()
@@ -52,10 +58,13 @@ pub async fn lock(db: impl PgExecutor<'_>) -> Result<Settings> {
 pub async fn update(db: impl PgExecutor<'_>, settings: &Settings) -> Result<()> {
     sqlx::query!(
         "UPDATE control_plane
-            SET postmaster_address = $1, message_size_limit_bytes = $2, settings_revision = $3",
+            SET postmaster_address = $1, message_size_limit_bytes = $2, settings_revision = $3,
+                suspended_defer_days = $4, deleted_grace_days = $5",
         settings.postmaster_address.as_ref().map_or("", EmailAddress::as_str),
         settings.message_size_limit_bytes,
         settings.revision,
+        settings.suspended_defer_days,
+        settings.deleted_grace_days,
     )
     .execute(db)
     .await?;

@@ -13,6 +13,10 @@ pub struct Settings {
     pub postmaster_address: Option<String>,
     /// How large a message may be.
     pub message_size_limit_bytes: i64,
+    /// How long mail of a domain that is suspended from now on is deferred, before it is refused.
+    pub suspended_defer_days: i32,
+    /// How long what is deleted from now on can be restored, before it is purged.
+    pub deleted_grace_days: i32,
 }
 
 /// What of the settings is to change (RFC 7396).
@@ -28,4 +32,12 @@ pub struct SettingsPatch {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false, minimum = 65_536, maximum = 2_147_483_647)]
     pub message_size_limit_bytes: Option<i64>,
+    /// How long mail of a domain that is suspended from now on is deferred, before it is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, minimum = 0, maximum = 30)]
+    pub suspended_defer_days: Option<i32>,
+    /// How long what is deleted from now on can be restored, before it is purged.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, minimum = 1, maximum = 3_650)]
+    pub deleted_grace_days: Option<i32>,
 }

@@ -9,6 +9,7 @@
 mod feed;
 mod fixture;
 mod moves;
+mod purges;
 mod reports;
 mod sequencer;
 mod steering;

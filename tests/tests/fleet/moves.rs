@@ -37,6 +37,7 @@ fn word(action: &Action) -> &'static str {
         Verb::ReleaseMailbox(_) => "release",
         Verb::RemoveMailbox(_) => "remove",
         Verb::KickUser(_) => "kick",
+        Verb::PurgeMailbox(_) => "purge",
     }
 }
 
