@@ -20,7 +20,7 @@ use crate::{
         tokens::Tokens,
     },
     authz::{self, Action, Resource},
-    database::pool::Pool,
+    database::pool::{Pool, Reach},
     error::Result,
     fleet::Fleet,
     model::operator::OperatorRole,
@@ -36,6 +36,7 @@ pub struct State(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     pool: Pool,
+    tenants: Pool,
     clock: Clock,
     sealer: Sealer,
     tokens: Tokens,
@@ -59,6 +60,7 @@ impl State {
         let tokens = Tokens::load(&pool, &sealer).await?;
         let authority = Arc::new(Authority::open(&pool, &sealer, clock.clone()).await?);
         Ok(Self(Arc::new(Shared {
+            tenants: pool.of_tenants(),
             pool,
             clock,
             sealer,
@@ -73,7 +75,7 @@ impl State {
         })))
     }
 
-    /// Connections to the database, as the role `umail_app`.
+    /// Connections to the database, as the role `umail_app`, which sees all rows.
     #[must_use]
     pub fn pool(&self) -> &Pool {
         &self.0.pool
@@ -203,6 +205,7 @@ impl Caller {
 pub struct Context {
     state: State,
     caller: Arc<Caller>,
+    pool: Pool,
     session: Option<SessionId>,
     request_id: Arc<str>,
     enclosing: Option<Enclosing>,
@@ -212,7 +215,11 @@ impl Context {
     /// A request of this caller.
     #[must_use]
     pub fn new(state: State, caller: Arc<Caller>, request_id: Arc<str>) -> Self {
-        Self { state, caller, session: None, request_id, enclosing: None }
+        let pool = match reach(&caller) {
+            Some(reach) => state.0.tenants.within(reach),
+            None => state.pool().clone(),
+        };
+        Self { state, caller, pool, session: None, request_id, enclosing: None }
     }
 
     /// Work of the server itself.
@@ -265,10 +272,17 @@ impl Context {
         self.state.clock().now()
     }
 
-    /// For reading outside a transaction.
+    /// For reading outside a transaction: rows in the caller's reach.
     #[must_use]
     pub fn pool(&self) -> &Pool {
-        self.state.pool()
+        &self.pool
+    }
+
+    /// The same caller, who is to see rows beyond the own reach: only where it has been authorized
+    /// what is done with them.
+    #[must_use]
+    pub fn beyond(&self) -> Self {
+        Self { pool: self.state.pool().clone(), ..self.clone() }
     }
 
     /// Refuses what the caller may not do.
@@ -287,4 +301,35 @@ impl Context {
     pub async fn begin(&self) -> Result<Transaction> {
         Transaction::begin(self.pool(), self.enclosing.as_ref()).await
     }
+}
+
+/// What row-level security lets a user see. Operators, nodes and the server itself see all.
+fn reach(caller: &Caller) -> Option<Reach> {
+    let Caller::User { id, domain_id, assignments, .. } = caller else { return None };
+    let (mut domains, mut homes) = (Vec::new(), vec![*domain_id]);
+    let mut departments = Vec::<DepartmentId>::new();
+    for assignment in assignments {
+        match assignment {
+            Assignment::DomainAdmin(domain) => {
+                domains.push(*domain);
+                homes.push(*domain);
+            }
+            Assignment::DepartmentAdmin { domain_id, subtree, .. } => {
+                departments.extend(subtree);
+                homes.push(*domain_id);
+            }
+        }
+    }
+    Some(Reach {
+        user: id.to_string(),
+        domains: array(&domains),
+        departments: array(&departments),
+        homes: array(&homes),
+    })
+}
+
+/// As PostgreSQL writes an array.
+fn array(ids: &[impl ToString]) -> String {
+    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    format!("{{{}}}", ids.join(","))
 }

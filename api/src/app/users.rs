@@ -202,7 +202,8 @@ async fn insert(
 
 async fn place_user(cx: &Context, named: Option<&str>) -> Result<Option<(NodeId, String)>> {
     let Some(named) = named else {
-        return store::nodes::find_emptiest(cx.pool()).await;
+        // All users count, in reach or not.
+        return store::nodes::find_emptiest(cx.state().pool()).await;
     };
     let node = nodes::find_storage(cx.pool(), named).await?;
     Ok(Some((node.id, node.name)))
