@@ -18,11 +18,15 @@ use crate::contract::{OWN, Operation, PUBLIC, operations};
 
 const HOME: &str = "home.example";
 const AWAY: &str = "away.example";
+/// An id that nothing has.
+const NOTHING: &str = "01936d5e-0000-7000-8000-000000000000";
 const GONE: &str = "gone.example";
 /// Where a thing is, as seen by the administrators: the last three are users of `own` who are
 /// administrators themselves: of the home domain, and of a department of another domain.
 const RELATIONS: [&str; 9] =
     ["self", "own", "child", "sibling", "parent", "foreign", "deleted", "peer", "elsewhere"];
+/// What may end the session of whoever asks.
+const ENDS_SESSIONS: [&str; 2] = ["delete_my_sessions", "delete_user_sessions"];
 const CALLERS: [&str; 6] =
     ["system_admin", "super_domain_admin", "domain_admin", "department_admin", "user", "nobody"];
 
@@ -120,9 +124,8 @@ impl World {
     }
 
     async fn callers(&mut self) {
-        self.tokens.insert("system_admin", self.api.sign_in("root").await);
+        self.api.operator("admin", OperatorRole::SystemAdmin).await;
         self.api.operator("super", OperatorRole::SuperDomainAdmin).await;
-        self.tokens.insert("super_domain_admin", self.api.sign_in("super").await);
         let gone = self.api.get(format!("/v1/domains/{GONE}")).await.id();
         let own = self.departments["own"].clone();
         for caller in ["domain_admin", "department_admin", "user"] {
@@ -138,8 +141,20 @@ impl World {
                 let path = format!("/v1/users/{user}/role_assignments");
                 self.api.post(path, body).await.is(StatusCode::CREATED);
             }
-            self.tokens.insert(caller, self.api.sign_in(&address).await);
         }
+        for caller in &CALLERS[..5] {
+            self.sign_in(caller).await;
+        }
+    }
+
+    async fn sign_in(&mut self, caller: &'static str) {
+        let name = match caller {
+            "system_admin" => "admin".to_owned(),
+            "super_domain_admin" => "super".to_owned(),
+            _ => format!("{caller}@{HOME}"),
+        };
+        let token = self.api.sign_in(&name).await;
+        self.tokens.insert(caller, token);
     }
 
     fn next(&self) -> u32 {
@@ -171,6 +186,12 @@ impl World {
             let path = format!("/v1/role_assignments/{}", answer.id());
             self.api.delete(path).await.is(StatusCode::NO_CONTENT);
         }
+        // So are sessions.
+        if answer.status.is_success() && ENDS_SESSIONS.contains(&case.operation.id()) {
+            for caller in &CALLERS[..5] {
+                self.sign_in(caller).await;
+            }
+        }
         match answer.status {
             StatusCode::UNAUTHORIZED => '!',
             StatusCode::FORBIDDEN => '-',
@@ -199,8 +220,11 @@ impl World {
         } else if path.ends_with("/app_passwords/{id}") && relation != "deleted" {
             let body = json!({"label": "x"});
             self.api.post(format!("/v1/users/{user}/app_passwords"), body).await.id()
+        } else if path == "/v1/users/{user}/sessions/{id}" && relation != "deleted" {
+            self.api.sign_in(&user).await;
+            self.api.get(format!("/v1/users/{user}/sessions")).await.items("id").pop()?
         } else {
-            "01936d5e-0000-7000-8000-000000000000".to_owned()
+            NOTHING.to_owned()
         };
         let filled = path
             .replace("{domain}", domain(relation))
@@ -208,7 +232,8 @@ impl World {
             .replace("{node}", "node-1")
             .replace("{kind}", "postfix")
             .replace("{plan}", "standard")
-            .replace("{id}", &id);
+            .replace("{id}", &id)
+            .replace("{session}", NOTHING);
         assert!(!filled.contains('{'), "{filled}: fill in the new parameter here");
         Some(filled)
     }

@@ -10,6 +10,8 @@
     reason = "a harness fails by panicking, where the test can see it"
 )]
 
+use std::net::SocketAddr;
+
 use reqwest::{
     Method, StatusCode,
     header::{HeaderMap, HeaderValue},
@@ -90,8 +92,10 @@ impl Api {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let server = axum::serve(listener, http::router(state.clone()))
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let router = http::router(state.clone());
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let server =
+            axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
         tasks.spawn(async move { server.await.unwrap() });
         let client = reqwest::Client::builder().build().unwrap();
         let mut api = Self { url, state, root: String::new(), client, database, stop, tasks };

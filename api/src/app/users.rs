@@ -28,6 +28,7 @@ use crate::{
         page::Page,
         password::Password,
         plan::{Plan, parse_own_quota},
+        profile::{self, Profile},
         revision::Precondition,
         user::{User, UserRef, parse_display_name},
     },
@@ -44,7 +45,11 @@ pub async fn list(
 ) -> Result<Vec<User>> {
     let domain = domains::find(cx, domain, |id| (Action::List, Resource::Users(id))).await?;
     let wanted = authz::visible_among(cx.caller(), domain.id, filter.department_id);
-    store::accounts::list(cx.pool(), domain.id, wanted.as_deref(), page).await
+    let external_id = filter.external_id.as_deref();
+    let external_id = external_id.map(profile::external_id).transpose();
+    let external_id = external_id.map_err(|reason| Error::invalid("external_id", reason))?;
+    store::accounts::list(cx.pool(), domain.id, wanted.as_deref(), external_id.as_deref(), page)
+        .await
 }
 
 /// One user.
@@ -102,6 +107,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
     let local_part = fields.read("/local_part", LocalPart::parse(&new.local_part));
     let password = fields.read("/password", Password::new(&new.password));
     let display_name = fields.read("/display_name", parse_display_name(&new.display_name));
+    let profile = fields.read_all(Profile::new(new.profile));
     fields.check()?;
     let hash = cx.state().passwords().hash(given(password)?).await?;
     let storage_node = place_user(cx, new.storage_node.as_deref()).await?;
@@ -119,6 +125,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
         domain_id: domain.id,
         department_id: new.department_id,
         display_name: given(display_name)?,
+        profile: given(profile)?,
         status: Status::Active,
         functions: Functions::ALL,
         plan_id: plan.id,
@@ -170,19 +177,15 @@ async fn place_user(cx: &Context, named: Option<&str>) -> Result<Option<(NodeId,
     Ok(Some((node.id, node.name)))
 }
 
-/// Changes a user. The display name is the user's own; all else is set by administrators.
+/// Changes a user. Names, phone, locale and time zone are the user's own; all else is set by
+/// administrators.
 pub async fn update(
     cx: &Context,
     user: &UserRef,
     precondition: Precondition,
     patch: UserPatch,
 ) -> Result<User> {
-    let only_name = patch.status.is_none()
-        && patch.functions.is_none()
-        && patch.plan_id.is_none()
-        && patch.quota_bytes.is_none()
-        && patch.department_id.is_none();
-    let what = if only_name { Resource::Profile } else { Resource::User };
+    let what = if is_own(&patch) { Resource::Profile } else { Resource::User };
     let asked = |scope| (Action::Update, what(scope));
     let id = find(cx, user, asked).await?.id;
     let display_name = patch.display_name.as_deref().map(parse_display_name);
@@ -192,6 +195,9 @@ pub async fn update(
     precondition.check(before.revision)?;
     let mut user = before.clone();
     user.display_name = display_name.unwrap_or_else(|| before.display_name.clone());
+    if let Some(patch) = &patch.profile {
+        user.profile = before.profile.changed(patch).map_err(Error::Invalid)?;
+    }
     user.status = patch.status.unwrap_or(before.status);
     user.functions = patch.functions.as_deref().map_or(before.functions, functions::set);
     user.department_id = patch.department_id.unwrap_or(before.department_id);
@@ -229,6 +235,16 @@ pub async fn update(
     cx.state().callers().forget();
     cx.state().changes().notify_one();
     Ok(user)
+}
+
+/// Whether a user may change all this of itself.
+fn is_own(patch: &UserPatch) -> bool {
+    patch.status.is_none()
+        && patch.functions.is_none()
+        && patch.plan_id.is_none()
+        && patch.quota_bytes.is_none()
+        && patch.department_id.is_none()
+        && patch.profile.as_ref().is_none_or(profile::is_own)
 }
 
 /// The plan of a user, and the one that it is to have, if anything changes that is counted. A plan

@@ -17,6 +17,8 @@ use crate::{
 /// With this and the time after which a request that waits looks again (200 ms), a demotion or
 /// revocation is effective everywhere within a second.
 const REMEMBERED: Duration = Duration::from_millis(750);
+/// The use of a session is noted so often.
+const NOTED_EVERY: time::Duration = time::Duration::minutes(1);
 /// Sessions remembered at most.
 const SESSIONS: usize = 20_000;
 
@@ -60,7 +62,11 @@ pub async fn of_session(state: &State, session: SessionId) -> Result<Arc<Caller>
 async fn load(state: &State, session: SessionId) -> Result<Caller> {
     const ENDED: Error = Error::Unauthenticated("the session has ended; sign in again");
     let now = state.clock().now();
-    let owner = store::sessions::find_owner(state.pool(), session, now).await?.ok_or(ENDED)?;
+    let found = store::sessions::find_owner(state.pool(), session, now).await?;
+    let (owner, last_used_at) = found.ok_or(ENDED)?;
+    if now - last_used_at >= NOTED_EVERY {
+        store::sessions::touch(state.pool(), session, now).await?;
+    }
     if let Some(id) = owner.operator_id {
         let operator = store::operators::find(state.pool(), id).await?;
         let operator = operator.filter(|one| one.active).ok_or(ENDED)?;

@@ -5,7 +5,7 @@ use umail_api_types::{
     functions::names,
     page::{Page, PageQuery},
     problem::Problem,
-    users::{NewPassword, NewUser, User, UserFilter, UserPatch},
+    users::{NewPassword, NewUser, Profile, User, UserFilter, UserPatch},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -33,6 +33,7 @@ impl From<model::user::User> for User {
             domain_id: user.domain_id,
             department_id: user.department_id,
             display_name: user.display_name,
+            profile: user.profile.into(),
             status: user.status,
             functions: names(user.functions),
             plan_id: user.plan_id,
@@ -42,6 +43,21 @@ impl From<model::user::User> for User {
             moving: user.moving,
             created_at: user.created_at,
             updated_at: user.updated_at,
+        }
+    }
+}
+
+impl From<model::profile::Profile> for Profile {
+    fn from(profile: model::profile::Profile) -> Self {
+        Self {
+            given_name: profile.given_name,
+            family_name: profile.family_name,
+            employee_number: profile.employee_number,
+            title: profile.title,
+            phone: profile.phone,
+            locale: profile.locale,
+            time_zone: profile.time_zone,
+            external_id: profile.external_id,
         }
     }
 }
@@ -94,7 +110,7 @@ async fn read_user(
 
 /// Change a user
 ///
-/// Users change their own display name only.
+/// Users change their own display name, and of the profile their names, phone, locale and time zone.
 #[utoipa::path(patch, path = "/v1/users/{user}", tag = "users",
     params(("user" = String, Path, description = "Id or address of the user"), IfMatch),
     request_body(content = UserPatch, content_type = "application/merge-patch+json"),

@@ -13,6 +13,7 @@ use umail_proto::{
 use crate::model::{
     address::{EmailAddress, LocalPart},
     functions,
+    profile::Profile,
     role::{Grant, UserScope},
     text,
 };
@@ -33,6 +34,8 @@ pub struct User {
     pub department_id: Option<DepartmentId>,
     /// The name shown to people.
     pub display_name: String,
+    /// What directories know of the person.
+    pub profile: Profile,
     /// What mail and sign-in do.
     pub status: Status,
     /// What the user may use at most.

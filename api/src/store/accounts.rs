@@ -13,6 +13,7 @@ use crate::{
         address::{EmailAddress, LocalPart},
         functions,
         page::Page,
+        profile::Profile,
         role::Grant,
         user::{User, UserRef},
     },
@@ -25,6 +26,14 @@ struct Row {
     department_id: Option<DepartmentId>,
     local_part: String,
     display_name: String,
+    given_name: String,
+    family_name: String,
+    employee_number: String,
+    title: String,
+    phone: String,
+    locale: String,
+    time_zone: String,
+    external_id: String,
     status: i16,
     functions: i64,
     plan_id: PlanId,
@@ -60,6 +69,16 @@ impl TryFrom<Row> for User {
             domain_id: row.domain_id,
             department_id: row.department_id,
             display_name: row.display_name,
+            profile: Profile {
+                given_name: row.given_name,
+                family_name: row.family_name,
+                employee_number: row.employee_number,
+                title: row.title,
+                phone: row.phone,
+                locale: row.locale,
+                time_zone: row.time_zone,
+                external_id: row.external_id,
+            },
             status: Status::from_number(row.status).ok_or_else(|| corrupt("status"))?,
             functions: functions::from_column(row.functions),
             plan_id: row.plan_id,
@@ -87,7 +106,8 @@ pub async fn find(db: impl PgExecutor<'_>, user: &UserRef) -> Result<Option<User
     let row = sqlx::query_as!(
         Row,
         r#"SELECT account.id, account.domain_id, domain.name AS domain_name,
-                  account.department_id, local_part, display_name, account.status,
+                  account.department_id, local_part, display_name, given_name, family_name,
+                  employee_number, title, phone, locale, time_zone, external_id, account.status,
                   account.functions, plan_id, quota_bytes, storage_node_id,
                   node.name AS "storage_node_name?", companion_node_id, moving,
                   ARRAY(SELECT domain_id FROM role_assignment
@@ -119,11 +139,13 @@ pub async fn lock(db: impl PgExecutor<'_>, id: UserId) -> Result<()> {
     Ok(())
 }
 
-/// A page of the users of a domain, or of those in these departments.
+/// A page of the users of a domain, or of those in these departments, or of the one whom another
+/// directory knows by this.
 pub async fn list(
     db: impl PgExecutor<'_>,
     domain: DomainId,
     departments: Option<&[DepartmentId]>,
+    external_id: Option<&str>,
     page: Page,
 ) -> Result<Vec<User>> {
     let departments: Option<Vec<Uuid>> =
@@ -131,7 +153,8 @@ pub async fn list(
     sqlx::query_as!(
         Row,
         r#"SELECT account.id, account.domain_id, domain.name AS domain_name,
-                  account.department_id, local_part, display_name, account.status,
+                  account.department_id, local_part, display_name, given_name, family_name,
+                  employee_number, title, phone, locale, time_zone, external_id, account.status,
                   account.functions, plan_id, quota_bytes, storage_node_id,
                   node.name AS "storage_node_name?", companion_node_id, moving,
                   ARRAY(SELECT domain_id FROM role_assignment
@@ -145,12 +168,14 @@ pub async fn list(
              LEFT JOIN node ON node.id = storage_node_id
             WHERE account.domain_id = $1 AND ($2::uuid IS NULL OR account.id > $2)
               AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
+              AND ($5::text IS NULL OR external_id = $5 AND external_id <> '')
               AND account.deleted_at IS NULL AND domain.deleted_at IS NULL
             ORDER BY account.id LIMIT $4"#,
         domain.uuid(),
         page.after,
         departments.as_deref(),
         page.limit,
+        external_id,
     )
     .fetch_all(db)
     .await?
@@ -164,8 +189,10 @@ pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
     sqlx::query!(
         "INSERT INTO account (id, domain_id, department_id, local_part, display_name, status,
                               functions, quota_bytes, storage_node_id, revision, created_at,
-                              updated_at, plan_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                              updated_at, plan_id, given_name, family_name, employee_number,
+                              title, phone, locale, time_zone, external_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                 $19, $20, $21)",
         user.id.uuid(),
         user.domain_id.uuid(),
         user.department_id.map(DepartmentId::uuid),
@@ -179,9 +206,18 @@ pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
         user.created_at,
         user.updated_at,
         user.plan_id.uuid(),
+        user.profile.given_name,
+        user.profile.family_name,
+        user.profile.employee_number,
+        user.profile.title,
+        user.profile.phone,
+        user.profile.locale,
+        user.profile.time_zone,
+        user.profile.external_id,
     )
     .execute(db)
     .await
+    .on_constraint("account_external_id_key", || known_twice(user))
     .on_constraint("account_department_id_fkey", no_department)?;
     Ok(())
 }
@@ -191,7 +227,9 @@ pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
     sqlx::query!(
         "UPDATE account
             SET department_id = $2, display_name = $3, status = $4, functions = $5,
-                quota_bytes = $6, revision = $7, updated_at = $8, plan_id = $9
+                quota_bytes = $6, revision = $7, updated_at = $8, plan_id = $9, given_name = $10,
+                family_name = $11, employee_number = $12, title = $13, phone = $14, locale = $15,
+                time_zone = $16, external_id = $17
           WHERE id = $1",
         user.id.uuid(),
         user.department_id.map(DepartmentId::uuid),
@@ -202,9 +240,18 @@ pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
         user.revision,
         user.updated_at,
         user.plan_id.uuid(),
+        user.profile.given_name,
+        user.profile.family_name,
+        user.profile.employee_number,
+        user.profile.title,
+        user.profile.phone,
+        user.profile.locale,
+        user.profile.time_zone,
+        user.profile.external_id,
     )
     .execute(db)
     .await
+    .on_constraint("account_external_id_key", || known_twice(user))
     .on_constraint("account_department_id_fkey", no_department)?;
     Ok(())
 }
@@ -220,6 +267,10 @@ pub async fn delete(db: impl PgExecutor<'_>, id: UserId, now: OffsetDateTime) ->
     .execute(db)
     .await?;
     Ok(())
+}
+
+fn known_twice(user: &User) -> Error {
+    Error::AlreadyExists { kind: "external_id", name: user.profile.external_id.clone() }
 }
 
 fn no_department() -> Error {

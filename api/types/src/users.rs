@@ -7,6 +7,75 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{functions::FunctionName, patch::present, status::Status};
 
+/// What directories know of a person; empty: not known. Users change their own names, phone, locale
+/// and time zone; the other fields are set by administrators.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Profile {
+    /// The name given to the person.
+    #[schema(required = false, example = "Alice", max_length = 128)]
+    pub given_name: String,
+    /// The name of the family.
+    #[schema(required = false, example = "Example", max_length = 128)]
+    pub family_name: String,
+    /// The number of the person in the organisation.
+    #[schema(required = false, example = "4711", max_length = 64)]
+    pub employee_number: String,
+    /// What the person is in the organisation.
+    #[schema(required = false, example = "Head of Sales", max_length = 128)]
+    pub title: String,
+    /// 3 to 20 digits, with `+` before and blanks, `(`, `)`, `-`, `.` and `/` between them.
+    #[schema(required = false, example = "+43 1 234567", max_length = 40)]
+    pub phone: String,
+    /// A language tag (BCP 47).
+    #[schema(required = false, example = "de-AT", max_length = 64)]
+    pub locale: String,
+    /// A name of the time zone database.
+    #[schema(required = false, example = "Europe/Vienna", max_length = 64)]
+    pub time_zone: String,
+    /// What the directory that the person comes from knows it by; once in a domain.
+    #[schema(required = false, max_length = 255)]
+    pub external_id: String,
+}
+
+/// What of a profile is to change (RFC 7396); an empty text: not known any more.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProfilePatch {
+    /// The name given to the person.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 128)]
+    pub given_name: Option<String>,
+    /// The name of the family.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 128)]
+    pub family_name: Option<String>,
+    /// The number of the person in the organisation; for administrators.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 64)]
+    pub employee_number: Option<String>,
+    /// What the person is in the organisation; for administrators.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 128)]
+    pub title: Option<String>,
+    /// A phone number.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 40)]
+    pub phone: Option<String>,
+    /// A language tag (BCP 47).
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 64)]
+    pub locale: Option<String>,
+    /// A name of the time zone database.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 64)]
+    pub time_zone: Option<String>,
+    /// What another directory knows the person by; for administrators.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 255)]
+    pub external_id: Option<String>,
+}
+
 /// A user.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct User {
@@ -22,6 +91,8 @@ pub struct User {
     /// The name shown to people.
     #[schema(example = "Alice Example")]
     pub display_name: String,
+    /// What directories know of the person.
+    pub profile: Profile,
     /// What mail and sign-in do, as far as the user itself is concerned.
     pub status: Status,
     /// What the user itself may use at most; domain and departments narrow it.
@@ -58,6 +129,10 @@ pub struct NewUser {
     #[serde(default)]
     #[schema(example = "Alice Example", max_length = 128)]
     pub display_name: String,
+    /// What directories know of the person.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub profile: Profile,
     /// A quota of its own, narrower than that of the plan; absent or null: the plan's.
     #[serde(default)]
     #[schema(minimum = 1)]
@@ -83,6 +158,10 @@ pub struct UserPatch {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false, max_length = 128)]
     pub display_name: Option<String>,
+    /// What directories know of the person; only the fields that are given change.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub profile: Option<ProfilePatch>,
     /// What mail and sign-in do.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false)]
@@ -122,6 +201,9 @@ pub struct UserFilter {
     /// Only users of this department, those below not included.
     #[param(nullable = false)]
     pub department_id: Option<DepartmentId>,
+    /// Only the user that another directory knows by this.
+    #[param(nullable = false, min_length = 1, max_length = 255)]
+    pub external_id: Option<String>,
 }
 
 /// Where mail of a user goes besides, or instead of, the mailbox.

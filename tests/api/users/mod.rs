@@ -1,5 +1,7 @@
 //! `/v1/domains/{domain}/users` and `/v1/users`
 
+mod profile;
+
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use umail_api::model::operator::OperatorRole;

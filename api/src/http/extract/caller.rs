@@ -1,10 +1,13 @@
 //! The context of a request: who is calling, by the bearer token.
 
-use std::sync::Arc;
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use axum::{
-    extract::{FromRef, FromRequestParts},
-    http::{header::AUTHORIZATION, request::Parts},
+    extract::{ConnectInfo, FromRef, FromRequestParts},
+    http::{
+        header::{AUTHORIZATION, USER_AGENT},
+        request::Parts,
+    },
 };
 
 use crate::{
@@ -12,6 +15,7 @@ use crate::{
     context::{Caller, Context, State},
     error::{Error, Result},
     http::{problem::request_id, rate_limits},
+    model::session::Client,
 };
 
 impl<S: Send + Sync> FromRequestParts<S> for Context
@@ -56,5 +60,20 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let request_id = request_id(&parts.extensions);
         Ok(Self(Context::new(State::from_ref(state), Arc::new(Caller::Nobody), request_id)))
+    }
+}
+
+/// Where the request comes from.
+#[derive(Debug)]
+pub struct Peer(pub Client);
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let user_agent = parts.headers.get(USER_AGENT).and_then(|name| name.to_str().ok());
+        let address = peer.map(|ConnectInfo(peer)| peer.ip());
+        Ok(Self(Client::new(address, user_agent.unwrap_or_default())))
     }
 }
