@@ -297,6 +297,9 @@ fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
         "create_session" => vec![("", json!({"name": "x", "password": "x"}))],
         "refresh_session" => vec![("", json!({"refresh_token": "x"}))],
         "update_my_password" => vec![("", json!({"current_password": "x", "new_password": "x"}))],
+        "enrol_my_totp" => vec![("", json!({"current_password": "x"}))],
+        "confirm_my_totp" => vec![("", json!({"code": "x"}))],
+        "remove_my_totp" => vec![("", json!({"current_password": "x", "code": "x"}))],
         "create_operator" => {
             vec![("", json!({"name": "NEW", "role": "system_admin", "password": PASSWORD}))]
         }

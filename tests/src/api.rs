@@ -22,8 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use umail_api::{
     app,
-    authn::rates::Rate,
-    context::{Context, State},
+    context::{Context, State, Terms},
     http,
     model::operator::OperatorRole,
     sealer::Sealer,
@@ -80,15 +79,15 @@ impl Api {
 
     /// Starts a server by this clock.
     pub async fn start_at(clock: Clock) -> Self {
-        Self::start_limited(clock, Rate::Unlimited).await
+        Self::start_under(clock, Terms::LAX).await
     }
 
-    /// Starts a server that lets each caller ask so often.
-    pub async fn start_limited(clock: Clock, rate: Rate) -> Self {
+    /// Starts a server on these terms.
+    pub async fn start_under(clock: Clock, terms: Terms) -> Self {
         let pool = database::create().await;
         let database = Database(PgConnectOptions::clone(&pool.connect_options()));
         let sealer = Sealer::new(&[7; 32]).unwrap();
-        let state = State::limited(pool, clock, sealer, rate).await.unwrap();
+        let state = State::under(pool, clock, sealer, terms).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

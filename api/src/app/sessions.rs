@@ -7,7 +7,7 @@ use umail_proto::ids::{OperatorId, SessionId};
 use crate::{
     app::{
         audit::{self, Subject},
-        users,
+        lockouts, totp, users,
     },
     authn::{random, tokens},
     authz::{Action, Resource},
@@ -33,10 +33,9 @@ const WRONG: Error = Error::Unauthenticated("the name or the password is wrong")
 pub async fn create(cx: &Context, client: &Client, new: NewSession) -> Result<Session> {
     let password =
         Password::any(&new.password).map_err(|reason| Error::invalid("/password", reason))?;
-    let throttle = cx.state().throttle();
     let name = canonical(&new.name);
     if let Some(name) = &name {
-        throttle.check(name, cx.now())?;
+        lockouts::check(cx, name).await?;
     }
     let found = match &name {
         Some(name) => find(cx, name).await?,
@@ -46,11 +45,15 @@ pub async fn create(cx: &Context, client: &Client, new: NewSession) -> Result<Se
     let verified = cx.state().passwords().verify(password, hash).await?;
     let (Some(owner), Some(name)) = (owner.filter(|_| verified), &name) else {
         if let Some(name) = &name {
-            throttle.failed(name, cx.now());
+            lockouts::count(cx, name).await?;
         }
         return Err(WRONG);
     };
-    throttle.succeeded(name);
+    if !totp::is_passed(cx, owner, name, new.totp.as_deref()).await? {
+        lockouts::count(cx, name).await?;
+        return Err(Error::invalid("/totp", "is wrong, or was used"));
+    }
+    lockouts::forget(cx, name).await?;
     let (id, refresh_token) = (SessionId::generate(cx.now()), random::secret("umr_")?);
     let hash = random::hash(&refresh_token);
     let time = (cx.now(), cx.now() + LIFETIME);
@@ -184,10 +187,8 @@ fn canonical(name: &str) -> Option<String> {
 async fn find(cx: &Context, name: &str) -> Result<Option<(Owner, String)>> {
     let Some((local_part, domain)) = name.rsplit_once('@') else {
         let operator = store::operators::find_password(cx.pool(), name).await?;
-        return Ok(
-            operator.map(|(id, hash)| (Owner { operator_id: Some(id), user_id: None }, hash))
-        );
+        return Ok(operator.map(|(id, hash)| (id.into(), hash)));
     };
     let user = store::accounts::find_password(cx.pool(), local_part, domain).await?;
-    Ok(user.map(|(id, hash)| (Owner { operator_id: None, user_id: Some(id) }, hash)))
+    Ok(user.map(|(id, hash)| (id.into(), hash)))
 }

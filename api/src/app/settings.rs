@@ -14,6 +14,7 @@ use crate::{
     error::Result,
     model::{
         address::EmailAddress,
+        password::Policy,
         revision::Precondition,
         settings::{Settings, parse_message_size_limit},
     },
@@ -26,7 +27,7 @@ pub async fn read(cx: &Context) -> Result<Settings> {
     store::settings::get(cx.pool()).await
 }
 
-/// Changes the settings. Every node learns of it by a new desired state.
+/// Changes the settings. Every node learns of what concerns it by a new desired state.
 pub async fn update(
     cx: &Context,
     precondition: Precondition,
@@ -39,6 +40,10 @@ pub async fn update(
     let postmaster_address = patch.postmaster_address.map(read).transpose()?;
     let limit = patch.message_size_limit_bytes.map(parse_message_size_limit);
     let limit = limit.map(|limit| one("/message_size_limit_bytes", limit)).transpose()?;
+    let length = patch.password_min_length.map(Policy::parse_min_length);
+    let length = length.map(|length| one("/password_min_length", length)).transpose()?;
+    let strength = patch.password_min_strength.map(Policy::parse_min_strength);
+    let strength = strength.map(|strength| one("/password_min_strength", strength)).transpose()?;
     let mut tx = cx.begin().await?;
     // A node that joins at the same time must learn of it, too.
     store::nodes::lock_fleet(&mut *tx).await?;
@@ -48,16 +53,26 @@ pub async fn update(
     settings.postmaster_address =
         postmaster_address.unwrap_or_else(|| before.postmaster_address.clone());
     settings.message_size_limit_bytes = limit.unwrap_or(before.message_size_limit_bytes);
+    let policy = before.password_policy;
+    settings.password_policy = Policy {
+        min_length: length.unwrap_or(policy.min_length),
+        min_strength: strength.unwrap_or(policy.min_strength),
+    };
     if settings == before {
         tx.commit().await?;
         return Ok(before);
     }
     settings.revision += 1;
     store::settings::update(&mut *tx, &settings).await?;
-    store::nodes::raise_generations(&mut *tx).await?;
+    let concerns_nodes = settings.concern_nodes(&before);
+    if concerns_nodes {
+        store::nodes::raise_generations(&mut *tx).await?;
+    }
     let subject = Subject::system("settings", Uuid::nil());
     audit::record(&mut tx, cx, Action::Update, subject, shown(&before)?, shown(&settings)?).await?;
     tx.commit().await?;
-    desired_state::all_changed(cx.state()).await?;
+    if concerns_nodes {
+        desired_state::all_changed(cx.state()).await?;
+    }
     Ok(settings)
 }

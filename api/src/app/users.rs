@@ -26,7 +26,6 @@ use crate::{
         address::{EmailAddress, LocalPart},
         domain::DomainRef,
         page::Page,
-        password::Password,
         plan::{Plan, parse_own_quota},
         profile::{self, Profile},
         revision::Precondition,
@@ -103,11 +102,15 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
     if new.storage_node.is_some() {
         cx.authorize(Action::Operate, Resource::User(place(domain.id)))?;
     }
+    let full_name = format!("{} {}", new.profile.given_name, new.profile.family_name);
     let mut fields = Fields::default();
     let local_part = fields.read("/local_part", LocalPart::parse(&new.local_part));
-    let password = fields.read("/password", Password::new(&new.password));
     let display_name = fields.read("/display_name", parse_display_name(&new.display_name));
     let profile = fields.read_all(Profile::new(new.profile));
+    let policy = store::settings::get(cx.pool()).await?.password_policy;
+    let address = format!("{}@{}", new.local_part, domain.name);
+    let password = policy.check(&new.password, &[&address, &new.display_name, &full_name]);
+    let password = fields.read("/password", password);
     fields.check()?;
     let hash = cx.state().passwords().hash(given(password)?).await?;
     let storage_node = place_user(cx, new.storage_node.as_deref()).await?;
@@ -138,7 +141,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
         created_at: cx.now(),
         updated_at: cx.now(),
     };
-    insert(cx, tx, (&user, &plan), &hash).await?;
+    insert(cx, tx, (&user, &plan), (&hash, new.must_change_password)).await?;
     Ok(user)
 }
 
@@ -152,13 +155,14 @@ async fn insert(
     cx: &Context,
     mut tx: Transaction,
     (user, plan): (&User, &Plan),
-    hash: &str,
+    password: (&str, bool),
 ) -> Result<()> {
     store::domains::hold(&mut *tx, user.domain_id).await?;
     let (owner, address) = (user.id.uuid(), &user.address);
     store::addresses::insert(&mut *tx, user.domain_id, &user.local_part, owner, address).await?;
     store::accounts::insert(&mut *tx, user).await?;
-    let credential = store::credentials::upsert_password(&mut *tx, user.id, hash, cx.now()).await?;
+    let credential =
+        store::credentials::upsert_password(&mut *tx, user.id, password, cx.now()).await?;
     let nodes = user.nodes();
     store::changes::insert(&mut *tx, RowKind::User, owner, Some(&nodes)).await?;
     store::changes::insert(&mut *tx, RowKind::Credential, credential.uuid(), Some(&nodes)).await?;
@@ -288,22 +292,25 @@ pub async fn delete(cx: &Context, user: &UserRef, precondition: Precondition) ->
 /// Sets the password of somebody else, and ends all sessions of the user.
 pub async fn reset_password(cx: &Context, user: &UserRef, new: NewPassword) -> Result<()> {
     let user = find(cx, user, |scope| (Action::Update, Resource::User(scope))).await?;
-    let password = one("/new_password", Password::new(&new.new_password))?;
+    let policy = store::settings::get(cx.pool()).await?.password_policy;
+    let password = one("/new_password", policy.check(&new.new_password, &user.names()))?;
     let hash = cx.state().passwords().hash(password).await?;
-    store_password(cx, &user, &hash, None).await
+    store_password(cx, &user, (&hash, new.must_change), None).await
 }
 
-/// Stores a new password, and ends all sessions of the user but this one.
+/// Stores a new password, given as its hash and whether it must be changed, and ends all sessions
+/// of the user but this one.
 pub(super) async fn store_password(
     cx: &Context,
     user: &User,
-    hash: &str,
+    password: (&str, bool),
     except: Option<SessionId>,
 ) -> Result<()> {
     let mut tx = cx.begin().await?;
     let user =
         lock(&mut tx, cx, user.id, |scope| (Action::Update, Resource::Profile(scope))).await?;
-    let credential = store::credentials::upsert_password(&mut *tx, user.id, hash, cx.now()).await?;
+    let credential =
+        store::credentials::upsert_password(&mut *tx, user.id, password, cx.now()).await?;
     let nodes = user.nodes();
     store::changes::insert(&mut *tx, RowKind::Credential, credential.uuid(), Some(&nodes)).await?;
     store::sessions::revoke_of_owner(&mut *tx, user.id.uuid(), except, cx.now()).await?;

@@ -38,6 +38,7 @@ pub mod extract;
 mod forwarding;
 mod idempotency;
 mod join_tokens;
+mod lockouts;
 mod me;
 mod metering;
 mod moves;
@@ -52,6 +53,7 @@ mod role_assignments;
 mod services;
 mod sessions;
 mod settings;
+mod totp;
 mod traffic;
 mod users;
 
@@ -65,7 +67,9 @@ fn resources() -> OpenApiRouter<State> {
     OpenApiRouter::with_openapi(document::head())
         .merge(sessions::router())
         .merge(me::router())
+        .merge(totp::router())
         .merge(operators::router())
+        .merge(lockouts::router())
         .merge(nodes::router())
         .merge(services::router())
         .merge(join_tokens::router())

@@ -12,7 +12,7 @@ use crate::{
     app::{self, sessions::Whose},
     context::{Context, State},
     error::Result,
-    http::extract::{Json, Named, Pages, Parsed, Peer, Public},
+    http::extract::{Confined, Json, Named, Pages, Parsed, Peer, Public},
     model::{self, user::UserRef},
 };
 
@@ -45,7 +45,9 @@ fn shown(cx: &Context) -> impl Fn(model::session::SignIn) -> SignIn {
 /// Sign in
 ///
 /// With the name of an operator or the address of a user. The access token is good for 15
-/// minutes, the refresh token gets the next one.
+/// minutes, the refresh token gets the next one. Who has a second factor is asked for a code as
+/// well (401, `urn:umail:problem:totp-required`). Ten failures in a row, and the name waits for 5
+/// minutes.
 #[utoipa::path(post, path = "/v1/sessions", tag = "sessions", security(()),
     request_body = NewSession,
     responses((status = 201, description = "Signed in", body = Session)))]
@@ -74,7 +76,7 @@ async fn refresh_session(
 /// Sign out
 #[utoipa::path(delete, path = "/v1/sessions/current", tag = "sessions",
     responses((status = 204, description = "Signed out")))]
-async fn delete_current_session(cx: Context) -> Result<StatusCode> {
+async fn delete_current_session(Confined(cx): Confined) -> Result<StatusCode> {
     app::sessions::delete_current(&cx).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -144,7 +144,8 @@ async fn delete_user(
 
 /// Reset the password of a user
 ///
-/// For administrators; ends all sessions of the user. Users change their own password at
+/// For administrators; ends all sessions of the user, who has to change it at the next sign-in
+/// (403, `urn:umail:problem:password-change-required`) unless `must_change` is false. Users change their own password at
 /// `/v1/me/password`.
 #[utoipa::path(put, path = "/v1/users/{user}/password", tag = "users",
     params(("user" = String, Path, description = "Id or address of the user")),

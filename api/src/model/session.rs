@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use time::OffsetDateTime;
+pub use umail_api_types::me::Confinement;
 use umail_proto::ids::SessionId;
 
 use crate::model::text;

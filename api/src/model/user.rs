@@ -76,6 +76,13 @@ impl User {
         }
     }
 
+    /// What the user goes by.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        let Profile { given_name, family_name, .. } = &self.profile;
+        vec![self.address.as_str(), &self.display_name, given_name, family_name]
+    }
+
     /// Storage nodes whose view the user is in.
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeId> {

@@ -22,6 +22,27 @@ pub struct Owner {
     pub user_id: Option<UserId>,
 }
 
+impl Owner {
+    /// The id of the operator or user.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        let operator = self.operator_id.map(OperatorId::uuid);
+        operator.or(self.user_id.map(UserId::uuid)).unwrap_or_default()
+    }
+}
+
+impl From<OperatorId> for Owner {
+    fn from(id: OperatorId) -> Self {
+        Self { operator_id: Some(id), user_id: None }
+    }
+}
+
+impl From<UserId> for Owner {
+    fn from(id: UserId) -> Self {
+        Self { operator_id: None, user_id: Some(id) }
+    }
+}
+
 /// Adds a session that is good from one time to another.
 pub async fn insert(
     db: impl PgExecutor<'_>,
@@ -49,21 +70,46 @@ pub async fn insert(
     Ok(())
 }
 
-/// Whose session it is, if it is still good, and when it was used last.
-pub async fn find_owner(
+/// A session that is good.
+#[derive(Clone, Copy, Debug)]
+pub struct Good {
+    /// Whose it is.
+    pub owner: Owner,
+    /// When it was used last.
+    pub last_used_at: OffsetDateTime,
+    /// Whether somebody else set the password of the owner.
+    pub must_change_password: bool,
+    /// Whether the owner has a second factor.
+    pub has_totp: bool,
+}
+
+/// The session, if it is still good.
+pub async fn find_good(
     db: impl PgExecutor<'_>,
     id: SessionId,
     now: OffsetDateTime,
-) -> Result<Option<(Owner, OffsetDateTime)>> {
+) -> Result<Option<Good>> {
     let row = sqlx::query!(
-        "SELECT operator_id, account_id, last_used_at FROM session
-          WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2",
+        r#"SELECT session.operator_id, session.account_id, last_used_at,
+                  coalesce(operator.must_change_password, credential.must_change, false)
+                      AS "must_change_password!",
+                  EXISTS (SELECT FROM totp
+                           WHERE owner_id = coalesce(session.operator_id, session.account_id)
+                             AND confirmed_at IS NOT NULL) AS "has_totp!"
+             FROM session
+             LEFT JOIN operator ON operator.id = session.operator_id
+             LEFT JOIN credential ON credential.account_id = session.account_id
+                                 AND credential.kind = 1
+            WHERE session.id = $1 AND revoked_at IS NULL AND session.expires_at > $2"#,
         id.uuid(),
         now,
     );
     let row = row.fetch_optional(db).await?;
-    Ok(row.map(|row| {
-        (Owner { operator_id: row.operator_id, user_id: row.account_id }, row.last_used_at)
+    Ok(row.map(|row| Good {
+        owner: Owner { operator_id: row.operator_id, user_id: row.account_id },
+        last_used_at: row.last_used_at,
+        must_change_password: row.must_change_password,
+        has_totp: row.has_totp,
     }))
 }
 

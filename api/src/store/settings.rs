@@ -4,12 +4,14 @@ use sqlx::PgExecutor;
 
 use crate::{
     error::{Error, Result},
-    model::{address::EmailAddress, settings::Settings},
+    model::{address::EmailAddress, password::Policy, settings::Settings},
 };
 
 struct Row {
     postmaster_address: String,
     message_size_limit_bytes: i64,
+    password_min_length: i32,
+    password_min_strength: i16,
     settings_revision: i64,
 }
 
@@ -23,6 +25,10 @@ impl TryFrom<Row> for Settings {
             postmaster_address: address
                 .map_err(|cause| Error::corrupt("control_plane", "postmaster_address", cause))?,
             message_size_limit_bytes: row.message_size_limit_bytes,
+            password_policy: Policy {
+                min_length: row.password_min_length,
+                min_strength: row.password_min_strength,
+            },
             revision: row.settings_revision,
         })
     }
@@ -32,7 +38,8 @@ impl TryFrom<Row> for Settings {
 pub async fn get(db: impl PgExecutor<'_>) -> Result<Settings> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT postmaster_address, message_size_limit_bytes, settings_revision
+        "SELECT postmaster_address, message_size_limit_bytes, password_min_length,
+                password_min_strength, settings_revision
            FROM control_plane",
     );
     row.fetch_one(db).await?.try_into()
@@ -42,7 +49,8 @@ pub async fn get(db: impl PgExecutor<'_>) -> Result<Settings> {
 pub async fn lock(db: impl PgExecutor<'_>) -> Result<Settings> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT postmaster_address, message_size_limit_bytes, settings_revision
+        "SELECT postmaster_address, message_size_limit_bytes, password_min_length,
+                password_min_strength, settings_revision
            FROM control_plane FOR UPDATE",
     );
     row.fetch_one(db).await?.try_into()
@@ -52,10 +60,13 @@ pub async fn lock(db: impl PgExecutor<'_>) -> Result<Settings> {
 pub async fn update(db: impl PgExecutor<'_>, settings: &Settings) -> Result<()> {
     sqlx::query!(
         "UPDATE control_plane
-            SET postmaster_address = $1, message_size_limit_bytes = $2, settings_revision = $3",
+            SET postmaster_address = $1, message_size_limit_bytes = $2, settings_revision = $3,
+                password_min_length = $4, password_min_strength = $5",
         settings.postmaster_address.as_ref().map_or("", EmailAddress::as_str),
         settings.message_size_limit_bytes,
         settings.revision,
+        settings.password_policy.min_length,
+        settings.password_policy.min_strength,
     )
     .execute(db)
     .await?;

@@ -15,6 +15,10 @@ pub struct NewSession {
     /// The password.
     #[schema(format = Password, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub password: String,
+    /// What the authenticator shows, or a recovery code; for whoever has a second factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "287082", max_length = 32)]
+    pub totp: Option<String>,
 }
 
 /// The refresh token that was given last.

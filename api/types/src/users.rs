@@ -122,9 +122,13 @@ pub struct NewUser {
     /// What stands before the `@`; lower-case, without `+`.
     #[schema(example = "alice", min_length = 1, max_length = 64)]
     pub local_part: String,
-    /// At least 10 characters.
-    #[schema(format = Password, min_length = 10, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    /// As the settings want it: at least 10 characters, unless they say otherwise.
+    #[schema(format = Password, min_length = 8, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub password: String,
+    /// Whether the user has to change the password first; mail does not wait for it.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub must_change_password: bool,
     /// The name shown to people.
     #[serde(default)]
     #[schema(example = "Alice Example", max_length = 128)]
@@ -188,9 +192,17 @@ pub struct UserPatch {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPassword {
-    /// At least 10 characters.
-    #[schema(format = Password, min_length = 10, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    /// As the settings want it: at least 10 characters, unless they say otherwise.
+    #[schema(format = Password, min_length = 8, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub new_password: String,
+    /// Whether the user has to change it first; mail does not wait for it. True when absent.
+    #[serde(default = "yes")]
+    #[schema(required = false, default = true)]
+    pub must_change: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Which users of a domain are wanted.

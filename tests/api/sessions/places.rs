@@ -32,6 +32,7 @@ async fn is_signed_in(api: &Api, token: &str) -> bool {
 async fn a_session_tells_from_where_and_when() {
     let clock = Clock::manual(OffsetDateTime::UNIX_EPOCH + Duration::days(20_000));
     let api = Api::start_at(clock.clone()).await;
+    clock.advance(Duration::seconds(1));
     let begun = clock.now();
     let body = json!({"name": "root", "password": PASSWORD});
     let sign_in = api.ask(Method::POST, "/v1/sessions").anonymous().json(body);

@@ -1,6 +1,9 @@
 //! `/v1/domains/{domain}/users` and `/v1/users`
 
+mod lockout;
+mod password;
 mod profile;
+mod totp;
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
