@@ -17,7 +17,7 @@ use crate::{
         audit::{self, Subject, shown},
         departments, domains,
         fields::{Fields, given, one},
-        nodes, plans,
+        nodes, plans, renames,
     },
     authz::{self, Action, Resource, UserScope},
     context::Context,
@@ -181,23 +181,35 @@ async fn place_user(cx: &Context, named: Option<&str>) -> Result<Option<(NodeId,
     Ok(Some((node.id, node.name)))
 }
 
+/// What of a user is to change.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What the user must be like.
+    pub precondition: Precondition,
+    /// What is to change.
+    pub patch: UserPatch,
+    /// Whether the old address of a user who gets another one becomes an alias.
+    pub leave_alias: bool,
+}
+
 /// Changes a user. Names, phone, locale and time zone are the user's own; all else is set by
 /// administrators.
-pub async fn update(
-    cx: &Context,
-    user: &UserRef,
-    precondition: Precondition,
-    patch: UserPatch,
-) -> Result<User> {
+pub async fn update(cx: &Context, user: &UserRef, change: Change) -> Result<User> {
+    let Change { precondition, patch, leave_alias } = change;
     let what = if is_own(&patch) { Resource::Profile } else { Resource::User };
     let asked = |scope| (Action::Update, what(scope));
     let id = find(cx, user, asked).await?.id;
     let display_name = patch.display_name.as_deref().map(parse_display_name);
     let display_name = display_name.map(|name| one("/display_name", name)).transpose()?;
+    let local_part = patch.local_part.as_deref().map(LocalPart::parse);
+    let local_part = local_part.map(|part| one("/local_part", part)).transpose()?;
     let mut tx = cx.begin().await?;
     let before = lock(&mut tx, cx, id, asked).await?;
     precondition.check(before.revision)?;
     let mut user = before.clone();
+    if let Some(local_part) = local_part {
+        user.rename(local_part);
+    }
     user.display_name = display_name.unwrap_or_else(|| before.display_name.clone());
     if let Some(patch) = &patch.profile {
         user.profile = before.profile.changed(patch).map_err(Error::Invalid)?;
@@ -224,6 +236,7 @@ pub async fn update(
     }
     user.revision += 1;
     user.updated_at = cx.now();
+    let mut given = renames::apply(&mut tx, cx, (&before, &user), leave_alias).await?;
     store::accounts::update(&mut *tx, &user).await?;
     store::changes::insert(&mut *tx, RowKind::User, id.uuid(), Some(&user.nodes())).await?;
     audit::record(&mut tx, cx, Action::Update, subject(&user), shown(&before)?, shown(&user)?)
@@ -232,7 +245,9 @@ pub async fn update(
     if let Some((from, to)) = &plans
         && counts(&user) != counts(&before)
     {
-        let given = [Given::user(&before, from).back(), Given::user(&user, to)];
+        given.extend([Given::user(&before, from).back(), Given::user(&user, to)]);
+    }
+    if !given.is_empty() {
         allowances::give(&mut tx, user.domain_id, &given).await?;
     }
     tx.commit().await?;
@@ -243,7 +258,8 @@ pub async fn update(
 
 /// Whether a user may change all this of itself.
 fn is_own(patch: &UserPatch) -> bool {
-    patch.status.is_none()
+    patch.local_part.is_none()
+        && patch.status.is_none()
         && patch.functions.is_none()
         && patch.plan_id.is_none()
         && patch.quota_bytes.is_none()

@@ -28,6 +28,7 @@ use crate::context::State;
 mod aliases;
 mod allowances;
 mod app_passwords;
+mod compromised;
 mod convergence;
 mod departments;
 mod directory;
@@ -75,6 +76,7 @@ fn resources() -> OpenApiRouter<State> {
         .merge(join_tokens::router())
         .merge(operations::router())
         .merge(moves::router())
+        .merge(compromised::router())
         .merge(traffic::router())
         .merge(directory::router())
         .merge(convergence::router())

@@ -5,15 +5,15 @@ use umail_api_types::{
     functions::names,
     page::{Page, PageQuery},
     problem::Problem,
-    users::{NewPassword, NewUser, Profile, User, UserFilter, UserPatch},
+    users::{NewPassword, NewUser, Profile, RenameQuery, User, UserFilter, UserPatch},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    app,
+    app::{self, users::Change},
     context::{Context, State},
     error::Result,
-    http::extract::{IfMatch, Json, Named, Pages, Parsed, Tagged},
+    http::extract::{IfMatch, Json, Named, Pages, Parsed, Query, Tagged},
     model::{self, domain::DomainRef, user::UserRef},
 };
 
@@ -112,16 +112,18 @@ async fn read_user(
 ///
 /// Users change their own display name, and of the profile their names, phone, locale and time zone.
 #[utoipa::path(patch, path = "/v1/users/{user}", tag = "users",
-    params(("user" = String, Path, description = "Id or address of the user"), IfMatch),
+    params(("user" = String, Path, description = "Id or address of the user"), RenameQuery, IfMatch),
     request_body(content = UserPatch, content_type = "application/merge-patch+json"),
     responses((status = 200, description = "Changed", body = User)))]
 async fn update_user(
     cx: Context,
     Named(Parsed(user)): Named<Parsed<UserRef>>,
+    Query(query): Query<RenameQuery>,
     IfMatch(precondition): IfMatch,
     Json(patch): Json<UserPatch>,
 ) -> Result<Tagged<User>> {
-    Ok(tagged(app::users::update(&cx, &user, precondition, patch).await?))
+    let change = Change { precondition, patch, leave_alias: query.leave_alias.unwrap_or(true) };
+    Ok(tagged(app::users::update(&cx, &user, change).await?))
 }
 
 /// Delete a user

@@ -76,6 +76,12 @@ impl User {
         }
     }
 
+    /// Gives the user another address in the same domain.
+    pub fn rename(&mut self, local_part: LocalPart) {
+        self.address = self.address.beside(&local_part);
+        self.local_part = local_part;
+    }
+
     /// What the user goes by.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {

@@ -229,7 +229,7 @@ pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
             SET department_id = $2, display_name = $3, status = $4, functions = $5,
                 quota_bytes = $6, revision = $7, updated_at = $8, plan_id = $9, given_name = $10,
                 family_name = $11, employee_number = $12, title = $13, phone = $14, locale = $15,
-                time_zone = $16, external_id = $17
+                time_zone = $16, external_id = $17, local_part = $18
           WHERE id = $1",
         user.id.uuid(),
         user.department_id.map(DepartmentId::uuid),
@@ -248,6 +248,7 @@ pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
         user.profile.locale,
         user.profile.time_zone,
         user.profile.external_id,
+        user.local_part.as_str(),
     )
     .execute(db)
     .await

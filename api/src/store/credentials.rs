@@ -124,3 +124,12 @@ pub async fn delete_app_password(
     .await?;
     Ok(done.rows_affected() > 0)
 }
+
+/// Removes the password and all app passwords of a user, and returns which they were.
+pub async fn delete_all(db: impl PgExecutor<'_>, user: UserId) -> Result<Vec<CredentialId>> {
+    let rows = sqlx::query_scalar!(
+        "DELETE FROM credential WHERE account_id = $1 RETURNING id",
+        user.uuid(),
+    );
+    Ok(rows.fetch_all(db).await?)
+}

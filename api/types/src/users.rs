@@ -158,6 +158,11 @@ pub struct NewUser {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserPatch {
+    /// Another address in the same domain: what stands before the `@`. The mailbox stays as it is,
+    /// and the old address becomes an alias, unless `leave_alias=false`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, min_length = 1, max_length = 64)]
+    pub local_part: Option<String>,
     /// The name shown to people.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false, max_length = 128)]
@@ -203,6 +208,16 @@ pub struct NewPassword {
 
 const fn yes() -> bool {
     true
+}
+
+/// What becomes of the old address of a user who gets another one.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct RenameQuery {
+    /// Whether it becomes an alias of the user; true when absent. False: it is free for others.
+    #[param(nullable = false)]
+    pub leave_alias: Option<bool>,
 }
 
 /// Which users of a domain are wanted.

@@ -1,8 +1,10 @@
 //! `/v1/domains/{domain}/users` and `/v1/users`
 
+mod compromised;
 mod lockout;
 mod password;
 mod profile;
+mod rename;
 mod totp;
 
 use reqwest::{Method, StatusCode};

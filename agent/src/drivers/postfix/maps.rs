@@ -90,10 +90,15 @@ const INSIDE_RECIPIENTS: &str = "
      WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND local_part = '%u'
        AND NOT functions & {external_receive}";
 
-/// Who sends no mail to the outside; the answer is the name of a class of restrictions.
+/// Who has signed in and sends no mail to the outside, which a class of restrictions sees to, or
+/// none any more: a session outlasts the right to have one.
 const INSIDE_SENDERS: &str = "
-    SELECT 'inside_only' FROM account
-     WHERE domain = '%d' AND local_part = '%u' AND NOT functions & {external_send}";
+    SELECT CASE status WHEN 1 THEN 'inside_only'
+                       WHEN 3 THEN '450 4.7.1 The account is under maintenance, try again later'
+                       ELSE '550 5.7.1 The account is locked' END
+      FROM account
+     WHERE domain = '%d' AND local_part = '%u'
+       AND (status <> 1 OR NOT functions & {external_send})";
 
 const SENDERS: &str = "SELECT owner FROM sender_owner WHERE domain = '%d' AND local_part = '%u'";
 
