@@ -221,8 +221,7 @@ impl World {
             let body = json!({"label": "x"});
             self.api.post(format!("/v1/users/{user}/app_passwords"), body).await.id()
         } else if path == "/v1/users/{user}/sessions/{id}" && relation != "deleted" {
-            self.api.sign_in(&user).await;
-            self.api.get(format!("/v1/users/{user}/sessions")).await.items("id").pop()?
+            self.session(&user).await
         } else {
             NOTHING.to_owned()
         };
@@ -236,6 +235,22 @@ impl World {
             .replace("{session}", NOTHING);
         assert!(!filled.contains('{'), "{filled}: fill in the new parameter here");
         Some(filled)
+    }
+
+    /// A session of the user, who may have been locked meanwhile.
+    async fn session(&self, user: &str) -> String {
+        let user: uuid::Uuid =
+            self.api.get(format!("/v1/users/{user}")).await.id().parse().unwrap();
+        let id: uuid::Uuid = sqlx::query_scalar(
+            "INSERT INTO session (id, account_id, refresh_hash, created_at, expires_at, last_used_at)
+             VALUES (gen_random_uuid(), $1, uuid_send(gen_random_uuid()), now(),
+                     now() + interval '1 day', now()) RETURNING id",
+        )
+        .bind(user)
+        .fetch_one(self.api.state.pool())
+        .await
+        .unwrap();
+        id.to_string()
     }
 
     /// A body with the department of the relation, and a name that is new.
