@@ -1,5 +1,7 @@
 //! What is done on nodes about a compromised account: sessions end, queued mail is held.
 
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{

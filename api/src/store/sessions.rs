@@ -27,7 +27,7 @@ impl Owner {
     #[must_use]
     pub fn id(&self) -> Uuid {
         let operator = self.operator_id.map(OperatorId::uuid);
-        operator.or(self.user_id.map(UserId::uuid)).unwrap_or_default()
+        operator.or_else(|| self.user_id.map(UserId::uuid)).unwrap_or_default()
     }
 }
 

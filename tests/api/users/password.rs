@@ -1,5 +1,7 @@
 //! `/v1/users/{user}/password`, and what a password that was set by somebody else is good for.
 
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use umail_tests::api::{Answer, Api, PASSWORD};

@@ -108,7 +108,7 @@ async fn a_new_address_is_refused_that_is_taken_or_is_none() {
     let full = api.patch(ANNA, json!({"local_part": "berta"})).await;
     assert_eq!(full.is_problem(StatusCode::CONFLICT).body["exceeded"]["kind"], "aliases");
     api.get(ANNA).await.is(StatusCode::OK);
-    sqlx::query("UPDATE account SET moving = true").execute(api.state.pool()).await.unwrap();
+    sqlx::raw_sql("UPDATE account SET moving = true").execute(api.state.pool()).await.unwrap();
     let moving = api.patch(ANNA, json!({"local_part": "berta"})).await;
     moving.is_problem(StatusCode::CONFLICT);
 }

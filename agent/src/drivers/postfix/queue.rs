@@ -41,7 +41,7 @@ pub async fn hold(layout: &Layout, senders: &BTreeSet<String>) -> Result<u64, Re
         }
         let arguments = ["-c".into(), layout.etc("postfix").into(), "-h".into(), "-".into()];
         let arguments: [OsString; 4] = arguments;
-        let input = waiting.iter().map(|id| format!("{id}\n")).collect::<String>();
+        let input = waiting.iter().fold(String::new(), |lines, id| lines + id + "\n");
         let output = exec::run_with_input(Program::Postsuper, &arguments, &input, TOOL_LIMIT)
             .await
             .map_err(|error| Refusal(error.to_string()))?;
