@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use umail_proto::{
@@ -19,6 +18,7 @@ use crate::{
         tokens::Tokens,
     },
     authz::{self, Action, Resource},
+    database::pool::Pool,
     error::{Error, Result},
     fleet::Fleet,
     model::{operator::OperatorRole, session::Confinement},
@@ -33,7 +33,7 @@ pub struct State(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    pool: PgPool,
+    pool: Pool,
     clock: Clock,
     sealer: Sealer,
     tokens: Tokens,
@@ -62,12 +62,12 @@ impl Terms {
 
 impl State {
     /// The state of a server with the terms of a test or a command.
-    pub async fn new(pool: PgPool, clock: Clock, sealer: Sealer) -> Result<Self> {
+    pub async fn new(pool: Pool, clock: Clock, sealer: Sealer) -> Result<Self> {
         Self::under(pool, clock, sealer, Terms::LAX).await
     }
 
     /// Loads the key of the access tokens, or makes it in a new database.
-    pub async fn under(pool: PgPool, clock: Clock, sealer: Sealer, terms: Terms) -> Result<Self> {
+    pub async fn under(pool: Pool, clock: Clock, sealer: Sealer, terms: Terms) -> Result<Self> {
         let tokens = Tokens::load(&pool, &sealer).await?;
         let authority = Arc::new(Authority::open(&pool, &sealer, clock.clone()).await?);
         Ok(Self(Arc::new(Shared {
@@ -87,7 +87,7 @@ impl State {
 
     /// Connections to the database, as the role `umail_app`.
     #[must_use]
-    pub fn pool(&self) -> &PgPool {
+    pub fn pool(&self) -> &Pool {
         &self.0.pool
     }
 
@@ -283,7 +283,7 @@ impl Context {
 
     /// For reading outside a transaction.
     #[must_use]
-    pub fn pool(&self) -> &PgPool {
+    pub fn pool(&self) -> &Pool {
         self.state.pool()
     }
 

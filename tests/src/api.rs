@@ -85,7 +85,7 @@ impl Api {
     /// Starts a server on these terms.
     pub async fn start_under(clock: Clock, terms: Terms) -> Self {
         let pool = database::create().await;
-        let database = Database(PgConnectOptions::clone(&pool.connect_options()));
+        let database = Database(pool.connect_options().clone());
         let sealer = Sealer::new(&[7; 32]).unwrap();
         let state = State::under(pool, clock, sealer, terms).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -47,8 +47,11 @@ pub async fn list(
     let external_id = filter.external_id.as_deref();
     let external_id = external_id.map(profile::external_id).transpose();
     let external_id = external_id.map_err(|reason| Error::invalid("external_id", reason))?;
-    store::accounts::list(cx.pool(), domain.id, wanted.as_deref(), external_id.as_deref(), page)
-        .await
+    let (db, wanted) = (cx.pool(), wanted.as_deref());
+    match external_id {
+        Some(id) => store::accounts::list_by_external_id(db, domain.id, wanted, &id, page).await,
+        None => store::accounts::list(db, domain.id, wanted, page).await,
+    }
 }
 
 /// One user.
