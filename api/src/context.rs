@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 use tokio::sync::Notify;
+use umail_api_types::status::Status;
 use umail_proto::{
     clock::Clock,
     ids::{DepartmentId, DomainId, NodeId, OperatorId, SessionId, UserId},
@@ -186,6 +187,9 @@ pub enum Caller {
         domain_id: DomainId,
         /// Roles beyond that of a user.
         assignments: Vec<Assignment>,
+        /// The user's own domain and those of the roles, as far as they are suspended or closed:
+        /// there the user looks and changes nothing.
+        resting: Vec<(DomainId, Status)>,
     },
     /// A mail node, known by its certificate.
     Node(NodeId),

@@ -29,6 +29,7 @@ pub(crate) fn frame() -> Vec<DirectoryRow> {
         status: AccountStatus::Active.into(),
         functions: 63,
         catch_all: String::new(),
+        deferred_until_seconds: 0,
     });
     let nodes = (0..10).map(|number| {
         Row::StorageNode(StorageNode {

@@ -2,14 +2,14 @@
 //!
 //! The home domain has departments `top` > `own` > `below`, and `beside` below `top`. The
 //! domain administrator is one of the home domain, the department administrator of `own`, and
-//! both are so of a domain that was deleted. Marks: `+` allowed (whatever else is wrong with the
+//! both are so of a domain that is suspended, and of one that was deleted. Marks: `+` allowed (whatever else is wrong with the
 //! request), `-` refused, `.` does not exist for the caller, `!` nobody is signed in.
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use umail_api::model::operator::OperatorRole;
 use umail_tests::api::{Api, PASSWORD};
@@ -20,13 +20,24 @@ const HOME: &str = "home.example";
 const AWAY: &str = "away.example";
 /// An id that nothing has.
 const NOTHING: &str = "01936d5e-0000-7000-8000-000000000000";
+/// What may end the session of whoever asks.
+const ENDS_SESSIONS: [&str; 2] = ["delete_my_sessions", "delete_user_sessions"];
+const RESTING: &str = "resting.example";
 const GONE: &str = "gone.example";
 /// Where a thing is, as seen by the administrators: the last three are users of `own` who are
 /// administrators themselves: of the home domain, and of a department of another domain.
-const RELATIONS: [&str; 9] =
-    ["self", "own", "child", "sibling", "parent", "foreign", "deleted", "peer", "elsewhere"];
-/// What may end the session of whoever asks.
-const ENDS_SESSIONS: [&str; 2] = ["delete_my_sessions", "delete_user_sessions"];
+const RELATIONS: [&str; 10] = [
+    "self",
+    "own",
+    "child",
+    "sibling",
+    "parent",
+    "foreign",
+    "suspended",
+    "deleted",
+    "peer",
+    "elsewhere",
+];
 const CALLERS: [&str; 6] =
     ["system_admin", "super_domain_admin", "domain_admin", "department_admin", "user", "nobody"];
 
@@ -44,6 +55,7 @@ struct World {
 fn domain(relation: &str) -> &'static str {
     match relation {
         "foreign" => AWAY,
+        "suspended" => RESTING,
         "deleted" => GONE,
         _ => HOME,
     }
@@ -52,7 +64,7 @@ fn domain(relation: &str) -> &'static str {
 impl World {
     async fn start() -> Self {
         let api = Api::start().await;
-        for name in [HOME, AWAY, GONE] {
+        for name in [HOME, AWAY, RESTING, GONE] {
             api.domain(name).await;
         }
         let mut world = Self {
@@ -69,6 +81,7 @@ impl World {
             ("child", Some("own")),
             ("sibling", Some("parent")),
             ("foreign", None),
+            ("suspended", None),
             ("deleted", None),
         ] {
             let parent = parent.map(|parent| world.departments[parent].clone());
@@ -80,6 +93,8 @@ impl World {
         world.people().await;
         world.callers().await;
         world.api.storage_node("node-1").await;
+        let status = json!({"status": "suspended"});
+        world.api.patch(format!("/v1/domains/{RESTING}"), status).await.is(StatusCode::OK);
         world.api.delete(format!("/v1/domains/{GONE}")).await.is(StatusCode::NO_CONTENT);
         world
     }
@@ -109,7 +124,7 @@ impl World {
         });
         let path = format!("/v1/users/{}/role_assignments", address("elsewhere"));
         self.api.post(path, body).await.is(StatusCode::CREATED);
-        for relation in ["own", "child", "sibling", "parent", "foreign", "deleted"] {
+        for relation in &RELATIONS[1..8] {
             self.appoint(relation).await;
         }
     }
@@ -126,7 +141,6 @@ impl World {
     async fn callers(&mut self) {
         self.api.operator("admin", OperatorRole::SystemAdmin).await;
         self.api.operator("super", OperatorRole::SuperDomainAdmin).await;
-        let gone = self.api.get(format!("/v1/domains/{GONE}")).await.id();
         let own = self.departments["own"].clone();
         for caller in ["domain_admin", "department_admin", "user"] {
             let address = format!("{caller}@{HOME}");
@@ -136,10 +150,14 @@ impl World {
             let department = (caller == "department_admin").then_some(own.as_str());
             if caller != "user" {
                 self.api.assign(&address, caller, department).await;
-                let department = department.map(|_| &self.departments["deleted"]);
-                let body = json!({"role": caller, "domain_id": gone, "department_id": department});
-                let path = format!("/v1/users/{user}/role_assignments");
-                self.api.post(path, body).await.is(StatusCode::CREATED);
+                for relation in ["suspended", "deleted"] {
+                    let id = self.api.get(format!("/v1/domains/{}", domain(relation))).await.id();
+                    let department = department.map(|_| &self.departments[relation]);
+                    let body =
+                        json!({"role": caller, "domain_id": id, "department_id": department});
+                    let path = format!("/v1/users/{user}/role_assignments");
+                    self.api.post(path, body).await.is(StatusCode::CREATED);
+                }
             }
         }
         for caller in &CALLERS[..5] {
@@ -288,11 +306,11 @@ impl Case {
         } else if path.starts_with("/v1/users/") {
             &RELATIONS
         } else if path.starts_with("/v1/aliases/") {
-            &["own", "foreign", "deleted", "peer", "elsewhere"]
+            &["own", "foreign", "suspended", "deleted", "peer", "elsewhere"]
         } else if path.starts_with("/v1/domains/") && !self.names_department() {
-            &["own", "foreign", "deleted"]
+            &["own", "foreign", "suspended", "deleted"]
         } else {
-            &RELATIONS[1..7]
+            &RELATIONS[1..8]
         };
         RELATIONS.into_iter().filter(|one| wanted.contains(one)).collect()
     }
@@ -413,7 +431,13 @@ fn check(case: &Case, caller: &str, relation: &str, mark: char) {
         return;
     }
     assert_ne!(caller, "nobody", "{name}");
-    assert_ne!(relation, "deleted", "{name} by {caller}");
+    // Who may bring it back sees it.
+    let brings_back = ["restore_domain", "purge_domain"].contains(&case.operation.id());
+    let is_theirs = caller == "system_admin" && brings_back;
+    assert!(relation != "deleted" || is_theirs, "{name} by {caller}");
+    if relation == "suspended" && !is_operator {
+        assert_eq!(case.operation.method, Method::GET, "{name} by {caller}");
+    }
     assert!(relation != "foreign" || is_operator, "{name} by {caller}");
     if case.is_of_the_system() && caller == "user" {
         assert!(OWN.contains(&case.operation.id()), "{name} by {caller}");

@@ -4,6 +4,7 @@
 mod demo;
 mod faults;
 mod harness;
+mod life;
 mod restore;
 mod single;
 mod stage;

@@ -331,6 +331,8 @@ async fn remove(options: &PgConnectOptions) {
     let name = options.get_database().unwrap_or_default();
     let admin = options.clone().database("postgres");
     let mut connection = PgConnection::connect_with(&admin).await.unwrap();
+    // As the owner, not as the role that the server plays.
+    sqlx::raw_sql("SET ROLE NONE").execute(&mut connection).await.unwrap();
     let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    fs::File,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -104,17 +105,27 @@ impl Mailbox {
         Ok(findings(&messages, &folders))
     }
 
-    /// Removes it from the disk.
+    /// Removes it from the disk, together with what an earlier attempt has left. Nothing there is
+    /// as good as removed; what is no folder is not ours, and stays. Links are not followed.
     pub(super) fn remove(&self) -> io::Result<()> {
         // First out of Dovecot's sight: a crash in between leaves no half mailbox under its name.
         let mut aside = self.folder.clone().into_os_string();
         aside.push(".removed");
         let aside = PathBuf::from(aside);
-        if aside.exists() {
-            std::fs::remove_dir_all(&aside)?;
+        remove_folder(&aside)?;
+        if is_folder(&self.folder)? {
+            std::fs::rename(&self.folder, &aside)?;
+            remove_folder(&aside)?;
         }
-        std::fs::rename(&self.folder, &aside)?;
-        std::fs::remove_dir_all(&aside)
+        if self.exists() {
+            return Err(io::Error::other("it was made again meanwhile"));
+        }
+        // On the disk before it is answered: a loss of power brings nothing back.
+        let Some(root) = self.folder.parent() else { return Ok(()) };
+        match File::open(root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            root => root?.sync_all(),
+        }
     }
 
     async fn succeed(&self, arguments: &[&str]) -> Result<String, Refusal> {
@@ -133,6 +144,20 @@ impl Mailbox {
         let mut all: Vec<OsString> = vec!["-c".into(), self.conf.clone().into()];
         all.extend(arguments.iter().map(Into::into));
         exec::run(Program::Doveadm, &all, limit).await.map_err(super::refusal)
+    }
+}
+
+fn remove_folder(path: &Path) -> io::Result<()> {
+    if is_folder(path)? { std::fs::remove_dir_all(path) } else { Ok(()) }
+}
+
+/// Whether there is a folder, and not something else in its place.
+fn is_folder(path: &Path) -> io::Result<bool> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => Ok(true),
+        Ok(_) => Err(io::Error::other(format!("{} is not a folder", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

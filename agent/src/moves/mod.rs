@@ -1,4 +1,5 @@
-//! Mailbox moves: the steps that the server asks of the source and of the destination.
+//! Mailbox moves: the steps that the server asks of the source and of the destination; and what
+//! else is done to a whole mailbox.
 //!
 //! Every step may be asked again, after any crash on either side, and then does what is left of
 //! it. What has to survive is on the disk before a step is answered: on the destination whom it
@@ -20,6 +21,7 @@ use umail_proto::{
     },
     clock::Clock,
 };
+use uuid::Uuid;
 
 pub use self::pipe::pipe;
 use self::{mailbox::Mailbox, records::Records};
@@ -78,7 +80,7 @@ impl Moves {
         self
     }
 
-    /// Carries out one step. Verbs that are not of a move are refused.
+    /// Carries out one step. Verbs that are not about a mailbox are refused.
     pub async fn execute(
         &self,
         verb: &Verb,
@@ -98,8 +100,9 @@ impl Moves {
             }
             Verb::RemoveMailbox(step) => self.remove(step).await.map(nothing),
             Verb::KickUser(step) => self.kick(&step.user_id).await.map(nothing),
+            Verb::PurgeMailbox(step) => self.purge(&step.user_id).await.map(nothing),
             Verb::FlushQueue(_) | Verb::HoldMail(_) => {
-                Err(Refusal("this is no step of a move".to_owned()))
+                Err(Refusal("this is not about a mailbox".to_owned()))
             }
         }
     }
@@ -203,6 +206,35 @@ impl Moves {
         }
         self.parts.replica.unfreeze(user_id, move_id).await.map_err(refusal)?;
         self.parts.records.forget_verified(move_id).map_err(refusal)
+    }
+
+    /// Removes the mailbox of a user who is deleted, or whom the directory no longer has.
+    async fn purge(&self, user_id: &str) -> Result<(), Refusal> {
+        // The id becomes a path: nothing but its one spelling is let in.
+        let is_id = Uuid::parse_str(user_id).is_ok_and(|id| id.hyphenated().to_string() == user_id);
+        if !is_id {
+            return Err(Refusal(format!("{user_id:?} is not the id of a user")));
+        }
+        let replica = &self.parts.replica;
+        if replica.position().await.map_err(refusal)?.is_none() {
+            return Err(Refusal("the directory has not arrived yet".to_owned()));
+        }
+        if !replica.is_deleted(user_id).await.map_err(refusal)? {
+            return Err(Refusal(
+                "the user is not deleted in the directory of this node".to_owned(),
+            ));
+        }
+        let address = replica.user_address(user_id).await.map_err(refusal)?;
+        let is_known = address.is_some();
+        let mailbox = Mailbox::new(&self.parts.layout, user_id, address.unwrap_or_default());
+        if is_known && mailbox.exists() {
+            self.kick(user_id).await?;
+            if mailbox.is_in_use().await? {
+                return Err(Refusal("sessions of the user do not end".to_owned()));
+            }
+        }
+        let removed = tokio::task::spawn_blocking(move || mailbox.remove());
+        removed.await.map_err(refusal)?.map_err(refusal)
     }
 
     async fn mailbox(&self, user_id: &str) -> Result<Mailbox, Refusal> {

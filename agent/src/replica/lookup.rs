@@ -35,6 +35,15 @@ impl Replica {
         .collect()
     }
 
+    /// Whether this user or its domain is deleted, or unknown to the replica.
+    pub async fn is_deleted(&self, user_id: &str) -> Result<bool, ReplicaError> {
+        let row = statement("SELECT 1 FROM account WHERE user_id = ? AND status < 6")
+            .bind(user_id)
+            .fetch_optional(&mut self.files.lock().await.directory)
+            .await?;
+        Ok(row.is_none())
+    }
+
     /// The move that this user is frozen for; none when it is not.
     pub async fn frozen_for(&self, user_id: &str) -> Result<Option<String>, ReplicaError> {
         let row = statement("SELECT move_id FROM frozen WHERE user_id = ?")

@@ -25,7 +25,7 @@ const fn table(name: &'static str, columns: usize) -> Table {
     Table { name, columns, key: "id", is_secret: false }
 }
 
-const DOMAIN: Table = table("domain", 5);
+const DOMAIN: Table = table("domain", 6);
 const DOMAIN_ALIAS: Table = table("domain_alias", 3);
 const DEPARTMENT: Table = table("department", 4);
 const PLAN: Table = table("plan", 4);
@@ -174,6 +174,7 @@ pub(super) fn records(row: &DirectoryRow) -> Result<Vec<Record>, ReplicaError> {
                 Value::Integer(row.status.into()),
                 bits(row.functions),
                 optional(&row.catch_all, address)?,
+                Value::Integer(row.deferred_until_seconds),
             ],
         ),
         Row::DomainAlias(row) => {

@@ -13,7 +13,7 @@ use super::{
 pub(super) const DIRECTORY: &str = "
 CREATE TABLE IF NOT EXISTS domain (
   id TEXT PRIMARY KEY, name TEXT NOT NULL, status INTEGER NOT NULL, functions INTEGER NOT NULL,
-  catch_all TEXT NOT NULL);
+  catch_all TEXT NOT NULL, deferred_until INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS domain_alias (
   id TEXT PRIMARY KEY, name TEXT NOT NULL, domain_id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS department (
@@ -43,7 +43,10 @@ CREATE TABLE IF NOT EXISTS position (
 ";
 
 /// Columns that tables of earlier agents lack.
-const ADDED: [(&str, &str, &str); 1] = [("user", "plan_id", "TEXT NOT NULL DEFAULT ''")];
+const ADDED: [(&str, &str, &str); 2] = [
+    ("user", "plan_id", "TEXT NOT NULL DEFAULT ''"),
+    ("domain", "deferred_until", "INTEGER NOT NULL DEFAULT 0"),
+];
 
 /// Adds the columns that a directory of an earlier agent lacks. What should stand in them is
 /// asked for by going back to the beginning of the stream; until it has come, the rows that
@@ -140,7 +143,9 @@ fn version(text: &str) -> i32 {
 /// The views. Addresses are always asked as (`local_part`, `domain`): both are indexed.
 ///
 /// Status: 1 active, 2 locked (receives, cannot sign in), 3 maintenance (everything fails
-/// temporarily), 4 suspended, 5 closed, 6 deleted (all three refuse mail and logins).
+/// temporarily), 4 suspended, 5 closed, 6 deleted (all three refuse mail and logins). Mail of a
+/// suspended domain is deferred first, until a time that its row carries: the node goes by its
+/// own clock.
 const VIEWS: &str = "
 BEGIN IMMEDIATE;
 DROP VIEW IF EXISTS unready;
@@ -149,6 +154,7 @@ DROP VIEW IF EXISTS domain_name;
 DROP VIEW IF EXISTS account;
 DROP VIEW IF EXISTS route;
 DROP VIEW IF EXISTS refusal;
+DROP VIEW IF EXISTS domain_refusal;
 DROP VIEW IF EXISTS sender_owner;
 DROP VIEW IF EXISTS known_address;
 DROP VIEW IF EXISTS system_address;
@@ -171,6 +177,7 @@ CREATE VIEW account AS
   SELECT u.id AS user_id, u.domain_id, u.local_part, d.name AS domain,
          u.local_part || '@' || d.name AS address,
          max(u.status, d.status) AS status,
+         u.status < 4 AND d.status = 4 AND d.deferred_until > unixepoch() AS deferred,
          u.functions & d.functions & coalesce(
            (WITH RECURSIVE chain (parent_id, functions) AS (
               SELECT p.parent_id, p.functions FROM department p WHERE p.id = u.department_id
@@ -196,7 +203,8 @@ CREATE VIEW known_address AS
   UNION ALL
   SELECT a.local_part, d.name FROM alias a JOIN domain d ON d.id = a.domain_id;
 
--- Where mail for an alias or a forwarding user goes. Without the function, forwarding rests.
+-- Where mail for an alias or a forwarding user goes. Forwarding rests without the function, and
+-- while the user gets no mail: that of an alias would pass by the status.
 CREATE VIEW route AS
   SELECT a.local_part, d.name AS domain, t.address AS target
     FROM alias a
@@ -204,7 +212,7 @@ CREATE VIEW route AS
     JOIN alias_target t ON t.alias_id = a.id
    WHERE NOT EXISTS (SELECT 1 FROM account u
                       WHERE u.local_part = a.local_part AND u.domain_id = a.domain_id
-                        AND NOT u.functions & 32)
+                        AND (NOT u.functions & 32 OR u.status >= 4))
   UNION ALL
   SELECT a.local_part, d.name, a.local_part || '@' || d.name
     FROM alias a JOIN domain d ON d.id = a.domain_id
@@ -236,11 +244,27 @@ CREATE VIEW refusal AS
   SELECT local_part, domain, answer FROM (
     SELECT local_part, domain,
            CASE WHEN status >= 6 THEN '550 5.1.1 The mailbox was deleted'
+                WHEN deferred THEN '450 4.2.1 The domain is suspended, try again later'
                 WHEN status >= 4 THEN '550 5.2.1 The mailbox is disabled'
                 WHEN held THEN '450 4.2.0 The mailbox is being moved, try again'
                 WHEN status = 3 THEN '450 4.2.1 The mailbox is under maintenance, try again'
            END AS answer
       FROM account)
+   WHERE answer IS NOT NULL;
+
+-- The same for every address of a domain: of aliases, of a catch-all, of nobody. Asked after the
+-- one above, which knows the users.
+CREATE VIEW domain_refusal AS
+  SELECT domain, answer FROM (
+    SELECT name AS domain,
+           CASE WHEN status >= 6 THEN '550 5.1.1 The domain was deleted'
+                WHEN status = 5 THEN '550 5.2.1 The domain is closed'
+                WHEN status = 4 AND deferred_until > unixepoch()
+                THEN '450 4.2.1 The domain is suspended, try again later'
+                WHEN status = 4 THEN '550 5.2.1 The domain is suspended'
+                WHEN status = 3 THEN '450 4.2.1 The domain is under maintenance, try again'
+           END AS answer
+      FROM domain)
    WHERE answer IS NOT NULL;
 
 -- Who may send as an address: its user, under every name of the domain.

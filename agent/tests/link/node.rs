@@ -150,6 +150,7 @@ pub(crate) fn domains(names: &[&str]) -> Vec<DirectoryRow> {
             status: 1,
             functions: 63,
             catch_all: String::new(),
+            deferred_until_seconds: 0,
         })),
     };
     names.iter().map(row).collect()

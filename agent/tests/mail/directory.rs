@@ -26,6 +26,7 @@ pub(crate) fn domain(number: u128, name: &str) -> Domain {
         status: AccountStatus::Active.into(),
         functions: ALL,
         catch_all: String::new(),
+        deferred_until_seconds: 0,
     }
 }
 

@@ -19,3 +19,4 @@ mod outage;
 mod replica;
 mod rules;
 mod single;
+mod statuses;

@@ -146,17 +146,20 @@ async fn a_replica_of_an_earlier_agent_is_asked_for_anew_and_answers_meanwhile()
     let rows = [vec![row(domain(1, "example.org"))], of_version(1)].concat();
     directory::fill(&replica, rows).await;
     drop(replica);
-    // As the agent wrote it that knew no plans.
+    // As the agent wrote it that knew neither plans nor domains whose mail is deferred.
     let database = layout.directory_db();
     let views = ask(&database, "SELECT name FROM sqlite_schema WHERE type = 'view'");
     let dropped: Vec<_> = views.lines().map(|view| format!("DROP VIEW {view};")).collect();
-    let sql = dropped.concat() + "ALTER TABLE user DROP COLUMN plan_id; PRAGMA user_version = 1;";
+    let sql = dropped.concat()
+        + "ALTER TABLE user DROP COLUMN plan_id; ALTER TABLE domain DROP COLUMN deferred_until;
+           PRAGMA user_version = 1;";
     assert!(Command::new("sqlite3").arg(&database).arg(sql).status().unwrap().success());
     let replica = Replica::open(&layout).await.unwrap();
     let position = replica.position().await.unwrap().unwrap();
     assert_eq!((position.epoch.as_str(), position.version), (EPOCH, 0));
     let known = ask(&database, "SELECT count(*) FROM account WHERE quota_bytes = 1");
     assert_eq!(known, "50");
+    assert_eq!(ask(&database, "SELECT deferred_until FROM domain"), "0");
     drop(replica);
     let again = Replica::open(&layout).await.unwrap();
     assert_eq!(again.position().await.unwrap().unwrap().version, 0);

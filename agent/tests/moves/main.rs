@@ -9,5 +9,6 @@
 
 mod lmtp;
 mod node;
+mod purge;
 mod repeat;
 mod traffic;

@@ -230,8 +230,12 @@ impl Node {
 
     /// The directory places Ada's mailbox on this node.
     pub(crate) async fn place(&self, storage: u128) {
+        self.change(Row::User(user(ADA.0, "ada", storage))).await;
+    }
+
+    /// The directory of this node changes.
+    pub(crate) async fn change(&self, row: Row) {
         let from_version = self.replica.position().await.unwrap().unwrap().version;
-        let row = Row::User(user(ADA.0, "ada", storage));
         let delta = Delta {
             epoch: EPOCH.to_owned(),
             from_version,
@@ -370,7 +374,8 @@ fn desired(number: u128) -> DesiredState {
     }
 }
 
-fn user(number: u128, local_part: &str, storage: u128) -> User {
+/// An active user of the domain.
+pub(crate) fn user(number: u128, local_part: &str, storage: u128) -> User {
     User {
         id: id(number),
         domain_id: id(1),
@@ -383,21 +388,26 @@ fn user(number: u128, local_part: &str, storage: u128) -> User {
     }
 }
 
-async fn fill(replica: &Replica) {
-    let domain = Domain {
+/// The domain of everybody.
+pub(crate) fn domain() -> Domain {
+    Domain {
         id: id(1),
         name: "example.org".to_owned(),
         status: AccountStatus::Active.into(),
         functions: i64::MAX.unsigned_abs(),
         catch_all: String::new(),
-    };
+        deferred_until_seconds: 0,
+    }
+}
+
+async fn fill(replica: &Replica) {
     let storage = |number: u128| {
         let name = format!("storage-{number:x}");
         Row::StorageNode(StorageNode { id: id(number), name, address: "127.0.0.1".to_owned() })
     };
     // Sorted by kind and key, as the server sends them.
     let rows = [
-        Row::Domain(domain),
+        Row::Domain(domain()),
         Row::User(user(ADA.0, "ada", SOURCE)),
         Row::User(user(BOB.0, "bob", SOURCE)),
         storage(SOURCE),

@@ -18,7 +18,7 @@ use crate::{
 pub async fn issue(
     db: &mut PgConnection,
     (node, verb): (NodeId, Verb),
-    operation: OperationId,
+    operation: Option<OperationId>,
     window: Duration,
     now: OffsetDateTime,
 ) -> Result<ActionId> {

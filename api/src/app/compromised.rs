@@ -221,7 +221,7 @@ impl Look<'_> {
         let mut ids = Vec::new();
         for verb in kick.into_iter().chain(hold) {
             let ask = (place.node_id, verb);
-            ids.push(actions::issue(self.db, ask, self.row.id, PATIENCE, now).await?);
+            ids.push(actions::issue(self.db, ask, Some(self.row.id), PATIENCE, now).await?);
         }
         self.effects.asked.insert(place.node_id);
         place.turn = Turn::Asked(ids, now + PATIENCE);

@@ -1,7 +1,7 @@
 //! Hosted mail domains.
 
 use umail_api_types::{
-    domains::{DomainPatch, NewDomain},
+    domains::{DomainFilter, DomainPatch, NewDomain},
     functions,
     status::Status,
 };
@@ -17,16 +17,23 @@ use crate::{
     error::{Error, Result},
     model::{
         address::{DomainName, EmailAddress},
+        deletion::Deletion,
         domain::{Domain, DomainRef},
         page::Page,
         revision::Precondition,
     },
     store,
+    transaction::Transaction,
 };
 
-/// A page of the domains in the caller's scope.
-pub async fn list(cx: &Context, page: Page) -> Result<Vec<Domain>> {
+/// A page of the domains in the caller's scope; or of those that were deleted, for who may
+/// restore them.
+pub async fn list(cx: &Context, filter: DomainFilter, page: Page) -> Result<Vec<Domain>> {
     cx.authorize(Action::List, Resource::Domains)?;
+    if filter.deleted == Some(true) {
+        cx.authorize(Action::Delete, Resource::Domains)?;
+        return store::domains::list_deleted(cx.pool(), page).await;
+    }
     let among = authz::visible_domains(cx.caller());
     store::domains::list(cx.pool(), among.as_deref(), page).await
 }
@@ -42,14 +49,37 @@ pub async fn find(
     domain: &DomainRef,
     asked: impl FnOnce(DomainId) -> (Action, Resource),
 ) -> Result<Domain> {
-    let missing = || match domain {
+    let found = store::domains::find(cx.pool(), domain).await?;
+    permitted(cx, domain, found, asked)
+}
+
+fn missing(domain: &DomainRef) -> Error {
+    match domain {
         DomainRef::Id(id) => Error::not_found("domain", id),
         DomainRef::Name(name) => Error::not_found("domain", name),
-    };
-    let found = store::domains::find(cx.pool(), domain).await?.ok_or_else(missing)?;
+    }
+}
+
+/// The same, be it deleted or not.
+async fn find_any(
+    cx: &Context,
+    domain: &DomainRef,
+    asked: impl FnOnce(DomainId) -> (Action, Resource),
+) -> Result<Domain> {
+    let found = store::domains::find_any(cx.pool(), domain).await?;
+    permitted(cx, domain, found, asked)
+}
+
+fn permitted(
+    cx: &Context,
+    domain: &DomainRef,
+    found: Option<Domain>,
+    asked: impl FnOnce(DomainId) -> (Action, Resource),
+) -> Result<Domain> {
+    let found = found.ok_or_else(|| missing(domain))?;
     let (action, resource) = asked(found.id);
     match cx.authorize(action, resource) {
-        Err(Error::NotFound { .. }) => Err(missing()),
+        Err(Error::NotFound { .. }) => Err(missing(domain)),
         other => other.map(|()| found),
     }
 }
@@ -63,6 +93,8 @@ pub async fn create(cx: &Context, new: NewDomain) -> Result<Domain> {
         status: Status::Active,
         functions: Functions::ALL,
         catch_all: None,
+        deferred_until: None,
+        deletion: None,
         revision: 1,
         created_at: cx.now(),
         updated_at: cx.now(),
@@ -98,6 +130,14 @@ pub async fn update(
     precondition.check(before.revision)?;
     let mut domain = before.clone();
     domain.status = patch.status.unwrap_or(before.status);
+    if domain.status != before.status {
+        domain.deferred_until = match domain.status {
+            Status::Suspended => {
+                Some(store::settings::get(&mut *tx).await?.deferred_until(cx.now()))
+            }
+            _ => None,
+        };
+    }
     domain.functions = patch.functions.as_deref().map_or(before.functions, functions::set);
     domain.catch_all = catch_all.unwrap_or_else(|| before.catch_all.clone());
     if domain == before {
@@ -122,12 +162,65 @@ pub async fn delete(cx: &Context, domain: &DomainRef, precondition: Precondition
     let mut tx = cx.begin().await?;
     let before = store::domains::lock(&mut *tx, found.id).await?;
     precondition.check(before.revision)?;
-    store::domains::delete(&mut *tx, found.id, cx.now()).await?;
-    store::changes::insert(&mut *tx, RowKind::Domain, found.id.uuid(), None).await?;
-    let subject = Subject::of(found.id, "domain", found.id);
-    audit::record(&mut tx, cx, Action::Delete, subject, shown(&before)?, None).await?;
+    let purge_at = store::settings::get(&mut *tx).await?.purge_at(cx.now());
+    let deletion = Deletion { deleted_at: cx.now(), purge_at, is_purging: false };
+    write(tx, cx, Action::Delete, &before, Some(deletion)).await.map(drop)
+}
+
+/// Takes back the deletion of a domain, for as long as its grace time lasts. One that was not
+/// deleted is left as it is.
+pub async fn restore(cx: &Context, domain: &DomainRef) -> Result<Domain> {
+    let found = find_any(cx, domain, |id| (Action::Delete, Resource::Domain(id))).await?;
+    let mut tx = cx.begin().await?;
+    let before = store::domains::lock_any(&mut *tx, found.id).await?;
+    let before = before.ok_or_else(|| missing(domain))?;
+    let Some(deletion) = before.deletion else {
+        tx.commit().await?;
+        return Ok(before);
+    };
+    if !deletion.is_in_grace(cx.now()) {
+        let name = &before.name;
+        return Err(Error::Conflict(format!("the grace time of domain {name} has ended")));
+    }
+    write(tx, cx, Action::Update, &before, None).await
+}
+
+/// Ends the grace time of a domain that was deleted: nothing brings it back.
+pub async fn purge(cx: &Context, domain: &DomainRef) -> Result<Domain> {
+    let found = find_any(cx, domain, |id| (Action::Operate, Resource::Domain(id))).await?;
+    let mut tx = cx.begin().await?;
+    let before = store::domains::lock_any(&mut *tx, found.id).await?;
+    let before = before.ok_or_else(|| missing(domain))?;
+    let Some(deletion) = before.deletion else {
+        return Err(Error::Conflict("only what was deleted can be purged".to_owned()));
+    };
+    if deletion.purge_at <= cx.now() {
+        tx.commit().await?;
+        return Ok(before);
+    }
+    let deletion = Deletion { purge_at: cx.now(), ..deletion };
+    let domain = write(tx, cx, Action::Operate, &before, Some(deletion)).await?;
+    cx.state().fleet().progressed();
+    Ok(domain)
+}
+
+/// Writes the domain with this deletion or none, and commits.
+async fn write(
+    mut tx: Transaction,
+    cx: &Context,
+    action: Action,
+    before: &Domain,
+    deletion: Option<Deletion>,
+) -> Result<Domain> {
+    let (revision, updated_at) = (before.revision + 1, cx.now());
+    let domain = Domain { deletion, revision, updated_at, ..before.clone() };
+    store::domains::update(&mut *tx, &domain).await?;
+    store::changes::insert(&mut *tx, RowKind::Domain, domain.id.uuid(), None).await?;
+    let subject = Subject::of(domain.id, "domain", domain.id);
+    let after = if action == Action::Delete { None } else { shown(&domain)? };
+    audit::record(&mut tx, cx, action, subject, shown(before)?, after).await?;
     tx.commit().await?;
     cx.state().callers().forget();
     cx.state().changes().notify_one();
-    Ok(())
+    Ok(domain)
 }

@@ -45,7 +45,7 @@ pub async fn start(cx: &Context, node: &str) -> Result<Operation> {
     let mut row = operations::new(cx, OperationKind::FlushQueue, STEP, serde_json::Value::Null);
     store::operations::insert(&mut *tx, &row).await?;
     let ask = (node.id, Verb::FlushQueue(FlushQueue {}));
-    let action = actions::issue(&mut tx, ask, row.id, PATIENCE, cx.now()).await?;
+    let action = actions::issue(&mut tx, ask, Some(row.id), PATIENCE, cx.now()).await?;
     let flush = Flush { node_id: node.id, action, until: cx.now() + PATIENCE };
     row.input = serde_json::to_value(flush).map_err(Error::internal)?;
     store::operations::update(&mut *tx, &row).await?;

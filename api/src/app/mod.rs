@@ -25,6 +25,7 @@ pub mod nodes;
 pub mod operations;
 pub mod operators;
 pub mod plans;
+pub mod purges;
 mod renames;
 pub mod reports;
 pub mod role_assignments;

@@ -124,7 +124,7 @@ impl Turn<'_> {
                 let mut ids = Vec::new();
                 for (node, verb) in asks {
                     let ask = (node, verb);
-                    ids.push(actions::issue(self.db, ask, self.row.id, deadline, now).await?);
+                    ids.push(actions::issue(self.db, ask, Some(self.row.id), deadline, now).await?);
                     self.effects.asked.insert(node);
                 }
                 self.plan.waiting = Some(Waiting::Answers { actions: ids, until: now + patience });

@@ -27,12 +27,15 @@ use crate::{
         page::Page,
         revision::Precondition,
     },
-    store,
+    store::{self, mailbox_removals::Delayed},
     transaction::Transaction,
 };
 
 /// How long the alarm about a second agent with a node's certificate stays.
 const RIVAL_ALARM: Duration = Duration::hours(1);
+
+/// How long after a mailbox was to be removed the delay is an alarm.
+const PURGE_DELAY: Duration = Duration::minutes(10);
 
 /// A page of all nodes.
 pub async fn list(cx: &Context, page: Page) -> Result<Vec<Overview>> {
@@ -178,13 +181,24 @@ async fn overviews(cx: &Context, nodes: Vec<Node>) -> Result<Vec<Overview>> {
         services.entry(service.node).or_default().push(service);
     }
     let mut said = store::node_status::list(cx.pool(), &ids).await?;
+    let before = cx.now() - PURGE_DELAY;
+    let mut delayed = store::mailbox_removals::list_delayed(cx.pool(), &ids, before).await?;
     let overview = |node: Node| {
         let services = services.remove(&node.id).unwrap_or_default();
-        let said = heard(cx, node.id, said.remove(&node.id).unwrap_or_default());
+        let mut said = heard(cx, node.id, said.remove(&node.id).unwrap_or_default());
+        said.alarms.extend(delayed.remove(&node.id).map(purge_delayed));
         let is_silent = said.seen_at.is_some_and(|seen_at| is_unreachable(seen_at, cx.now()));
         Overview::new(node, services, said, is_silent)
     };
     Ok(nodes.into_iter().map(overview).collect())
+}
+
+/// A node that is away, or refuses, cannot say so itself.
+fn purge_delayed(delayed: Delayed) -> Alarm {
+    let Delayed { mailboxes, since, detail } = delayed;
+    let reason = if detail.is_empty() { "it has not answered" } else { &detail };
+    let detail = format!("{mailboxes} mailboxes are to be removed since {since}: {reason}");
+    Alarm { kind: "purge_delayed".to_owned(), detail }
 }
 
 /// Heartbeats reach the database in batches; this instance may have heard more. A rival agent

@@ -111,7 +111,7 @@ pub async fn list(cx: &Context, whose: &Whose, page: Page) -> Result<Vec<SignIn>
 pub async fn delete(cx: &Context, whose: &Whose, id: SessionId) -> Result<()> {
     let owner = find_owner(cx, whose, Action::Delete).await?;
     let mut tx = cx.begin().await?;
-    lock_owner(&mut tx, cx, owner).await?;
+    lock_owner(&mut tx, cx, whose, owner).await?;
     if !store::sessions::revoke_one_of_owner(&mut *tx, owner.id, id, cx.now()).await? {
         return Err(Error::not_found("session", id));
     }
@@ -122,7 +122,7 @@ pub async fn delete(cx: &Context, whose: &Whose, id: SessionId) -> Result<()> {
 pub async fn delete_all(cx: &Context, whose: &Whose) -> Result<()> {
     let owner = find_owner(cx, whose, Action::Delete).await?;
     let mut tx = cx.begin().await?;
-    lock_owner(&mut tx, cx, owner).await?;
+    lock_owner(&mut tx, cx, whose, owner).await?;
     store::sessions::revoke_of_owner(&mut *tx, owner.id, None, cx.now()).await?;
     finish(tx, cx, owner).await
 }
@@ -150,9 +150,15 @@ async fn find_owner(cx: &Context, whose: &Whose, action: Action) -> Result<Subje
     }
 }
 
-/// Locks a user whose sessions end: the caller may do this still.
-async fn lock_owner(tx: &mut Transaction, cx: &Context, owner: Subject) -> Result<()> {
-    if owner.domain_id.is_some() {
+/// Locks a user whose sessions somebody else ends: the caller may do this still. One's own are
+/// nobody else's business.
+async fn lock_owner(
+    tx: &mut Transaction,
+    cx: &Context,
+    whose: &Whose,
+    owner: Subject,
+) -> Result<()> {
+    if let Whose::User(_) = whose {
         let asked = |scope| (Action::Delete, Resource::Profile(scope));
         users::lock(tx, cx, owner.id.into(), asked).await?;
     }

@@ -16,7 +16,10 @@ use crate::{
         address::EmailAddress,
         password::Policy,
         revision::Precondition,
-        settings::{Settings, parse_message_size_limit},
+        settings::{
+            Settings, parse_deleted_grace_days, parse_message_size_limit,
+            parse_suspended_defer_days,
+        },
     },
     store,
 };
@@ -44,6 +47,10 @@ pub async fn update(
     let length = length.map(|length| one("/password_min_length", length)).transpose()?;
     let strength = patch.password_min_strength.map(Policy::parse_min_strength);
     let strength = strength.map(|strength| one("/password_min_strength", strength)).transpose()?;
+    let defer_days = patch.suspended_defer_days.map(parse_suspended_defer_days);
+    let defer_days = defer_days.map(|days| one("/suspended_defer_days", days)).transpose()?;
+    let grace_days = patch.deleted_grace_days.map(parse_deleted_grace_days);
+    let grace_days = grace_days.map(|days| one("/deleted_grace_days", days)).transpose()?;
     let mut tx = cx.begin().await?;
     // A node that joins at the same time must learn of it, too.
     store::nodes::lock_fleet(&mut *tx).await?;
@@ -58,6 +65,8 @@ pub async fn update(
         min_length: length.unwrap_or(policy.min_length),
         min_strength: strength.unwrap_or(policy.min_strength),
     };
+    settings.suspended_defer_days = defer_days.unwrap_or(before.suspended_defer_days);
+    settings.deleted_grace_days = grace_days.unwrap_or(before.deleted_grace_days);
     if settings == before {
         tx.commit().await?;
         return Ok(before);

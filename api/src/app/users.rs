@@ -24,6 +24,7 @@ use crate::{
     error::{Error, Result},
     model::{
         address::{EmailAddress, LocalPart},
+        deletion::Deletion,
         domain::DomainRef,
         page::Page,
         plan::{Plan, parse_own_quota},
@@ -44,6 +45,9 @@ pub async fn list(
 ) -> Result<Vec<User>> {
     let domain = domains::find(cx, domain, |id| (Action::List, Resource::Users(id))).await?;
     let wanted = authz::visible_among(cx.caller(), domain.id, filter.department_id);
+    if filter.deleted == Some(true) {
+        return store::accounts::list_deleted(cx.pool(), domain.id, wanted.as_deref(), page).await;
+    }
     let external_id = filter.external_id.as_deref();
     let external_id = external_id.map(profile::external_id).transpose();
     let external_id = external_id.map_err(|reason| Error::invalid("external_id", reason))?;
@@ -65,14 +69,37 @@ pub async fn find(
     user: &UserRef,
     asked: impl FnOnce(UserScope) -> (Action, Resource),
 ) -> Result<User> {
-    let missing = || match user {
+    let found = store::accounts::find(cx.pool(), user).await?;
+    permitted(cx, user, found, asked)
+}
+
+fn missing(user: &UserRef) -> Error {
+    match user {
         UserRef::Id(id) => Error::not_found("user", id),
         UserRef::Address(address) => Error::not_found("user", address),
-    };
-    let found = store::accounts::find(cx.pool(), user).await?.ok_or_else(missing)?;
+    }
+}
+
+/// The same, be the user deleted or not.
+async fn find_any(
+    cx: &Context,
+    user: &UserRef,
+    asked: impl FnOnce(UserScope) -> (Action, Resource),
+) -> Result<User> {
+    let found = store::accounts::find_any(cx.pool(), user).await?;
+    permitted(cx, user, found.filter(|one| !one.is_domain_deleted), asked)
+}
+
+fn permitted(
+    cx: &Context,
+    user: &UserRef,
+    found: Option<User>,
+    asked: impl FnOnce(UserScope) -> (Action, Resource),
+) -> Result<User> {
+    let found = found.ok_or_else(|| missing(user))?;
     let (action, resource) = asked(found.scope());
     match cx.authorize(action, resource) {
-        Err(Error::NotFound { .. }) => Err(missing()),
+        Err(Error::NotFound { .. }) => Err(missing(user)),
         other => other.map(|()| found),
     }
 }
@@ -85,11 +112,20 @@ pub(super) async fn lock(
     asked: impl FnOnce(UserScope) -> (Action, Resource),
 ) -> Result<User> {
     store::accounts::lock(&mut **tx, id).await?;
-    let user = store::accounts::find(&mut **tx, &UserRef::Id(id)).await?;
-    let user = user.ok_or_else(|| Error::not_found("user", id))?;
-    let (action, resource) = asked(user.scope());
-    cx.authorize(action, resource)?;
-    Ok(user)
+    let found = store::accounts::find(&mut **tx, &UserRef::Id(id)).await?;
+    permitted(cx, &UserRef::Id(id), found, asked)
+}
+
+/// The same, be the user deleted or not.
+async fn lock_any(
+    tx: &mut Transaction,
+    cx: &Context,
+    id: UserId,
+    asked: impl FnOnce(UserScope) -> (Action, Resource),
+) -> Result<User> {
+    store::accounts::lock(&mut **tx, id).await?;
+    let found = store::accounts::find_any(&mut **tx, &UserRef::Id(id)).await?;
+    permitted(cx, &UserRef::Id(id), found.filter(|one| !one.is_domain_deleted), asked)
 }
 
 /// Adds a user, on the storage node that was named, or else on the emptiest.
@@ -139,6 +175,8 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
         storage_node,
         companion_node_id: None,
         moving: false,
+        deletion: None,
+        is_domain_deleted: false,
         grants: Vec::new(),
         revision: 1,
         created_at: cx.now(),
@@ -298,14 +336,69 @@ pub async fn delete(cx: &Context, user: &UserRef, precondition: Precondition) ->
     if before.moving {
         return Err(Error::Conflict("the mailbox is being moved; try again later".to_owned()));
     }
-    store::accounts::delete(&mut *tx, id, cx.now()).await?;
     store::sessions::revoke_of_owner(&mut *tx, id.uuid(), None, cx.now()).await?;
-    store::changes::insert(&mut *tx, RowKind::User, id.uuid(), Some(&before.nodes())).await?;
-    audit::record(&mut tx, cx, Action::Delete, subject(&before), shown(&before)?, None).await?;
+    let purge_at = store::settings::get(&mut *tx).await?.purge_at(cx.now());
+    let deletion = Deletion { deleted_at: cx.now(), purge_at, is_purging: false };
+    write(tx, cx, Action::Delete, &before, Some(deletion)).await.map(drop)
+}
+
+/// Takes back the deletion of a user, for as long as the grace time lasts: mail arrives again, and
+/// what was in the mailbox is there. Who was not deleted is left as is.
+pub async fn restore(cx: &Context, user: &UserRef) -> Result<User> {
+    let asked = |scope| (Action::Delete, Resource::User(scope));
+    let id = find_any(cx, user, asked).await?.id;
+    let mut tx = cx.begin().await?;
+    let before = lock_any(&mut tx, cx, id, asked).await?;
+    let Some(deletion) = before.deletion else {
+        tx.commit().await?;
+        return Ok(before);
+    };
+    if !deletion.is_in_grace(cx.now()) {
+        let address = &before.address;
+        return Err(Error::Conflict(format!("the grace time of user {address} has ended")));
+    }
+    store::domains::hold(&mut *tx, before.domain_id).await?;
+    write(tx, cx, Action::Update, &before, None).await
+}
+
+/// Ends the grace time of a user who was deleted: nothing brings the mailbox back.
+pub async fn purge(cx: &Context, user: &UserRef) -> Result<User> {
+    let asked = |scope| (Action::Operate, Resource::User(scope));
+    let id = find_any(cx, user, asked).await?.id;
+    let mut tx = cx.begin().await?;
+    let before = lock_any(&mut tx, cx, id, asked).await?;
+    let Some(deletion) = before.deletion else {
+        return Err(Error::Conflict("only who was deleted can be purged".to_owned()));
+    };
+    if deletion.purge_at <= cx.now() {
+        tx.commit().await?;
+        return Ok(before);
+    }
+    let deletion = Deletion { purge_at: cx.now(), ..deletion };
+    let user = write(tx, cx, Action::Operate, &before, Some(deletion)).await?;
+    cx.state().fleet().progressed();
+    Ok(user)
+}
+
+/// Writes the user with this deletion or none, and commits.
+async fn write(
+    mut tx: Transaction,
+    cx: &Context,
+    action: Action,
+    before: &User,
+    deletion: Option<Deletion>,
+) -> Result<User> {
+    let (revision, updated_at) = (before.revision + 1, cx.now());
+    let user = User { deletion, revision, updated_at, ..before.clone() };
+    store::accounts::update_deletion(&mut *tx, &user).await?;
+    let key = user.id.uuid();
+    store::changes::insert(&mut *tx, RowKind::User, key, Some(&user.nodes())).await?;
+    let after = if action == Action::Delete { None } else { shown(&user)? };
+    audit::record(&mut tx, cx, action, subject(&user), shown(before)?, after).await?;
     tx.commit().await?;
     cx.state().callers().forget();
     cx.state().changes().notify_one();
-    Ok(())
+    Ok(user)
 }
 
 /// Sets the password of somebody else, and ends all sessions of the user.

@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use umail_proto::ids::SessionId;
+use umail_api_types::status::Status;
+use umail_proto::ids::{DomainId, SessionId};
 
 use crate::{
     context::{Assignment, Caller, State},
@@ -93,9 +94,10 @@ async fn find(state: &State, owner: Owner) -> Result<Caller> {
         return Ok(Caller::Operator { id, role: operator.role });
     }
     let id = owner.user_id.ok_or(ENDED)?;
-    let domain_id = store::accounts::find_sign_in_domain(state.pool(), id).await?.ok_or(ENDED)?;
-    let mut assignments = Vec::new();
-    for row in store::role_assignments::list_effective(state.pool(), id).await? {
+    let home = store::accounts::find_sign_in_domain(state.pool(), id).await?.ok_or(ENDED)?;
+    let (mut assignments, mut resting) = (Vec::new(), Vec::from_iter(rests(home.0, home.1)));
+    for (row, status) in store::role_assignments::list_effective(state.pool(), id).await? {
+        resting.extend(rests(row.domain_id, status));
         assignments.push(match row.department_id {
             None => Assignment::DomainAdmin(row.domain_id),
             Some(department_id) => Assignment::DepartmentAdmin {
@@ -106,5 +108,10 @@ async fn find(state: &State, owner: Owner) -> Result<Caller> {
             },
         });
     }
-    Ok(Caller::User { id, domain_id, assignments })
+    Ok(Caller::User { id, domain_id: home.0, assignments, resting })
+}
+
+/// The domain, if there is nothing to be changed in it.
+fn rests(domain: DomainId, status: Status) -> Option<(DomainId, Status)> {
+    matches!(status, Status::Suspended | Status::Closed).then_some((domain, status))
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use umail_api_types::status::Status;
 use umail_proto::ids::{DepartmentId, DomainId, UserId};
 
 pub use crate::model::role::{Grant, Role, UserScope};
@@ -111,7 +112,10 @@ pub fn authorize(caller: &Caller, action: Action, resource: Resource) -> Result<
         return Ok(());
     }
     if resource.is_known() || allows(caller, Action::Read, &resource) {
-        return Err(Error::Forbidden(format!("{} {resource}", action.name())));
+        return Err(Error::Forbidden(match resting(caller, resource.domain()) {
+            Some(status) if !is_look(action) => format!("the domain is {}", status.name()),
+            _ => format!("{} {resource}", action.name()),
+        }));
     }
     Err(Error::not_found(resource.kind(), resource))
 }
@@ -181,15 +185,29 @@ pub fn visible_domains(caller: &Caller) -> Option<Vec<DomainId>> {
 }
 
 /// The general rule. The caller's scope contains the resource: only roles count that are good
-/// there. The caller outranks whoever holds the resource. What is granted is less than what the
-/// caller has.
+/// there, and to change something none that rests. The caller outranks whoever holds the resource.
+/// What is granted is less than what the caller has.
 fn allows(caller: &Caller, action: Action, resource: &Resource) -> bool {
-    let is_look = matches!(action, Action::Read | Action::List);
+    let is_look = is_look(action);
+    if !is_look && resting(caller, resource.domain()).is_some() {
+        return false;
+    }
     roles(caller, resource).into_iter().any(|role| {
         let is_free = is_look || role == Role::User;
         policy::allows(role, action, resource)
             && (is_free || outranks_holder(caller, role, action, resource))
     })
+}
+
+const fn is_look(action: Action) -> bool {
+    matches!(action, Action::Read | Action::List)
+}
+
+/// The status of a domain in which the caller changes nothing, while it is suspended or closed.
+/// Operators, who set it, go on.
+fn resting(caller: &Caller, domain: Option<DomainId>) -> Option<Status> {
+    let Caller::User { resting, .. } = caller else { return None };
+    resting.iter().find(|(one, _)| Some(*one) == domain).map(|(_, status)| *status)
 }
 
 /// The second and the third part of the general rule, for a role that the policy allows it.
@@ -213,11 +231,13 @@ fn outranks_holder(caller: &Caller, role: Role, action: Action, resource: &Resou
     }
 }
 
-/// Whether the caller is above all of this, wherever it is good: below in one place is below.
+/// Whether the caller is above all of this, wherever it is good: below in one place is below, and a
+/// role that rests is above nobody.
 fn outranks<'a>(caller: &Caller, grants: impl IntoIterator<Item = &'a Grant>) -> bool {
     grants.into_iter().all(|grant| {
         let place = (Some(grant.domain_id), Some(grant.department_id));
-        roles_in(caller, place).into_iter().any(|role| role > grant.role())
+        resting(caller, Some(grant.domain_id)).is_none()
+            && roles_in(caller, place).into_iter().any(|role| role > grant.role())
     })
 }
 
@@ -324,6 +344,11 @@ impl Resource {
             }
             _ => None,
         }
+    }
+
+    /// The domain that it is in.
+    fn domain(&self) -> Option<DomainId> {
+        self.place()?.0
     }
 
     /// Where it is. What belongs to the system is nowhere.

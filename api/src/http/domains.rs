@@ -2,9 +2,10 @@
 
 use axum::http::{HeaderMap, StatusCode};
 use umail_api_types::{
-    domains::{Domain, DomainPatch, NewDomain},
+    domains::{Domain, DomainFilter, DomainPatch, NewDomain},
     functions::names,
     page::{Page, PageQuery},
+    problem::Problem,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -17,11 +18,11 @@ use crate::{
 };
 
 pub(super) fn router() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(list_domains, create_domain)).routes(routes!(
-        read_domain,
-        update_domain,
-        delete_domain
-    ))
+    OpenApiRouter::new()
+        .routes(routes!(list_domains, create_domain))
+        .routes(routes!(read_domain, update_domain, delete_domain))
+        .routes(routes!(restore_domain))
+        .routes(routes!(purge_domain))
 }
 
 impl From<model::domain::Domain> for Domain {
@@ -32,6 +33,9 @@ impl From<model::domain::Domain> for Domain {
             status: domain.status,
             functions: names(domain.functions),
             catch_all: domain.catch_all.map(|address| address.to_string()),
+            deferred_until: domain.deferred_until,
+            deleted_at: domain.deletion.map(|one| one.deleted_at),
+            purge_at: domain.deletion.map(|one| one.purge_at),
             created_at: domain.created_at,
             updated_at: domain.updated_at,
         }
@@ -45,10 +49,13 @@ fn tagged(domain: model::domain::Domain) -> Tagged<Domain> {
 /// List domains
 ///
 /// Those of your scope.
-#[utoipa::path(get, path = "/v1/domains", tag = "domains", params(PageQuery),
+#[utoipa::path(get, path = "/v1/domains", tag = "domains", params(DomainFilter, PageQuery),
     responses((status = 200, description = "A page of domains", body = Page<Domain>)))]
-async fn list_domains(cx: Context, pages: Pages) -> Result<(HeaderMap, axum::Json<Page<Domain>>)> {
-    let domains = app::domains::list(&cx, pages.wanted()).await?;
+async fn list_domains(
+    cx: Context,
+    pages: Pages<DomainFilter>,
+) -> Result<(HeaderMap, axum::Json<Page<Domain>>)> {
+    let domains = app::domains::list(&cx, pages.filter, pages.wanted()).await?;
     Ok(pages.answer(domains, |one| one.id.uuid(), Domain::from))
 }
 
@@ -93,7 +100,8 @@ async fn update_domain(
 
 /// Delete a domain
 ///
-/// With all in it: mail is refused and nobody signs in. The name stays taken.
+/// With all in it: mail is refused and nobody signs in. The name stays taken, and the domain can be
+/// restored, until its grace time ends (`deleted_grace_days` of the settings).
 #[utoipa::path(delete, path = "/v1/domains/{domain}", tag = "domains",
     params(("domain" = String, Path, description = "Id or name of the domain"), IfMatch),
     responses((status = 204, description = "Deleted")))]
@@ -104,4 +112,39 @@ async fn delete_domain(
 ) -> Result<StatusCode> {
     app::domains::delete(&cx, &domain, precondition).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Restore a domain
+///
+/// Takes back its deletion, within its grace time; its users and all else in it are there again. A
+/// domain that was not deleted is left as it is.
+#[utoipa::path(post, path = "/v1/domains/{domain}/restore", tag = "domains",
+    params(("domain" = String, Path, description = "Id or name of the domain")),
+    responses(
+        (status = 200, description = "Restored", body = Domain),
+        (status = 409, description = "The grace time has ended", body = Problem,
+            content_type = "application/problem+json")))]
+async fn restore_domain(
+    cx: Context,
+    Named(Parsed(domain)): Named<Parsed<DomainRef>>,
+) -> Result<Tagged<Domain>> {
+    Ok(tagged(app::domains::restore(&cx, &domain).await?))
+}
+
+/// Purge a domain
+///
+/// Ends the grace time of a domain that was deleted. Its mailboxes are removed from their nodes,
+/// then its users and all else in it, and its name is free again: it is gone when it can no longer
+/// be listed. For system administrators.
+#[utoipa::path(post, path = "/v1/domains/{domain}/purge", tag = "domains",
+    params(("domain" = String, Path, description = "Id or name of the domain")),
+    responses(
+        (status = 202, description = "It will be removed", body = Domain),
+        (status = 409, description = "It was not deleted", body = Problem,
+            content_type = "application/problem+json")))]
+async fn purge_domain(
+    cx: Context,
+    Named(Parsed(domain)): Named<Parsed<DomainRef>>,
+) -> Result<(StatusCode, Tagged<Domain>)> {
+    Ok((StatusCode::ACCEPTED, tagged(app::domains::purge(&cx, &domain).await?)))
 }

@@ -22,6 +22,8 @@ pub(super) fn router() -> OpenApiRouter<State> {
         .routes(routes!(list_users, create_user))
         .routes(routes!(read_user, update_user, delete_user))
         .routes(routes!(update_user_password))
+        .routes(routes!(restore_user))
+        .routes(routes!(purge_user))
 }
 
 impl From<model::user::User> for User {
@@ -41,6 +43,8 @@ impl From<model::user::User> for User {
             storage_node_id,
             storage_node,
             moving: user.moving,
+            deleted_at: user.deletion.map(|one| one.deleted_at),
+            purge_at: user.deletion.map(|one| one.purge_at),
             created_at: user.created_at,
             updated_at: user.updated_at,
         }
@@ -128,7 +132,8 @@ async fn update_user(
 
 /// Delete a user
 ///
-/// Mail is refused and nobody signs in. The address stays taken for its grace time.
+/// Mail is refused and nobody signs in. The address stays taken, and the user can be restored, until
+/// the grace time ends (`deleted_grace_days` of the settings).
 #[utoipa::path(delete, path = "/v1/users/{user}", tag = "users",
     params(("user" = String, Path, description = "Id or address of the user"), IfMatch),
     responses(
@@ -160,4 +165,39 @@ async fn update_user_password(
 ) -> Result<StatusCode> {
     app::users::reset_password(&cx, &user, new).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Restore a user
+///
+/// Takes back the deletion, within its grace time: mail arrives again, and what was in the mailbox
+/// is there. For whoever may delete the user. A user who was not deleted is left as is.
+#[utoipa::path(post, path = "/v1/users/{user}/restore", tag = "users",
+    params(("user" = String, Path, description = "Id or address of the user")),
+    responses(
+        (status = 200, description = "Restored", body = User),
+        (status = 409, description = "The grace time has ended", body = Problem,
+            content_type = "application/problem+json")))]
+async fn restore_user(
+    cx: Context,
+    Named(Parsed(user)): Named<Parsed<UserRef>>,
+) -> Result<Tagged<User>> {
+    Ok(tagged(app::users::restore(&cx, &user).await?))
+}
+
+/// Purge a user
+///
+/// Ends the grace time of a user who was deleted. The mailbox is removed from its node, then the
+/// user, and the address is free again: the user is gone when it can no longer be listed. For
+/// system administrators.
+#[utoipa::path(post, path = "/v1/users/{user}/purge", tag = "users",
+    params(("user" = String, Path, description = "Id or address of the user")),
+    responses(
+        (status = 202, description = "It will be removed", body = User),
+        (status = 409, description = "It was not deleted", body = Problem,
+            content_type = "application/problem+json")))]
+async fn purge_user(
+    cx: Context,
+    Named(Parsed(user)): Named<Parsed<UserRef>>,
+) -> Result<(StatusCode, Tagged<User>)> {
+    Ok((StatusCode::ACCEPTED, tagged(app::users::purge(&cx, &user).await?)))
 }

@@ -9,6 +9,7 @@ use umail_proto::{functions::Functions, ids::DomainId};
 
 use crate::model::{
     address::{DomainName, EmailAddress},
+    deletion::Deletion,
     functions,
 };
 
@@ -26,6 +27,11 @@ pub struct Domain {
     pub functions: Functions,
     /// Where mail for unknown local parts goes.
     pub catch_all: Option<EmailAddress>,
+    /// Until when mail for the suspended domain is deferred.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub deferred_until: Option<OffsetDateTime>,
+    /// Set once it was deleted.
+    pub deletion: Option<Deletion>,
     /// Counts the changes.
     pub revision: i64,
     /// When it was made.

@@ -4,6 +4,7 @@ pub mod address;
 pub mod alias;
 pub mod allowance;
 pub mod credential;
+pub mod deletion;
 pub mod department;
 pub mod domain;
 pub mod entitlements;

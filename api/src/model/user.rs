@@ -12,6 +12,7 @@ use umail_proto::{
 
 use crate::model::{
     address::{EmailAddress, LocalPart},
+    deletion::Deletion,
     functions,
     profile::Profile,
     role::{Grant, UserScope},
@@ -51,6 +52,11 @@ pub struct User {
     pub companion_node_id: Option<NodeId>,
     /// Whether the mailbox is being moved.
     pub moving: bool,
+    /// Set once it was deleted.
+    pub deletion: Option<Deletion>,
+    /// Whether its domain was deleted.
+    #[serde(skip)]
+    pub is_domain_deleted: bool,
     /// The roles that the user holds, wherever they are good.
     #[serde(skip)]
     pub grants: Vec<Grant>,

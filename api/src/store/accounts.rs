@@ -1,5 +1,5 @@
 //! Users. The table is called account, since user is a reserved word of SQL. Users that were
-//! deleted, and users of deleted domains, are not shown.
+//! deleted, and users of deleted domains, are shown only where that is said.
 
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
@@ -11,6 +11,7 @@ use crate::{
     error::{Error, OnConstraint, Result},
     model::{
         address::{EmailAddress, LocalPart},
+        deletion::Deletion,
         functions,
         page::Page,
         profile::Profile,
@@ -42,6 +43,10 @@ struct Row {
     storage_node_name: Option<String>,
     companion_node_id: Option<NodeId>,
     moving: bool,
+    deleted_at: Option<OffsetDateTime>,
+    purge_at: Option<OffsetDateTime>,
+    purge_begun_at: Option<OffsetDateTime>,
+    is_domain_deleted: bool,
     grants: Vec<(DomainId, Option<DepartmentId>)>,
     revision: i64,
     created_at: OffsetDateTime,
@@ -80,6 +85,8 @@ impl TryFrom<Row> for User {
             storage_node: row.storage_node_id.zip(row.storage_node_name),
             companion_node_id: row.companion_node_id,
             moving: row.moving,
+            deletion: Deletion::from_columns(row.deleted_at, row.purge_at, row.purge_begun_at),
+            is_domain_deleted: row.is_domain_deleted,
             grants: row.grants.into_iter().map(grant).collect(),
             revision: row.revision,
             created_at: row.created_at,
@@ -104,9 +111,11 @@ macro_rules! select_users {
                       ARRAY(SELECT (role_assignment.domain_id, role_assignment.department_id)
                               FROM role_assignment WHERE account_id = account.id)
                           AS "grants!: Vec<(DomainId, Option<DepartmentId>)>",
+                      account.deleted_at, account.purge_at, purge_begun_at,
+                      domain.deleted_at IS NOT NULL AS "is_domain_deleted!",
                       account.revision, account.created_at, account.updated_at
                  FROM account JOIN domain ON domain.id = account.domain_id
-                WHERE account.deleted_at IS NULL AND domain.deleted_at IS NULL AND "#
+                WHERE "#
                 + $conditions,
             $($argument),+
         )
@@ -115,6 +124,12 @@ macro_rules! select_users {
 
 /// The user of this id or address.
 pub async fn find(db: impl PgExecutor<'_>, user: &UserRef) -> Result<Option<User>> {
+    let found = find_any(db, user).await?;
+    Ok(found.filter(|one| one.deletion.is_none() && !one.is_domain_deleted))
+}
+
+/// The same, be the user or its domain deleted or not.
+pub async fn find_any(db: impl PgExecutor<'_>, user: &UserRef) -> Result<Option<User>> {
     let row = match user {
         UserRef::Id(id) => select_users!("account.id = $1", id.uuid()).fetch_optional(db).await?,
         UserRef::Address(address) => {
@@ -153,6 +168,33 @@ pub async fn list(
     select_users!(
         "account.domain_id = $1 AND ($2::uuid IS NULL OR account.id > $2)
          AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
+         AND account.deleted_at IS NULL AND domain.deleted_at IS NULL
+         ORDER BY account.id LIMIT $4",
+        domain.uuid(),
+        page.after,
+        departments.as_deref(),
+        page.limit,
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(User::try_from)
+    .collect()
+}
+
+/// The same of those that were deleted.
+pub async fn list_deleted(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    departments: Option<&[DepartmentId]>,
+    page: Page,
+) -> Result<Vec<User>> {
+    let departments: Option<Vec<Uuid>> =
+        departments.map(|ids| ids.iter().map(|one| one.uuid()).collect());
+    select_users!(
+        "account.domain_id = $1 AND ($2::uuid IS NULL OR account.id > $2)
+         AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
+         AND account.deleted_at IS NOT NULL AND domain.deleted_at IS NULL
          ORDER BY account.id LIMIT $4",
         domain.uuid(),
         page.after,
@@ -179,7 +221,8 @@ pub async fn list_by_external_id(
     select_users!(
         "account.domain_id = $1 AND external_id = $4 AND external_id <> ''
          AND ($2::uuid IS NULL OR account.id > $2)
-         AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))",
+         AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
+         AND account.deleted_at IS NULL AND domain.deleted_at IS NULL",
         domain.uuid(),
         page.after,
         departments.as_deref(),
@@ -265,16 +308,20 @@ pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
     Ok(())
 }
 
-/// Marks a user as deleted: mail is refused, the address stays taken.
-pub async fn delete(db: impl PgExecutor<'_>, id: UserId, now: OffsetDateTime) -> Result<()> {
+/// Writes whether and when a user was deleted; the status stays what it was.
+pub async fn update_deletion(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
     sqlx::query!(
-        "UPDATE account SET status = 6, deleted_at = $2, updated_at = $2, revision = revision + 1
+        "UPDATE account SET deleted_at = $2, purge_at = $3, revision = $4, updated_at = $5
           WHERE id = $1",
-        id.uuid(),
-        now,
+        user.id.uuid(),
+        user.deletion.map(|one| one.deleted_at),
+        user.deletion.map(|one| one.purge_at),
+        user.revision,
+        user.updated_at,
     )
     .execute(db)
-    .await?;
+    .await
+    .on_constraint("account_external_id_key", || known_twice(user))?;
     Ok(())
 }
 
@@ -282,21 +329,40 @@ fn known_twice(user: &User) -> Error {
     Error::AlreadyExists { kind: "external_id", name: user.profile.external_id.clone() }
 }
 
+/// Removes a user with credentials, sessions and roles; aliases are removed before.
+pub async fn delete(db: impl PgExecutor<'_>, id: UserId) -> Result<()> {
+    sqlx::query!("DELETE FROM account WHERE id = $1", id.uuid()).execute(db).await?;
+    Ok(())
+}
+
 fn no_department() -> Error {
     Error::invalid("/department_id", "must be a department of the same domain")
 }
 
-/// The domain of a user who may sign in: both are active.
-pub async fn find_sign_in_domain(db: impl PgExecutor<'_>, id: UserId) -> Result<Option<DomainId>> {
-    let row = sqlx::query_scalar!(
-        "SELECT account.domain_id FROM account JOIN domain ON domain.id = account.domain_id
-          WHERE account.id = $1 AND account.status = 1 AND domain.status = 1",
+/// The domain of a user who may sign in, and its status. The user is active, and so is the domain,
+/// or the user administers something in it.
+pub async fn find_sign_in_domain(
+    db: impl PgExecutor<'_>,
+    id: UserId,
+) -> Result<Option<(DomainId, Status)>> {
+    let row = sqlx::query!(
+        "SELECT account.domain_id, domain.status
+           FROM account JOIN domain ON domain.id = account.domain_id
+          WHERE account.id = $1 AND account.status = 1 AND account.deleted_at IS NULL
+            AND domain.deleted_at IS NULL
+            AND (domain.status = 1 OR EXISTS (
+                     SELECT FROM role_assignment
+                      WHERE account_id = account.id
+                        AND role_assignment.domain_id = account.domain_id))",
         id.uuid(),
     );
-    Ok(row.fetch_optional(db).await?)
+    let Some(row) = row.fetch_optional(db).await? else { return Ok(None) };
+    let status = Status::from_number(row.status);
+    let status = status.ok_or_else(|| Error::corrupt("domain", row.domain_id, "status"))?;
+    Ok(Some((row.domain_id, status)))
 }
 
-/// The active user of this address, with the hash of the password.
+/// The user of this address who may sign in, with the hash of the password.
 pub async fn find_password(
     db: impl PgExecutor<'_>,
     local_part: &str,
@@ -309,7 +375,11 @@ pub async fn find_password(
            JOIN account ON account.id = address.owner_id AND account.local_part = $1
            JOIN credential ON credential.account_id = account.id AND credential.kind = 1
           WHERE address.local_part = $1 AND domain.name = $2
-            AND account.status = 1 AND domain.status = 1",
+            AND account.status = 1 AND account.deleted_at IS NULL AND domain.deleted_at IS NULL
+            AND (domain.status = 1 OR EXISTS (
+                     SELECT FROM role_assignment
+                      WHERE account_id = account.id
+                        AND role_assignment.domain_id = account.domain_id))",
         local_part,
         domain,
     );

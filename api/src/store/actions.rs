@@ -25,7 +25,7 @@ pub struct Answer {
 pub async fn insert(
     db: impl PgExecutor<'_>,
     node: NodeId,
-    operation: OperationId,
+    operation: Option<OperationId>,
     (id, action): (ActionId, &Action),
     deadline: OffsetDateTime,
     now: OffsetDateTime,
@@ -35,7 +35,7 @@ pub async fn insert(
          VALUES ($1, $2, $3, $4, $5, $6)",
         id.uuid(),
         node.uuid(),
-        operation.uuid(),
+        operation.map(OperationId::uuid),
         action.encode_to_vec(),
         deadline,
         now,

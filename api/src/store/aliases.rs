@@ -188,3 +188,69 @@ pub async fn retarget(
     );
     Ok(rows.fetch_all(db).await?)
 }
+
+/// An alias, or a forwarding, that leads to a user.
+#[derive(Clone, Debug)]
+pub struct LeadingTo {
+    /// Which.
+    pub id: AliasId,
+    /// Where it leads.
+    pub targets: Vec<String>,
+    /// Whether it stands for the user, or is the user's own forwarding.
+    pub is_held: bool,
+    /// Whether it has an address of its own and counts as an alias; a forwarding does not.
+    pub is_counted: bool,
+}
+
+/// What stands for a user; and, if an address is given, all in its domain that lead there.
+pub async fn list_leading_to(
+    db: impl PgExecutor<'_>,
+    user: UserId,
+    address: Option<&EmailAddress>,
+) -> Result<Vec<LeadingTo>> {
+    let rows = sqlx::query_as!(
+        LeadingTo,
+        r#"SELECT alias.id, targets, alias.account_id IS NOT DISTINCT FROM $1 AS "is_held!",
+                  address.owner_id IS NOT NULL AS "is_counted!"
+             FROM alias LEFT JOIN address ON address.owner_id = alias.id
+            WHERE alias.account_id = $1
+               OR alias.domain_id = (SELECT domain_id FROM account WHERE id = $1)
+                  AND $2 = ANY (targets)
+            ORDER BY alias.id FOR UPDATE OF alias"#,
+        user.uuid(),
+        address.map(EmailAddress::as_str),
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// Lets an alias lead to these only.
+pub async fn update_targets(
+    db: impl PgExecutor<'_>,
+    id: AliasId,
+    targets: &[String],
+    now: OffsetDateTime,
+) -> Result<()> {
+    sqlx::query!(
+        "UPDATE alias SET targets = $2, revision = revision + 1, updated_at = $3 WHERE id = $1",
+        id.uuid(),
+        targets,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Some of the aliases of a domain.
+pub async fn list_ids(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    limit: i64,
+) -> Result<Vec<AliasId>> {
+    let rows = sqlx::query_scalar!(
+        "SELECT id FROM alias WHERE domain_id = $1 ORDER BY id LIMIT $2",
+        domain.uuid(),
+        limit,
+    );
+    Ok(rows.fetch_all(db).await?)
+}

@@ -128,6 +128,12 @@ pub async fn delete(db: impl PgExecutor<'_>, id: Uuid) -> Result<()> {
     Ok(())
 }
 
+/// Removes the allowances of a domain that goes, and of its departments, with their seats.
+pub async fn delete_of_domain(db: impl PgExecutor<'_>, domain: DomainId) -> Result<()> {
+    sqlx::query!("DELETE FROM allowance WHERE domain_id = $1", domain.uuid()).execute(db).await?;
+    Ok(())
+}
+
 /// Writes counters back, of allowances that are locked.
 pub async fn update_allocated(db: impl PgExecutor<'_>, allowances: &[Allowance]) -> Result<()> {
     let column = |of: fn(&Amounts) -> i64| -> Vec<i64> {

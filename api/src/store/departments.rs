@@ -220,6 +220,21 @@ pub async fn delete(db: &mut sqlx::PgConnection, id: DepartmentId) -> Result<()>
     Ok(())
 }
 
+/// All departments of a domain.
+pub async fn list_ids(db: impl PgExecutor<'_>, domain: DomainId) -> Result<Vec<DepartmentId>> {
+    let rows = sqlx::query_scalar!(
+        "SELECT id FROM department WHERE domain_id = $1 ORDER BY id",
+        domain.uuid(),
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// Removes the departments of a domain that goes and has no users any more.
+pub async fn delete_all(db: impl PgExecutor<'_>, domain: DomainId) -> Result<()> {
+    sqlx::query!("DELETE FROM department WHERE domain_id = $1", domain.uuid()).execute(db).await?;
+    Ok(())
+}
+
 fn taken(department: &Department) -> Error {
     Error::AlreadyExists { kind: "department", name: department.name.clone() }
 }

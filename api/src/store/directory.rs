@@ -124,6 +124,7 @@ struct DomainRow {
     status: i16,
     functions: i64,
     catch_all: String,
+    deferred_until: Option<OffsetDateTime>,
     is_deleted: bool,
 }
 
@@ -132,7 +133,7 @@ async fn domains(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, Dir
         Keys::Of(ids) => {
             sqlx::query_as!(
                 DomainRow,
-                r#"SELECT id, name, status, functions, catch_all,
+                r#"SELECT id, name, status, functions, catch_all, deferred_until,
                           deleted_at IS NOT NULL AS "is_deleted!"
                      FROM domain WHERE id = ANY ($1) ORDER BY id"#,
                 ids,
@@ -143,7 +144,7 @@ async fn domains(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, Dir
         Keys::After(after, limit) => {
             sqlx::query_as!(
                 DomainRow,
-                r#"SELECT id, name, status, functions, catch_all,
+                r#"SELECT id, name, status, functions, catch_all, deferred_until,
                           deleted_at IS NOT NULL AS "is_deleted!"
                      FROM domain WHERE id > $1 ORDER BY id LIMIT $2"#,
                 after,
@@ -160,6 +161,7 @@ async fn domains(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, Dir
             status: status(row.status, row.is_deleted),
             functions: row.functions.cast_unsigned(),
             catch_all: row.catch_all,
+            deferred_until_seconds: row.deferred_until.map_or(0, OffsetDateTime::unix_timestamp),
         };
         (row.id, DirectoryRow { row: Some(Row::Domain(domain)) })
     };

@@ -1,4 +1,4 @@
-//! Hosted mail domains. Those that were deleted keep their names and are not shown.
+//! Hosted mail domains. Those that were deleted keep their names, and are shown where that is said.
 
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
@@ -10,6 +10,7 @@ use crate::{
     error::{Error, OnConstraint, Result},
     model::{
         address::{DomainName, EmailAddress},
+        deletion::Deletion,
         domain::{Domain, DomainRef},
         functions,
         page::Page,
@@ -22,6 +23,9 @@ struct Row {
     status: i16,
     functions: i64,
     catch_all: String,
+    deferred_until: Option<OffsetDateTime>,
+    deleted_at: Option<OffsetDateTime>,
+    purge_at: Option<OffsetDateTime>,
     revision: i64,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
@@ -40,6 +44,8 @@ impl TryFrom<Row> for Domain {
             status: Status::from_number(row.status).ok_or_else(|| corrupt("status"))?,
             functions: functions::from_column(row.functions),
             catch_all: catch_all.map_err(|_cause| corrupt("catch_all"))?,
+            deferred_until: row.deferred_until,
+            deletion: Deletion::from_columns(row.deleted_at, row.purge_at, None),
             revision: row.revision,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -56,11 +62,17 @@ fn split(domain: &DomainRef) -> (Option<Uuid>, Option<&str>) {
 
 /// The domain of this id or name.
 pub async fn find(db: impl PgExecutor<'_>, domain: &DomainRef) -> Result<Option<Domain>> {
+    Ok(find_any(db, domain).await?.filter(|one| one.deletion.is_none()))
+}
+
+/// The same, be it deleted or not.
+pub async fn find_any(db: impl PgExecutor<'_>, domain: &DomainRef) -> Result<Option<Domain>> {
     let (id, name) = split(domain);
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, name, status, functions, catch_all, revision, created_at, updated_at
-           FROM domain WHERE (id = $1 OR name = $2) AND deleted_at IS NULL",
+        "SELECT id, name, status, functions, catch_all, deferred_until, deleted_at, purge_at,
+                revision, created_at, updated_at
+           FROM domain WHERE id = $1 OR name = $2",
         id,
         name,
     );
@@ -69,13 +81,20 @@ pub async fn find(db: impl PgExecutor<'_>, domain: &DomainRef) -> Result<Option<
 
 /// The same, locked until the end of the transaction.
 pub async fn lock(db: impl PgExecutor<'_>, id: DomainId) -> Result<Domain> {
+    let found = lock_any(db, id).await?.filter(|one| one.deletion.is_none());
+    found.ok_or_else(|| Error::not_found("domain", id))
+}
+
+/// The same, be it deleted or not.
+pub async fn lock_any(db: impl PgExecutor<'_>, id: DomainId) -> Result<Option<Domain>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, name, status, functions, catch_all, revision, created_at, updated_at
-           FROM domain WHERE id = $1 AND deleted_at IS NULL FOR UPDATE",
+        "SELECT id, name, status, functions, catch_all, deferred_until, deleted_at, purge_at,
+                revision, created_at, updated_at
+           FROM domain WHERE id = $1 FOR UPDATE",
         id.uuid(),
     );
-    row.fetch_optional(db).await?.ok_or_else(|| Error::not_found("domain", id))?.try_into()
+    row.fetch_optional(db).await?.map(Domain::try_from).transpose()
 }
 
 /// Keeps a domain from being deleted until the end of the transaction.
@@ -96,13 +115,33 @@ pub async fn list(
     let among: Option<Vec<Uuid>> = among.map(|ids| ids.iter().map(|one| one.uuid()).collect());
     sqlx::query_as!(
         Row,
-        "SELECT id, name, status, functions, catch_all, revision, created_at, updated_at
+        "SELECT id, name, status, functions, catch_all, deferred_until, deleted_at, purge_at,
+                revision, created_at, updated_at
            FROM domain
           WHERE deleted_at IS NULL AND ($1::uuid IS NULL OR id > $1)
             AND ($2::uuid[] IS NULL OR id = ANY ($2))
           ORDER BY id LIMIT $3",
         page.after,
         among.as_deref(),
+        page.limit,
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(Domain::try_from)
+    .collect()
+}
+
+/// A page of the domains that were deleted.
+pub async fn list_deleted(db: impl PgExecutor<'_>, page: Page) -> Result<Vec<Domain>> {
+    sqlx::query_as!(
+        Row,
+        "SELECT id, name, status, functions, catch_all, deferred_until, deleted_at, purge_at,
+                revision, created_at, updated_at
+           FROM domain
+          WHERE deleted_at IS NOT NULL AND ($1::uuid IS NULL OR id > $1)
+          ORDER BY id LIMIT $2",
+        page.after,
         page.limit,
     )
     .fetch_all(db)
@@ -134,11 +173,12 @@ pub async fn insert(db: impl PgExecutor<'_>, domain: &Domain) -> Result<()> {
     Ok(())
 }
 
-/// Writes a domain back.
+/// Writes a domain back, its deletion included.
 pub async fn update(db: impl PgExecutor<'_>, domain: &Domain) -> Result<()> {
     sqlx::query!(
         "UPDATE domain
-            SET status = $2, functions = $3, catch_all = $4, revision = $5, updated_at = $6
+            SET status = $2, functions = $3, catch_all = $4, revision = $5, updated_at = $6,
+                deferred_until = $7, deleted_at = $8, purge_at = $9
           WHERE id = $1",
         domain.id.uuid(),
         domain.status.number(),
@@ -146,22 +186,35 @@ pub async fn update(db: impl PgExecutor<'_>, domain: &Domain) -> Result<()> {
         domain.catch_all.as_ref().map_or("", EmailAddress::as_str),
         domain.revision,
         domain.updated_at,
+        domain.deferred_until,
+        domain.deletion.map(|one| one.deleted_at),
+        domain.deletion.map(|one| one.purge_at),
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Marks a domain as deleted: mail for it is refused, its name stays taken.
-pub async fn delete(db: impl PgExecutor<'_>, id: DomainId, now: OffsetDateTime) -> Result<()> {
-    sqlx::query!(
-        "UPDATE domain SET status = 6, deleted_at = $2, updated_at = $2, revision = revision + 1
-          WHERE id = $1",
+/// Lets the catch-all of a domain lead nowhere if it leads to this address; true if it did.
+pub async fn clear_catch_all(
+    db: impl PgExecutor<'_>,
+    id: DomainId,
+    address: &EmailAddress,
+    now: OffsetDateTime,
+) -> Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE domain SET catch_all = '', revision = revision + 1, updated_at = $3
+          WHERE id = $1 AND catch_all = $2",
         id.uuid(),
+        address.as_str(),
         now,
-    )
-    .execute(db)
-    .await?;
+    );
+    Ok(done.execute(db).await?.rows_affected() > 0)
+}
+
+/// Removes a domain that nothing is in.
+pub async fn delete(db: impl PgExecutor<'_>, id: DomainId) -> Result<()> {
+    sqlx::query!("DELETE FROM domain WHERE id = $1", id.uuid()).execute(db).await?;
     Ok(())
 }
 

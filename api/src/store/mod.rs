@@ -17,6 +17,7 @@ pub mod join_tokens;
 pub mod load;
 pub mod lockouts;
 pub mod mail_certificates;
+pub mod mailbox_removals;
 pub mod node_certificates;
 pub mod node_status;
 pub mod nodes;

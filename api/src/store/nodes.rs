@@ -200,7 +200,7 @@ pub async fn find_emptiest(db: impl PgExecutor<'_>) -> Result<Option<(NodeId, St
     let row = sqlx::query!(
         "SELECT id, name FROM node
           WHERE 'storage' = ANY (roles) AND eligible AND revoked_at IS NULL
-          ORDER BY (SELECT count(*) FROM account WHERE storage_node_id = node.id), id
+          ORDER BY (SELECT count(*) FROM account WHERE storage_node_id = node.id), name
           LIMIT 1",
     );
     Ok(row.fetch_optional(db).await?.map(|row| (row.id, row.name)))

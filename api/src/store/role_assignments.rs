@@ -3,6 +3,7 @@
 
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
+use umail_api_types::status::Status;
 use umail_proto::ids::{DepartmentId, DomainId, RoleAssignmentId, UserId};
 use uuid::Uuid;
 
@@ -38,19 +39,22 @@ impl TryFrom<Row> for RoleAssignment {
     }
 }
 
-/// What a user may do now: roles are of no effect while their domain is suspended, closed or
-/// deleted.
-pub async fn list_effective(db: impl PgExecutor<'_>, user: UserId) -> Result<Vec<Grant>> {
-    Ok(sqlx::query_as!(
-        Grant,
-        "SELECT role_assignment.domain_id, department_id
+/// What a user may do now, and the status of the domain where: while it is suspended or closed the
+/// role is there to look only. Roles in deleted domains are of no effect.
+pub async fn list_effective(db: impl PgExecutor<'_>, user: UserId) -> Result<Vec<(Grant, Status)>> {
+    let rows = sqlx::query!(
+        "SELECT role_assignment.domain_id, department_id, domain.status
            FROM role_assignment JOIN domain ON domain.id = role_assignment.domain_id
-          WHERE account_id = $1 AND domain.status <= 3 AND domain.deleted_at IS NULL
+          WHERE account_id = $1 AND domain.deleted_at IS NULL
           ORDER BY role_assignment.id",
         user.uuid(),
-    )
-    .fetch_all(db)
-    .await?)
+    );
+    let effective = rows.fetch_all(db).await?.into_iter().map(|row| {
+        let status = Status::from_number(row.status);
+        let status = status.ok_or_else(|| Error::corrupt("domain", row.domain_id, "status"))?;
+        Ok((Grant { domain_id: row.domain_id, department_id: row.department_id }, status))
+    });
+    effective.collect()
 }
 
 /// A page of the role assignments of a user; of those that are good in these domains or in these
@@ -196,5 +200,13 @@ pub async fn insert(db: impl PgExecutor<'_>, assignment: &RoleAssignment) -> Res
 /// Removes a role assignment.
 pub async fn delete(db: impl PgExecutor<'_>, id: RoleAssignmentId) -> Result<()> {
     sqlx::query!("DELETE FROM role_assignment WHERE id = $1", id.uuid()).execute(db).await?;
+    Ok(())
+}
+
+/// Removes all that are good in a domain that goes.
+pub async fn delete_of_domain(db: impl PgExecutor<'_>, domain: DomainId) -> Result<()> {
+    sqlx::query!("DELETE FROM role_assignment WHERE domain_id = $1", domain.uuid())
+        .execute(db)
+        .await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use umail_proto::ids::DomainId;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{functions::FunctionName, patch::present, status::Status};
 
@@ -21,12 +21,34 @@ pub struct Domain {
     pub functions: Vec<FunctionName>,
     /// Where mail for unknown local parts goes; null: it is refused.
     pub catch_all: Option<String>,
+    /// Until when mail for the suspended domain is deferred, and refused then; null: it is not
+    /// suspended, or was suspended before there was such a time.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub deferred_until: Option<OffsetDateTime>,
+    /// When it was deleted; null: it was not. The status is the one that holds again when it is
+    /// restored.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub deleted_at: Option<OffsetDateTime>,
+    /// When it can no longer be restored and is removed with all in it; null: it was not deleted.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub purge_at: Option<OffsetDateTime>,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     /// When it was changed last.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
+}
+
+/// Which domains are wanted.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct DomainFilter {
+    /// Those that were deleted and can be restored still, for system administrators; the others
+    /// when absent or false.
+    #[param(nullable = false)]
+    pub deleted: Option<bool>,
 }
 
 /// A domain to be.

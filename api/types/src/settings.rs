@@ -17,6 +17,10 @@ pub struct Settings {
     pub password_min_length: i32,
     /// How hard to guess they are at least, as zxcvbn counts: 0 (anything) to 4 (10^10 guesses).
     pub password_min_strength: i16,
+    /// How long mail of a domain that is suspended from now on is deferred, before it is refused.
+    pub suspended_defer_days: i32,
+    /// How long what is deleted from now on can be restored, before it is purged.
+    pub deleted_grace_days: i32,
 }
 
 /// What of the settings is to change (RFC 7396).
@@ -40,4 +44,12 @@ pub struct SettingsPatch {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false, minimum = 0, maximum = 4)]
     pub password_min_strength: Option<i16>,
+    /// How long mail of a domain that is suspended from now on is deferred, before it is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, minimum = 0, maximum = 30)]
+    pub suspended_defer_days: Option<i32>,
+    /// How long what is deleted from now on can be restored, before it is purged.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, minimum = 1, maximum = 3_650)]
+    pub deleted_grace_days: Option<i32>,
 }

@@ -13,7 +13,7 @@ pub enum Status {
     Locked,
     /// Mail and sign-in fail for now; senders try again.
     Maintenance,
-    /// Mail is refused; nobody signs in.
+    /// Mail is refused, that of a domain after it was deferred for some days; nobody signs in.
     Suspended,
     /// As if it were not there, the mailbox excepted.
     Closed,
@@ -32,6 +32,18 @@ impl Status {
             Self::Maintenance => 3,
             Self::Suspended => 4,
             Self::Closed => 5,
+        }
+    }
+
+    /// The name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Locked => "locked",
+            Self::Maintenance => "maintenance",
+            Self::Suspended => "suspended",
+            Self::Closed => "closed",
         }
     }
 

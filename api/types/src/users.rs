@@ -107,6 +107,14 @@ pub struct User {
     pub storage_node: Option<String>,
     /// Whether the mailbox is being moved: mail and sign-in wait for a moment.
     pub moving: bool,
+    /// When it was deleted; null: it was not. The status is the one that holds again when it is
+    /// restored.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub deleted_at: Option<OffsetDateTime>,
+    /// When it can no longer be restored and is removed with its mailbox; null: it was not
+    /// deleted.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub purge_at: Option<OffsetDateTime>,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -231,6 +239,9 @@ pub struct UserFilter {
     /// Only the user that another directory knows by this.
     #[param(nullable = false, min_length = 1, max_length = 255)]
     pub external_id: Option<String>,
+    /// Those that were deleted and can be restored still; the others when absent or false.
+    #[param(nullable = false)]
+    pub deleted: Option<bool>,
 }
 
 /// Where mail of a user goes besides, or instead of, the mailbox.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use umail_api::{app::purges, context::Context};
 use umail_tests::api::Api;
 
 use super::{DOMAIN, create, department, limit};
@@ -17,7 +18,7 @@ fn scale(usual: usize) -> usize {
 }
 
 /// Counters that differ from a recount.
-async fn drift(api: &Api) -> Vec<String> {
+pub(crate) async fn drift(api: &Api) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT format('%s: %s, counted %s', id,
                     row(one.users, one.aliases, one.departments, one.storage_bytes,
@@ -36,7 +37,7 @@ async fn drift(api: &Api) -> Vec<String> {
 }
 
 /// Seats that differ from a recount.
-async fn seat_drift(api: &Api) -> Vec<String> {
+pub(crate) async fn seat_drift(api: &Api) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT format('%s %s: %s, counted %s', level_id, plan_id, row(one.users, one.inheriting),
                        row(two.users, two.inheriting))
@@ -114,7 +115,18 @@ async fn step(api: &Api, dice: &mut Dice, departments: &[String], who: u64) {
         }
         3 => ask(Method::PATCH, user, json!({"department_id": one})).await,
         4 => ask(Method::PATCH, user, json!({"quota_bytes": quota})).await,
-        5 => api.ask(Method::DELETE, user).header("if-match", "*").send().await,
+        5 => {
+            let gone = api.ask(Method::DELETE, &user).header("if-match", "*").send().await;
+            if gone.status != StatusCode::NO_CONTENT || dice.roll(3) == 0 {
+                gone
+            } else if dice.roll(2) == 0 {
+                api.post(format!("{user}/restore"), json!(null)).await
+            } else {
+                let purge = api.post(format!("{user}/purge"), json!(null)).await;
+                purges::carry_on(&Context::system(api.state.clone())).await.unwrap();
+                purge
+            }
+        }
         6 => {
             let path = one
                 .map_or_else(|| DOMAIN.to_owned(), |id| format!("/v1/departments/{id}/allowance"));

@@ -1,6 +1,6 @@
 //! `/v1/allowance`, `/v1/domains/{domain}/allowance` and `/v1/departments/{id}/allowance`
 
-mod counters;
+pub(crate) mod counters;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

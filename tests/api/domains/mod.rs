@@ -1,5 +1,7 @@
 //! `/v1/domains`
 
+mod life;
+
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use umail_api::model::operator::OperatorRole;

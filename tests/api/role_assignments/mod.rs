@@ -318,11 +318,15 @@ async fn roles_go_with_their_department_and_rest_with_their_domain() {
     let look = || api.ask(Method::GET, "/v1/domains/example.org/users").by(&anna).send();
     look().await.is(StatusCode::OK);
     let status = |status: &str| api.patch("/v1/domains/example.org", json!({"status": status}));
-    for (word, seen) in
+    for (word, changed) in
         [("maintenance", true), ("suspended", false), ("active", true), ("closed", false)]
     {
-        let status = status(word).await.is(StatusCode::OK);
-        assert_eq!(look().await.status == StatusCode::OK, seen, "{}", status.body);
+        status(word).await.is(StatusCode::OK);
+        look().await.is(StatusCode::OK);
+        let body = json!({"local_part": word, "password": PASSWORD});
+        let new = api.ask(Method::POST, "/v1/domains/example.org/users").by(&anna).json(body);
+        let new = new.send().await;
+        assert_eq!(new.status == StatusCode::CREATED, changed, "{word} {}", new.body);
     }
     api.delete("/v1/domains/example.org").await.is(StatusCode::NO_CONTENT);
     look().await.is_problem(StatusCode::NOT_FOUND);

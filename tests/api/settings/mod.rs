@@ -30,6 +30,11 @@ async fn update_settings_refuses_values_that_break_their_rules() {
         (json!({"message_size_limit_bytes": 1}), "/message_size_limit_bytes"),
         (json!({"message_size_limit_bytes": null}), "/message_size_limit_bytes"),
         (json!({"message_size_limit_bytes": 1u64 << 63}), "/message_size_limit_bytes"),
+        (json!({"suspended_defer_days": -1}), "/suspended_defer_days"),
+        (json!({"suspended_defer_days": 31}), "/suspended_defer_days"),
+        (json!({"suspended_defer_days": null}), "/suspended_defer_days"),
+        (json!({"deleted_grace_days": 0}), "/deleted_grace_days"),
+        (json!({"deleted_grace_days": 3651}), "/deleted_grace_days"),
     ] {
         api.patch("/v1/settings", patch).await.is_invalid(&[field]);
     }

@@ -1,6 +1,7 @@
 //! `/v1/domains/{domain}/users` and `/v1/users`
 
 mod compromised;
+pub(crate) mod life;
 mod lockout;
 mod password;
 mod profile;

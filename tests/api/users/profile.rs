@@ -97,6 +97,11 @@ async fn an_external_id_is_good_once_in_a_domain() {
     // Who is gone does not keep it.
     api.delete("/v1/users/bert@example.com").await.is(StatusCode::NO_CONTENT);
     api.patch(ANNA, body).await.is(StatusCode::OK);
+    // Nor does who comes back while somebody else has it.
+    let restore = || api.ask(Method::POST, "/v1/users/bert@example.com/restore").send();
+    restore().await.is_problem(StatusCode::CONFLICT);
+    api.patch(ANNA, json!({"profile": {"external_id": ""}})).await.is(StatusCode::OK);
+    restore().await.is(StatusCode::OK);
 }
 
 #[tokio::test]

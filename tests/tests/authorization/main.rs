@@ -14,10 +14,11 @@ use umail_api::{
     error::Error,
     model::operator::OperatorRole,
 };
+use umail_api_types::status::Status;
 use umail_proto::ids::{DepartmentId, DomainId, OperatorId, UserId};
 use uuid::Uuid;
 
-use crate::reference::{Role, Verb, What, Who, World};
+use crate::reference::{Life, Role, Verb, What, Who, World};
 
 const DECISIONS: u64 = 20_000;
 /// Decisions about one world, with a change after each few.
@@ -66,7 +67,7 @@ impl Random {
     }
 
     fn world(&mut self) -> World {
-        let mut world = World { domains: vec![false; 1 + self.below(3)], ..World::default() };
+        let mut world = World { domains: vec![Life::Good; 1 + self.below(3)], ..World::default() };
         for _ in 0..self.below(10) {
             let (domain, parent) = self.role(&world);
             world.departments.push((domain, parent));
@@ -113,7 +114,8 @@ impl Random {
             }
             _ => {
                 let domain = self.below(world.domains.len());
-                world.domains[domain] = self.is_one_in(4);
+                let lives = [Life::Good, Life::Good, Life::Good, Life::Resting, Life::Gone];
+                world.domains[domain] = self.pick(&lives);
             }
         }
     }
@@ -187,7 +189,8 @@ fn caller(world: &World, who: Who) -> Caller {
         Who::SuperDomainAdmin => return operator(OperatorRole::SuperDomainAdmin),
         Who::User(user) => user,
     };
-    let effective = world.users[user].1.iter().filter(|(domain, _)| !world.domains[*domain]);
+    let ((home, _), roles) = &world.users[user];
+    let effective = roles.iter().filter(|(domain, _)| world.domains[*domain] != Life::Gone);
     let assignments = effective.map(|(domain, department)| match department {
         None => Assignment::DomainAdmin(id(*domain)),
         Some(root) => Assignment::DepartmentAdmin {
@@ -196,8 +199,11 @@ fn caller(world: &World, who: Who) -> Caller {
             subtree: subtree(world, *root).into_iter().map(id::<DepartmentId>).collect(),
         },
     });
-    let domain_id = id::<DomainId>(world.users[user].0.0);
-    Caller::User { id: id::<UserId>(user), domain_id, assignments: assignments.collect() }
+    let own = roles.iter().map(|(domain, _)| domain).chain([home]);
+    let resting = own.filter(|domain| world.domains[**domain] == Life::Resting);
+    let resting = resting.map(|domain| (id::<DomainId>(*domain), Status::Suspended)).collect();
+    let (id, domain_id) = (id::<UserId>(user), id::<DomainId>(*home));
+    Caller::User { id, domain_id, assignments: assignments.collect(), resting }
 }
 
 fn resource(world: &World, what: What) -> Resource {

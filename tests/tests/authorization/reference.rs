@@ -5,12 +5,22 @@ use Where::{Anywhere, AnywhereIn, At};
 /// Who administers what. Departments and users are named by their place in these lists.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
-    /// Whether a domain rests (suspended, closed, deleted): roles in it are of no effect.
-    pub(crate) domains: Vec<bool>,
+    /// How each domain is.
+    pub(crate) domains: Vec<Life>,
     /// The domain of each department, and the department above.
     pub(crate) departments: Vec<(usize, Option<usize>)>,
     /// The domain and the department of each user, and the roles.
     pub(crate) users: Vec<(Role, Vec<Role>)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Its roles are good.
+    Good,
+    /// Suspended or closed: users look with their roles, and change nothing.
+    Resting,
+    /// Deleted: roles in it are of no effect.
+    Gone,
 }
 
 /// A domain, or one department of it with all below.
@@ -93,13 +103,20 @@ impl World {
             _ => true,
         };
         let rank = self.rank(who, place);
-        rank == 5 || is_own || look && rank >= looks || change && rank >= changes && is_above()
+        let rests = match place {
+            AnywhereIn(domain) | At((domain, _)) => self.rests(who, domain),
+            Anywhere => false,
+        };
+        rank == 5
+            || (look || !rests)
+                && (is_own || look && rank >= looks || change && rank >= changes && is_above())
     }
 
     /// 5 system admin, 4 super domain admin, 3 domain admin, 2 department admin, 0 nothing.
     fn rank(&self, who: Who, place: Where) -> u8 {
         let Who::User(user) = who else { return if who == Who::SystemAdmin { 5 } else { 4 } };
-        let roles = self.users[user].1.iter().filter(|(domain, _)| !self.domains[*domain]);
+        let is_good = |domain: usize| self.domains[domain] != Life::Gone;
+        let roles = self.users[user].1.iter().filter(|(domain, _)| is_good(*domain));
         let good = roles.filter(|(domain, department)| match place {
             Anywhere => true,
             AnywhereIn(wanted) => *domain == wanted,
@@ -116,7 +133,14 @@ impl World {
     /// Whether somebody is above all that a user is, anywhere or in this domain, where it is good.
     fn outranks(&self, who: Who, user: usize, domain: Option<usize>) -> bool {
         let roles = self.users[user].1.iter().filter(|one| domain.is_none_or(|it| one.0 == it));
-        roles.copied().all(|role| self.rank(who, At(role)) > weight(role))
+        roles
+            .copied()
+            .all(|role| !self.rests(who, role.0) && self.rank(who, At(role)) > weight(role))
+    }
+
+    /// Whether somebody changes nothing in a domain, whatever the roles there.
+    fn rests(&self, who: Who, domain: usize) -> bool {
+        matches!(who, Who::User(_)) && self.domains[domain] == Life::Resting
     }
 }
 

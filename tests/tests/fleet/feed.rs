@@ -189,7 +189,11 @@ async fn a_deleted_user_is_told_by_its_status() {
     let w = world().await;
     let (alice, _) = user(&w.pool, w.domain, "alice", w.first).await;
     let here = position(&w.pool).await;
-    run(&w.pool, format!("UPDATE account SET deleted_at = now() WHERE id = '{alice}'")).await;
+    run(
+        &w.pool,
+        format!("UPDATE account SET deleted_at = now(), purge_at = now() WHERE id = '{alice}'"),
+    )
+    .await;
     changed(&w.pool, RowKind::User, alice, None).await;
     let delta = delta(&w.pool, w.smtp, here).await;
     let told = match delta.upserts.first().unwrap().row.as_ref().unwrap() {

@@ -10,6 +10,7 @@ mod compromised;
 mod feed;
 mod fixture;
 mod moves;
+mod purges;
 mod reports;
 mod sequencer;
 mod steering;

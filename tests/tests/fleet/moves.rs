@@ -38,6 +38,7 @@ fn word(action: &Action) -> &'static str {
         Verb::ReleaseMailbox(_) => "release",
         Verb::RemoveMailbox(_) => "remove",
         Verb::KickUser(_) => "kick",
+        Verb::PurgeMailbox(_) => "purge",
     }
 }
 

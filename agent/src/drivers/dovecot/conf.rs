@@ -198,9 +198,9 @@ fn tls_settings(source: &Source<'_>) -> String {
     )
 }
 
-/// First who somebody is and where the mailbox lies, then whether one of the passwords is right.
-/// `continue-fail`: knowing who somebody is lets nobody in. (After `continue` Dovecot would not
-/// look at the passwords any more.)
+/// First who somebody is and where the mailbox lies, then whether one of the passwords is right,
+/// then whether it is the time to let somebody in. `continue-fail`: knowing who somebody is lets
+/// nobody in. (After `continue` Dovecot would not look at the passwords any more.)
 fn passdbs(source: &Source<'_>) -> String {
     let path = |name: &str| source.folder.join(name).display().to_string();
     let mut text = format!(
@@ -213,16 +213,21 @@ fn passdbs(source: &Source<'_>) -> String {
     for place in 0..APP_PASSWORDS_TRIED {
         let _ = write!(
             text,
-            "passdb {{\n  driver = sql\n  mechanisms = plain login\n  args = {}\n}}\n",
+            "passdb {{\n  driver = sql\n  mechanisms = plain login\n  args = {}\n  \
+             skip = authenticated\n  result_success = continue-ok\n}}\n",
             path(&queries::app_password_file(place)),
         );
     }
     let _ = write!(
         text,
         "passdb {{\n  driver = sql\n  mechanisms = plain login\n  args = {}\n  \
-         auth_verbose = yes\n}}\n\
+         auth_verbose = yes\n  skip = authenticated\n  result_success = continue-ok\n}}\n\
+         passdb {{\n  driver = sql\n  mechanisms = plain login\n  args = {}\n  \
+         skip = unauthenticated\n  result_failure = return-fail\n  \
+         result_internalfail = return-fail\n}}\n\
          userdb {{\n  driver = sql\n  args = {}\n}}\n",
         path(queries::PASSWORD),
+        path(queries::STANDING),
         path(queries::MAILBOX),
     );
     text

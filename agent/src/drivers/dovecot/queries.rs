@@ -15,6 +15,8 @@ pub(super) const ACCOUNT: &str = "account.conf.ext";
 pub(super) const FORWARD: &str = "forward.conf.ext";
 /// The password.
 pub(super) const PASSWORD: &str = "password.conf.ext";
+/// Whether who has given a right password is let in now.
+pub(super) const STANDING: &str = "standing.conf.ext";
 /// Where a mailbox lies.
 pub(super) const MAILBOX: &str = "mailbox.conf.ext";
 
@@ -46,11 +48,13 @@ const NETWORK: &str = "
                       FROM (SELECT '%r' AS ip)))";
 
 /// Postfix does not look at `nologin`: what is refused has no row for it. Others are told why, by
-/// the credential's query: whose password is wrong learns nothing of the account. Before the first snapshot the query fails, on purpose:
-/// an error is a temporary failure.
+/// the credential's query: whose password is wrong learns nothing of the account. Who is under
+/// maintenance may try again later, as `STANDING_QUERY` says; Postfix says it after signing in.
+/// Before the first snapshot the query fails, on purpose: an error is a temporary failure.
 const ACCOUNT_QUERY: &str = "
     SELECT user, umail_id, NULL AS password, 'y' AS nopassword,
            nullif(reason, '') AS umail_reason,
+           CASE WHEN reason = '' AND rests THEN 'y' END AS umail_rests,
            CASE WHEN reason = '' AND elsewhere THEN 'y' END AS proxy,
            CASE WHEN reason = '' AND elsewhere THEN storage_name END AS host,
            CASE WHEN reason = '' AND elsewhere THEN storage_address END AS hostip,
@@ -59,11 +63,12 @@ const ACCOUNT_QUERY: &str = "
            CASE WHEN reason = '' AND elsewhere THEN 'yes' END AS starttls
       FROM (SELECT a.address AS user, a.user_id AS umail_id, a.storage_name, a.storage_address,
                    '%s' IN ('pop3', 'imap') AND a.storage_node_id <> '{node}' AS elsewhere,
+                   '%s' IN ('pop3', 'imap') AND a.status = 3 AS rests,
                    CASE WHEN NOT a.functions & {needed} THEN 'This service is not enabled for you'
-                        WHEN a.status >= 4 THEN 'The account is disabled'
+                        WHEN a.status = 5 THEN 'The account is closed'
+                        WHEN a.status = 4 THEN 'The account is suspended'
                         WHEN a.status = 2 THEN 'The account is locked'
-                        WHEN '%s' = 'smtp' AND a.status = 1 THEN ''
-                        WHEN a.status <> 1 THEN 'The mailbox is under maintenance, try again later'
+                        WHEN '%s' = 'smtp' OR a.status = 3 THEN ''
                         WHEN a.held THEN 'The mailbox is being moved, try again later'
                         WHEN a.storage_address IS NULL AND a.storage_node_id <> '{node}'
                         THEN 'The mailbox has no storage node yet, try again later'
@@ -74,7 +79,7 @@ const ACCOUNT_QUERY: &str = "
                                 WHERE key IN ('addr:' || network, 'user:' || a.address,
                                               'pair:' || a.address || '|' || network)))
      WHERE reason = '' OR '%s' <> 'smtp'
-    UNION ALL SELECT abs(-9223372036854775807 - one), '', '', '', '', '', '', '', '', ''
+    UNION ALL SELECT abs(-9223372036854775807 - one), '', '', '', '', '', '', '', '', '', ''
       FROM unready";
 
 /// Only nodes of the fleet hand in mail.
@@ -84,7 +89,7 @@ const FORWARD_QUERY: &str = "
       FROM account a
      WHERE {meant} AND '%s' = 'lmtp' AND '%r' IN ({fleet})
        AND a.storage_node_id <> '{node}' AND a.storage_address IS NOT NULL
-       AND NOT a.held AND a.status <> 3 AND a.status < 4";
+       AND NOT a.held AND a.status < 3";
 
 const CREDENTIAL_QUERY: &str = "
     SELECT hash AS password, nullif('%{passdb:umail_reason}', '') AS reason,
@@ -93,6 +98,12 @@ const CREDENTIAL_QUERY: &str = "
      WHERE user_id = '%{passdb:umail_id}' AND kind = {kind} AND functions & {needed} <> 0
      ORDER BY id DESC LIMIT 1 OFFSET {place}";
 
+/// Fails on purpose for who is under maintenance: Dovecot has no other way to say that a login is
+/// refused for now, and clients take a refusal for a wrong password.
+const STANDING_QUERY: &str = "
+    SELECT NULL AS password, 'y' AS nopassword WHERE '%{passdb:umail_rests}' = ''
+    UNION ALL SELECT abs(-9223372036854775807 - 1), '' WHERE '%{passdb:umail_rests}' <> ''";
+
 /// Every user that is known has a place here: the destination of a move fills it before it is
 /// the owner. Who does not own the user never says that there is none; auth breaks down when
 /// that row has no name.
@@ -100,11 +111,11 @@ const MAILBOX_QUERY: &str = "
     SELECT a.address AS user, '{mail}/' || a.user_id AS home,
            CASE WHEN NOT a.quota_unlimited THEN '*:bytes=' || a.quota_bytes END AS quota_rule,
            CASE WHEN '%s' IN ('lmtp', 'pop3', 'imap')
-                     AND (a.held OR a.status = 3 OR a.storage_node_id <> '{node}')
+                     AND (a.held OR a.status = 3 OR a.deferred OR a.storage_node_id <> '{node}')
                      OR '%s' = 'lmtp' AND '%r' NOT IN ({fleet})
                 THEN 'y' END AS tempfail
       FROM account a
-     WHERE {meant} AND (a.status < 4 OR '%s' <> 'lmtp')
+     WHERE {meant} AND (a.status < 4 OR a.deferred OR '%s' <> 'lmtp')
     UNION ALL SELECT '%u', '/nonexistent', NULL, 'y'
      WHERE NOT EXISTS (SELECT 1 FROM account a WHERE {meant})";
 
@@ -117,6 +128,7 @@ pub(super) fn all(source: &Source<'_>) -> Vec<(String, String)> {
     let mut files = vec![
         file(FORWARD, &directory, FORWARD_QUERY, "password_query"),
         file(ACCOUNT, &directory, ACCOUNT_QUERY, "password_query"),
+        file(STANDING, &directory, STANDING_QUERY, "password_query"),
         file(MAILBOX, &directory, MAILBOX_QUERY, "user_query"),
     ];
     let credential = |kind: u8, place: usize| {

@@ -62,6 +62,7 @@ smtpd_relay_restrictions =
     check_recipient_access sqlite:${config_directory}/hosted.cf, reject_unauth_destination
 smtpd_recipient_restrictions =
     check_recipient_access sqlite:${config_directory}/refusals.cf,
+    check_recipient_access sqlite:${config_directory}/domain_refusals.cf,
     check_recipient_access sqlite:${config_directory}/inside_recipients.cf,
     reject_unlisted_recipient
 smtpd_sasl_auth_enable = no
@@ -81,7 +82,9 @@ smtp_tls_security_level = may
 
 /// Named in `master.cf`; Postfix complains about them when nothing there does.
 const SUBMISSION: &str = "
-submission_sender_restrictions = permit_sasl_authenticated, reject
+submission_sender_restrictions =
+    check_sasl_access sqlite:${config_directory}/resting_senders.cf,
+    permit_sasl_authenticated, reject
 submission_relay_restrictions = reject_sender_login_mismatch,
     check_sasl_access sqlite:${config_directory}/inside_senders.cf,
     permit_sasl_authenticated, reject
@@ -89,6 +92,7 @@ smtpd_restriction_classes = inside_only
 inside_only = check_recipient_access sqlite:${config_directory}/hosted.cf, reject
 submission_recipient_restrictions =
     check_recipient_access sqlite:${config_directory}/refusals.cf,
+    check_recipient_access sqlite:${config_directory}/domain_refusals.cf,
     reject_unlisted_recipient
 ";
 

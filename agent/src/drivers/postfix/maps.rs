@@ -16,7 +16,7 @@ pub(super) struct Map {
 }
 
 /// Files of all maps.
-pub(super) const FILES: [&str; 13] = [
+pub(super) const FILES: [&str; 15] = [
     "unready.cf",
     "own_name.cf",
     "domains.cf",
@@ -26,8 +26,10 @@ pub(super) const FILES: [&str; 13] = [
     "catch_all.cf",
     "transport.cf",
     "refusals.cf",
+    "domain_refusals.cf",
     "inside_recipients.cf",
     "inside_senders.cf",
+    "resting_senders.cf",
     "senders.cf",
     "storage_tls.cf",
 ];
@@ -84,6 +86,11 @@ const REFUSALS: &str = "
     SELECT answer FROM refusal
      WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND local_part = '%u'";
 
+/// A map of its own: that of the users is asked first for all forms of an address, tags included.
+const DOMAIN_REFUSALS: &str = "
+    SELECT answer FROM domain_refusal
+     WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND '%u' <> ''";
+
 /// Who takes no mail from outside; asked where mail from outside arrives.
 const INSIDE_RECIPIENTS: &str = "
     SELECT '550 5.7.1 The mailbox takes mail from inside only' FROM account
@@ -93,12 +100,15 @@ const INSIDE_RECIPIENTS: &str = "
 /// Who has signed in and sends no mail to the outside, which a class of restrictions sees to, or
 /// none any more: a session outlasts the right to have one.
 const INSIDE_SENDERS: &str = "
-    SELECT CASE status WHEN 1 THEN 'inside_only'
-                       WHEN 3 THEN '450 4.7.1 The account is under maintenance, try again later'
-                       ELSE '550 5.7.1 The account is locked' END
+    SELECT CASE WHEN status IN (1, 3) THEN 'inside_only' ELSE '550 5.7.1 The account is locked' END
       FROM account
      WHERE domain = '%d' AND local_part = '%u'
-       AND (status <> 1 OR NOT functions & {external_send})";
+       AND (status NOT IN (1, 3) OR NOT functions & {external_send})";
+
+/// Who has signed in and cannot send for now; the client keeps the message and tries again.
+const RESTING_SENDERS: &str = "
+    SELECT '450 4.2.1 The mailbox is under maintenance, try again' FROM account
+     WHERE domain = '%d' AND local_part = '%u' AND status = 3";
 
 const SENDERS: &str = "SELECT owner FROM sender_owner WHERE domain = '%d' AND local_part = '%u'";
 
@@ -118,8 +128,10 @@ pub(super) fn all(source: &Source<'_>) -> Vec<Map> {
         CATCH_ALL,
         TRANSPORT,
         REFUSALS,
+        DOMAIN_REFUSALS,
         INSIDE_RECIPIENTS,
         INSIDE_SENDERS,
+        RESTING_SENDERS,
         SENDERS,
         STORAGE_TLS,
     ];
