@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Result},
     model::{
         password::Password,
+        session::Confinement,
         user::{User, UserRef},
     },
     store,
@@ -58,7 +59,8 @@ pub async fn update_password(cx: &Context, change: PasswordChange) -> Result<()>
     let names = user.as_ref().map_or_else(|| vec![own_name.as_str()], User::names);
     let new = one("/new_password", policy.check(&change.new_password, &names))?;
     verify_password(cx, &change.current_password).await?;
-    if change.new_password == change.current_password {
+    let must_change = cx.confinement() == Some(Confinement::PasswordChange);
+    if must_change && change.new_password == change.current_password {
         return Err(Error::invalid("/new_password", "must not be the current one"));
     }
     let hash = cx.state().passwords().hash(new).await?;
