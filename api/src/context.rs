@@ -13,17 +13,16 @@ use uuid::Uuid;
 
 use crate::{
     authn::{
-        callers::{self, Callers},
+        callers::{self, Callers, Known},
         passwords::Passwords,
         rates::{Rate, Rates},
-        throttle::Throttle,
         tokens::Tokens,
     },
     authz::{self, Action, Resource},
     database::pool::{Pool, Reach},
-    error::Result,
+    error::{Error, Result},
     fleet::Fleet,
-    model::operator::OperatorRole,
+    model::{operator::OperatorRole, session::Confinement},
     pki::Authority,
     sealer::Sealer,
     transaction::{Enclosing, Transaction},
@@ -41,22 +40,36 @@ struct Shared {
     sealer: Sealer,
     tokens: Tokens,
     passwords: Passwords,
-    throttle: Throttle,
     rates: Rates,
+    operators_need_totp: bool,
     callers: Callers,
     changes: Notify,
     authority: Arc<Authority>,
     fleet: Fleet,
 }
 
+/// On which terms people are served.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// How often a caller may ask.
+    pub rate: Rate,
+    /// Whether operators without a second factor can do nothing but enrol one.
+    pub operators_need_totp: bool,
+}
+
+impl Terms {
+    /// Everything is allowed that can be.
+    pub const LAX: Self = Self { rate: Rate::Unlimited, operators_need_totp: false };
+}
+
 impl State {
-    /// The state of a server whose callers may ask as often as they like.
+    /// The state of a server with the terms of a test or a command.
     pub async fn new(pool: Pool, clock: Clock, sealer: Sealer) -> Result<Self> {
-        Self::limited(pool, clock, sealer, Rate::Unlimited).await
+        Self::under(pool, clock, sealer, Terms::LAX).await
     }
 
     /// Loads the key of the access tokens, or makes it in a new database.
-    pub async fn limited(pool: Pool, clock: Clock, sealer: Sealer, rate: Rate) -> Result<Self> {
+    pub async fn under(pool: Pool, clock: Clock, sealer: Sealer, terms: Terms) -> Result<Self> {
         let tokens = Tokens::load(&pool, &sealer).await?;
         let authority = Arc::new(Authority::open(&pool, &sealer, clock.clone()).await?);
         Ok(Self(Arc::new(Shared {
@@ -66,8 +79,8 @@ impl State {
             sealer,
             tokens,
             passwords: Passwords::new()?,
-            throttle: Throttle::default(),
-            rates: Rates::new(rate),
+            rates: Rates::new(terms.rate),
+            operators_need_totp: terms.operators_need_totp,
             callers: Callers::default(),
             changes: Notify::new(),
             authority,
@@ -105,16 +118,16 @@ impl State {
         &self.0.passwords
     }
 
-    /// Slows down the guessing of passwords.
-    #[must_use]
-    pub fn throttle(&self) -> &Throttle {
-        &self.0.throttle
-    }
-
     /// Counts the requests of each caller.
     #[must_use]
     pub fn rates(&self) -> &Rates {
         &self.0.rates
+    }
+
+    /// Whether operators without a second factor can do nothing but enrol one.
+    #[must_use]
+    pub fn operators_need_totp(&self) -> bool {
+        self.0.operators_need_totp
     }
 
     /// Who is behind a session, remembered for a second.
@@ -207,6 +220,7 @@ pub struct Context {
     caller: Arc<Caller>,
     pool: Pool,
     session: Option<SessionId>,
+    confinement: Option<Confinement>,
     request_id: Arc<str>,
     enclosing: Option<Enclosing>,
 }
@@ -219,7 +233,8 @@ impl Context {
             Some(reach) => state.0.tenants.within(reach),
             None => state.pool().clone(),
         };
-        Self { state, caller, pool, session: None, request_id, enclosing: None }
+        let (session, confinement, enclosing) = (None, None, None);
+        Self { state, caller, pool, session, confinement, request_id, enclosing }
     }
 
     /// Work of the server itself.
@@ -228,11 +243,11 @@ impl Context {
         Self::new(state, Arc::new(Caller::System), Arc::from("system"))
     }
 
-    /// The same, as part of a session.
-    #[must_use]
-    pub fn in_session(mut self, session: SessionId) -> Self {
-        self.session = Some(session);
-        self
+    /// A request of whoever is behind this session.
+    pub async fn of_session(state: State, id: SessionId, request_id: Arc<str>) -> Result<Self> {
+        let Known { caller, confinement } = callers::of_session(&state, id).await?;
+        let cx = Self::new(state, caller, request_id);
+        Ok(Self { session: Some(id), confinement, ..cx })
     }
 
     /// The same, all its transactions being parts of this one.
@@ -258,6 +273,12 @@ impl Context {
     #[must_use]
     pub fn session(&self) -> Option<SessionId> {
         self.session
+    }
+
+    /// What the session is good for, if not for everything.
+    #[must_use]
+    pub fn confinement(&self) -> Option<Confinement> {
+        self.confinement
     }
 
     /// Finds the request in the logs.
@@ -293,8 +314,11 @@ impl Context {
     /// The same, of the caller as it is now: for requests that wait, each time they look again.
     pub async fn authorize_still(&self, action: Action, resource: Resource) -> Result<()> {
         let Some(session) = self.session else { return self.authorize(action, resource) };
-        let caller = callers::of_session(&self.state, session).await?;
-        authz::authorize(&caller, action, resource)
+        let Known { caller, confinement } = callers::of_session(&self.state, session).await?;
+        match confinement {
+            Some(confinement) => Err(Error::Confined(confinement)),
+            None => authz::authorize(&caller, action, resource),
+        }
     }
 
     /// Begins a transaction.

@@ -123,6 +123,12 @@ impl EmailAddress {
         Self(format!("{local_part}@{domain}"))
     }
 
+    /// The address of another local part in the same domain.
+    #[must_use]
+    pub fn beside(&self, local_part: &LocalPart) -> Self {
+        Self(format!("{local_part}@{}", self.parts().1))
+    }
+
     /// The canonical address.
     #[must_use]
     pub fn as_str(&self) -> &str {
