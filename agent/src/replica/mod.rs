@@ -8,6 +8,7 @@ mod apply;
 mod check;
 mod connection;
 mod lookup;
+mod reader;
 mod rows;
 mod schema;
 mod snapshot;
@@ -17,8 +18,11 @@ use std::{path::PathBuf, sync::Arc};
 use sqlx::{Row as _, SqliteConnection};
 use tokio::sync::Mutex;
 
-use self::connection::statement;
-pub use self::snapshot::SnapshotWriter;
+pub(crate) use self::connection::statement;
+pub use self::{
+    reader::{Hosted, Reader, Sender},
+    snapshot::SnapshotWriter,
+};
 use crate::{durable, layout::Layout};
 
 /// Where a replica stands in the stream of changes.

@@ -29,6 +29,7 @@ use crate::{
         password::Password,
         plan::{Plan, parse_own_quota},
         revision::Precondition,
+        sending::SendingLimits,
         user::{User, UserRef, parse_display_name},
     },
     store,
@@ -123,6 +124,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
         functions: Functions::ALL,
         plan_id: plan.id,
         quota: own_quota(new.quota_bytes, &plan)?,
+        sending: own_sending(SendingLimits::default(), new.sending().map(Some), &plan)?,
         storage_node,
         companion_node_id: None,
         moving: false,
@@ -133,6 +135,15 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
     };
     insert(cx, tx, (&user, &plan), &hash).await?;
     Ok(user)
+}
+
+/// Limits of a user's own after some of them were asked for.
+fn own_sending(
+    before: SendingLimits,
+    asked: [Option<Option<i64>>; 5],
+    plan: &Plan,
+) -> Result<SendingLimits> {
+    before.narrowed(asked, &plan.sending).map_err(Error::Invalid)
 }
 
 /// A quota of a user's own, if it has one.
@@ -177,11 +188,8 @@ pub async fn update(
     precondition: Precondition,
     patch: UserPatch,
 ) -> Result<User> {
-    let only_name = patch.status.is_none()
-        && patch.functions.is_none()
-        && patch.plan_id.is_none()
-        && patch.quota_bytes.is_none()
-        && patch.department_id.is_none();
+    let of_name = UserPatch { display_name: patch.display_name.clone(), ..UserPatch::default() };
+    let only_name = patch == of_name;
     let what = if only_name { Resource::Profile } else { Resource::User };
     let asked = |scope| (Action::Update, what(scope));
     let id = find(cx, user, asked).await?.id;
@@ -202,6 +210,7 @@ pub async fn update(
             Some(bytes) => own_quota(bytes, plan)?,
             None => before.quota,
         };
+        user.sending = own_sending(before.sending, patch.sending(), plan)?;
     }
     if user == before {
         tx.commit().await?;
@@ -231,14 +240,18 @@ pub async fn update(
     Ok(user)
 }
 
-/// The plan of a user, and the one that it is to have, if anything changes that is counted. A plan
-/// that is changed at the same time waits, or is waited for.
+/// The plan of a user, and the one that it is to have, if anything changes that is counted or
+/// narrowed by it. A plan that is changed at the same time waits, or is waited for.
 async fn hold_plans(
     tx: &mut Transaction,
     before: &User,
     patch: &UserPatch,
 ) -> Result<Option<(Plan, Plan)>> {
-    if patch.plan_id.is_none() && patch.quota_bytes.is_none() && patch.department_id.is_none() {
+    if patch.plan_id.is_none()
+        && patch.quota_bytes.is_none()
+        && patch.department_id.is_none()
+        && patch.sending().iter().all(Option::is_none)
+    {
         return Ok(None);
     }
     let from = plans::hold_for(tx, Some(before.plan_id), None).await?;

@@ -19,6 +19,7 @@ pub mod plan;
 pub mod revision;
 pub mod role;
 pub mod role_assignment;
+pub mod sending;
 pub mod settings;
 pub mod text;
 pub mod user;

@@ -14,6 +14,7 @@ use crate::{
         functions,
         page::Page,
         role::Grant,
+        sending::SendingLimits,
         user::{User, UserRef},
     },
 };
@@ -29,6 +30,11 @@ struct Row {
     functions: i64,
     plan_id: PlanId,
     quota_bytes: Option<i64>,
+    message_size_bytes: Option<i64>,
+    messages_per_hour: Option<i64>,
+    messages_per_day: Option<i64>,
+    recipients_per_hour: Option<i64>,
+    recipients_per_day: Option<i64>,
     storage_node_id: Option<NodeId>,
     storage_node_name: Option<String>,
     companion_node_id: Option<NodeId>,
@@ -64,6 +70,13 @@ impl TryFrom<Row> for User {
             functions: functions::from_column(row.functions),
             plan_id: row.plan_id,
             quota: row.quota_bytes,
+            sending: SendingLimits([
+                row.message_size_bytes,
+                row.messages_per_hour,
+                row.messages_per_day,
+                row.recipients_per_hour,
+                row.recipients_per_day,
+            ]),
             storage_node: row.storage_node_id.zip(row.storage_node_name),
             companion_node_id: row.companion_node_id,
             moving: row.moving,
@@ -88,7 +101,9 @@ pub async fn find(db: impl PgExecutor<'_>, user: &UserRef) -> Result<Option<User
         Row,
         r#"SELECT account.id, account.domain_id, domain.name AS domain_name,
                   account.department_id, local_part, display_name, account.status,
-                  account.functions, plan_id, quota_bytes, storage_node_id,
+                  account.functions, plan_id, quota_bytes, message_size_bytes,
+                  messages_per_hour, messages_per_day, recipients_per_hour,
+                  recipients_per_day, storage_node_id,
                   node.name AS "storage_node_name?", companion_node_id, moving,
                   ARRAY(SELECT domain_id FROM role_assignment
                          WHERE account_id = account.id ORDER BY id) AS "granted_domains!",
@@ -132,7 +147,9 @@ pub async fn list(
         Row,
         r#"SELECT account.id, account.domain_id, domain.name AS domain_name,
                   account.department_id, local_part, display_name, account.status,
-                  account.functions, plan_id, quota_bytes, storage_node_id,
+                  account.functions, plan_id, quota_bytes, message_size_bytes,
+                  messages_per_hour, messages_per_day, recipients_per_hour,
+                  recipients_per_day, storage_node_id,
                   node.name AS "storage_node_name?", companion_node_id, moving,
                   ARRAY(SELECT domain_id FROM role_assignment
                          WHERE account_id = account.id ORDER BY id) AS "granted_domains!",
@@ -161,11 +178,13 @@ pub async fn list(
 
 /// Adds a user.
 pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
+    let [size, messages_hour, messages_day, recipients_hour, recipients_day] = user.sending.0;
     sqlx::query!(
         "INSERT INTO account (id, domain_id, department_id, local_part, display_name, status,
                               functions, quota_bytes, storage_node_id, revision, created_at,
-                              updated_at, plan_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                              updated_at, plan_id, message_size_bytes, messages_per_hour,
+                              messages_per_day, recipients_per_hour, recipients_per_day)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         user.id.uuid(),
         user.domain_id.uuid(),
         user.department_id.map(DepartmentId::uuid),
@@ -179,6 +198,11 @@ pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
         user.created_at,
         user.updated_at,
         user.plan_id.uuid(),
+        size,
+        messages_hour,
+        messages_day,
+        recipients_hour,
+        recipients_day,
     )
     .execute(db)
     .await
@@ -188,10 +212,13 @@ pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
 
 /// Writes a user back; where the mailbox is belongs to moves.
 pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
+    let [size, messages_hour, messages_day, recipients_hour, recipients_day] = user.sending.0;
     sqlx::query!(
         "UPDATE account
             SET department_id = $2, display_name = $3, status = $4, functions = $5,
-                quota_bytes = $6, revision = $7, updated_at = $8, plan_id = $9
+                quota_bytes = $6, revision = $7, updated_at = $8, plan_id = $9,
+                message_size_bytes = $10, messages_per_hour = $11, messages_per_day = $12,
+                recipients_per_hour = $13, recipients_per_day = $14
           WHERE id = $1",
         user.id.uuid(),
         user.department_id.map(DepartmentId::uuid),
@@ -202,6 +229,11 @@ pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
         user.revision,
         user.updated_at,
         user.plan_id.uuid(),
+        size,
+        messages_hour,
+        messages_day,
+        recipients_hour,
+        recipients_day,
     )
     .execute(db)
     .await

@@ -16,7 +16,7 @@ pub(super) struct Map {
 }
 
 /// Files of all maps.
-pub(super) const FILES: [&str; 13] = [
+pub(super) const FILES: [&str; 15] = [
     "unready.cf",
     "own_name.cf",
     "domains.cf",
@@ -27,6 +27,8 @@ pub(super) const FILES: [&str; 13] = [
     "transport.cf",
     "refusals.cf",
     "inside_recipients.cf",
+    "narrow_recipients.cf",
+    "outward.cf",
     "inside_senders.cf",
     "senders.cf",
     "storage_tls.cf",
@@ -71,7 +73,13 @@ const ALIASES: &str = "
        AND NOT EXISTS (SELECT 1 FROM domain_name WHERE name = '{hostname}')";
 
 /// Asked as `@domain`, after everything else.
-const CATCH_ALL: &str = "SELECT catch_all FROM domain_name WHERE name = substr('%s', 2) AND '%s' LIKE '@%%' AND catch_all <> ''";
+const CATCH_ALL: &str = "
+    SELECT n.catch_all FROM domain_name n JOIN domain d ON d.id = n.domain_id
+     WHERE n.name = substr('%s', 2) AND '%s' LIKE '@%%' AND n.catch_all <> ''
+       AND (d.functions & {external_send}
+            OR EXISTS (SELECT 1 FROM domain_name o
+                        WHERE o.name = substr(n.catch_all, instr(n.catch_all, '@') + 1)
+                          AND o.domain_id = n.domain_id))";
 
 /// A user without a storage node falls into the safety net, and everything does before the
 /// first snapshot: mail in the queue would go out into the world.
@@ -86,9 +94,25 @@ const REFUSALS: &str = "
 
 /// Who takes no mail from outside; asked where mail from outside arrives.
 const INSIDE_RECIPIENTS: &str = "
-    SELECT '550 5.7.1 The mailbox takes mail from inside only' FROM account
+    SELECT '550 5.7.1 The mailbox takes mail from inside only' FROM narrow_recipient
+     WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND local_part = '%u'";
+
+/// The same where users hand mail in, who may be of another domain; the answer is the name of a
+/// class of restrictions.
+const NARROW_RECIPIENTS: &str = "
+    SELECT 'inside_senders' FROM narrow_recipient
+     WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND local_part = '%u'";
+
+/// Addresses other than users' that lead out of the fleet; asked for those who may not send there.
+const OUTWARD: &str = "
+    SELECT '554 5.7.1 The address leads outside, and you may write to your own domain only'
+      FROM route r
      WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND local_part = '%u'
-       AND NOT functions & {external_receive}";
+       AND NOT EXISTS (SELECT 1 FROM account a
+                        WHERE a.domain = r.domain AND a.local_part = r.local_part)
+       AND NOT EXISTS (SELECT 1 FROM domain_name n
+                        WHERE n.name = substr(r.target, instr(r.target, '@') + 1))
+     LIMIT 1";
 
 /// Who sends no mail to the outside; the answer is the name of a class of restrictions.
 const INSIDE_SENDERS: &str = "
@@ -114,6 +138,8 @@ pub(super) fn all(source: &Source<'_>) -> Vec<Map> {
         TRANSPORT,
         REFUSALS,
         INSIDE_RECIPIENTS,
+        NARROW_RECIPIENTS,
+        OUTWARD,
         INSIDE_SENDERS,
         SENDERS,
         STORAGE_TLS,
@@ -126,7 +152,6 @@ pub(super) fn all(source: &Source<'_>) -> Vec<Map> {
         let query = query.replace("{lmtp}", &lmtp);
         let bit = |function: Function| (function as u64).to_string();
         let query = query.replace("{external_send}", &bit(Function::ExternalSend));
-        let query = query.replace("{external_receive}", &bit(Function::ExternalReceive));
         // Read-only: the last reader to leave would otherwise take the log with it.
         let content = format!(
             "dbpath = file:{}?mode=ro\nexpansion_limit = 0\nquery = {query}\n",
