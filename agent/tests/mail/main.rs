@@ -17,4 +17,5 @@ mod node;
 mod outage;
 mod replica;
 mod rules;
+mod sending;
 mod single;
