@@ -165,7 +165,15 @@ async fn a_replica_of_an_earlier_agent_is_asked_for_anew_and_answers_meanwhile()
             })
             .collect();
         let sql = views + &limits + plans + "PRAGMA user_version = 1;";
-        assert!(Command::new("sqlite3").args(["-cmd", ".timeout 5000"]).arg(&database).arg(sql).status().unwrap().success());
+        assert!(
+            Command::new("sqlite3")
+                .args(["-cmd", ".timeout 5000"])
+                .arg(&database)
+                .arg(sql)
+                .status()
+                .unwrap()
+                .success()
+        );
         let replica = Replica::open(&layout).await.unwrap();
         let position = replica.position().await.unwrap().unwrap();
         assert_eq!((position.epoch.as_str(), position.version), (EPOCH, 0), "{knows_plans}");
