@@ -156,6 +156,26 @@ impl Replica {
         Ok(())
     }
 
+    /// Refuses mail for this user for now, since the mailbox is full, until this time, in seconds
+    /// since 1970.
+    pub async fn full(&self, address: &str, until_unix_seconds: i64) -> Result<(), ReplicaError> {
+        let Some((local_part, domain)) = address.rsplit_once('@') else { return Ok(()) };
+        let mut files = self.files.lock().await;
+        statement("DELETE FROM full_mailbox WHERE until <= unixepoch()")
+            .execute(&mut files.directory)
+            .await?;
+        statement(
+            "INSERT OR REPLACE INTO full_mailbox (user_id, until)
+             SELECT user_id, ? FROM account WHERE local_part = ? AND domain = ?",
+        )
+        .bind(until_unix_seconds)
+        .bind(local_part.to_owned())
+        .bind(domain.to_owned())
+        .execute(&mut files.directory)
+        .await?;
+        Ok(())
+    }
+
     /// Sets what the views take from the node's settings, such as `postmaster_address`.
     pub async fn set_setting(&self, key: &str, value: &str) -> Result<(), ReplicaError> {
         statement(

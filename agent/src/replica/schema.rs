@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Tables of `directory.sqlite`. Those of the directory are replaced by a snapshot; `frozen`,
-/// `throttle` and `setting` are the node's own and survive it.
+/// `full_mailbox`, `throttle` and `setting` are the node's own and survive it.
 pub(super) const DIRECTORY: &str = "
 CREATE TABLE IF NOT EXISTS domain (
   id TEXT PRIMARY KEY, name TEXT NOT NULL, status INTEGER NOT NULL, functions INTEGER NOT NULL,
@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS alias_target (
 CREATE TABLE IF NOT EXISTS storage_node (
   id TEXT PRIMARY KEY, name TEXT NOT NULL, address TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS frozen (user_id TEXT PRIMARY KEY, move_id TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS full_mailbox (user_id TEXT PRIMARY KEY, until INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS throttle (key TEXT PRIMARY KEY, until INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS setting (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS position (
@@ -264,6 +265,9 @@ CREATE VIEW refusal AS
                 WHEN status >= 4 THEN '550 5.2.1 The mailbox is disabled'
                 WHEN held THEN '450 4.2.0 The mailbox is being moved, try again'
                 WHEN status = 3 THEN '450 4.2.1 The mailbox is under maintenance, try again'
+                WHEN EXISTS (SELECT 1 FROM full_mailbox f
+                              WHERE f.user_id = account.user_id AND f.until > unixepoch())
+                THEN '452 4.2.2 The mailbox is full, try again later'
            END AS answer
       FROM account)
    WHERE answer IS NOT NULL

@@ -150,7 +150,7 @@ async fn a_replica_of_an_earlier_agent_is_asked_for_anew_and_answers_meanwhile()
         directory::fill(&replica, rows).await;
         drop(replica);
         let views = ask(&database, "SELECT name FROM sqlite_schema WHERE type = 'view'");
-        let views: String = views.lines().map(|view| format!("DROP VIEW {view};")).collect();
+        let views: Vec<_> = views.lines().map(|view| format!("DROP VIEW {view};")).collect();
         let limits = [
             "message_size_bytes",
             "messages_per_hour",
@@ -158,13 +158,13 @@ async fn a_replica_of_an_earlier_agent_is_asked_for_anew_and_answers_meanwhile()
             "recipients_per_hour",
             "recipients_per_day",
         ];
-        let limits: String = ["user", "plan"]
+        let limits: Vec<_> = ["user", "plan"]
             .into_iter()
             .flat_map(|table| {
                 limits.map(|column| format!("ALTER TABLE {table} DROP COLUMN {column};"))
             })
             .collect();
-        let sql = views + &limits + plans + "PRAGMA user_version = 1;";
+        let sql = views.concat() + &limits.concat() + plans + "PRAGMA user_version = 1;";
         assert!(
             Command::new("sqlite3")
                 .args(["-cmd", ".timeout 5000"])
