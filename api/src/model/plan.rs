@@ -84,7 +84,7 @@ impl FromStr for PlanRef {
 /// How many users of a level have a plan.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
 pub struct Seats {
-    /// The domain or department.
+    /// The domain or department; nil: the system.
     pub level: Uuid,
     /// The plan.
     pub plan: PlanId,

@@ -226,6 +226,12 @@ async fn limits_of_what_is_sent_reach_the_nodes() {
             && limits(replica, RowKind::Plan, STANDARD) == Some(plan)
     })
     .await;
+    // What the node enforces is what its version holds.
+    let plan = "/v1/plans/standard/convergence?wait_seconds=10";
+    let plan = api.get(plan).await.is(StatusCode::OK).body;
+    assert_eq!(plan["converged"], true, "{plan}");
+    let node = api.get("/v1/nodes/smtp-1").await.is(StatusCode::OK).body;
+    assert!(node["directory_version"].as_i64() >= plan["version"].as_i64(), "{node}");
     let unlimited = json!({"recipients_per_hour": "unlimited"});
     api.patch("/v1/plans/standard", unlimited).await.is(StatusCode::OK);
     let none = Some(SendingLimits::default());
