@@ -124,7 +124,9 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
         functions: Functions::ALL,
         plan_id: plan.id,
         quota: own_quota(new.quota_bytes, &plan)?,
-        sending: own_sending(SendingLimits::default(), new.sending().map(Some), &plan)?,
+        sending: SendingLimits::default()
+            .narrowed(new.sending().map(Some), &plan.sending)
+            .map_err(Error::Invalid)?,
         storage_node,
         companion_node_id: None,
         moving: false,
@@ -135,15 +137,6 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
     };
     insert(cx, tx, (&user, &plan), &hash).await?;
     Ok(user)
-}
-
-/// Limits of a user's own after some of them were asked for.
-fn own_sending(
-    before: SendingLimits,
-    asked: [Option<Option<i64>>; 5],
-    plan: &Plan,
-) -> Result<SendingLimits> {
-    before.narrowed(asked, &plan.sending).map_err(Error::Invalid)
 }
 
 /// A quota of a user's own, if it has one.
@@ -210,7 +203,8 @@ pub async fn update(
             Some(bytes) => own_quota(bytes, plan)?,
             None => before.quota,
         };
-        user.sending = own_sending(before.sending, patch.sending(), plan)?;
+        user.sending =
+            before.sending.narrowed(patch.sending(), &plan.sending).map_err(Error::Invalid)?;
     }
     if user == before {
         tx.commit().await?;

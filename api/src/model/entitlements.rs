@@ -63,7 +63,7 @@ impl Levels<'_> {
     fn sending(&self) -> Vec<SendingEntitlement> {
         let of_all = SendingLimits::of_message_size(self.settings.message_size_limit_bytes);
         let levels = [
-            (of_all, self.of_system()),
+            (of_all, of_system()),
             (self.plan.sending, self.of_plan()),
             (self.user.sending, self.of_user()),
         ];
@@ -95,10 +95,6 @@ impl Levels<'_> {
         lacks(self.user.functions).then(|| self.of_user())
     }
 
-    fn of_system(&self) -> Origin {
-        Origin { level: OriginLevel::System, id: uuid::Uuid::nil(), name: "system".to_owned() }
-    }
-
     fn of_domain(&self) -> Origin {
         let (level, id) = (OriginLevel::Domain, self.domain.id.uuid());
         Origin { level, id, name: self.domain.name.to_string() }
@@ -113,4 +109,8 @@ impl Levels<'_> {
         let (level, id) = (OriginLevel::User, self.user.id.uuid());
         Origin { level, id, name: self.user.address.to_string() }
     }
+}
+
+fn of_system() -> Origin {
+    Origin { level: OriginLevel::System, id: uuid::Uuid::nil(), name: "system".to_owned() }
 }

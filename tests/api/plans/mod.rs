@@ -162,7 +162,17 @@ async fn limits_of_a_users_own_narrow_those_of_the_plan() {
         let own = api.ask(Method::PATCH, path).by(&token).header("if-match", "*");
         own.json(json!({name: 1})).send().await.is_problem(StatusCode::FORBIDDEN);
     }
+}
 
+#[tokio::test]
+async fn entitlements_name_the_level_that_limits_what_is_sent() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let limits = json!({"messages_per_hour": 10, "message_size_bytes": 1_000_000_000});
+    api.patch("/v1/plans/standard", limits).await.is(StatusCode::OK);
+    let path = format!("/v1/users/{}", api.user("anna@example.com").await);
+    let own = json!({"messages_per_day": 20, "recipients_per_day": 50});
+    api.patch(&path, own).await.is(StatusCode::OK);
     let entitled = async || {
         let body = api.get(&format!("{path}/entitlements")).await.is(StatusCode::OK).body;
         body["sending"]
