@@ -34,7 +34,8 @@ pub struct Hosted {
     pub domain_id: String,
     /// Whether somebody in another domain may write to it.
     pub takes_from_outside: bool,
-    /// Where it leads; empty for a user, whose forwarding is the user's own affair.
+    /// Where an alias leads, or what falls to the catch-all; empty for a user, whose forwarding is
+    /// the user's own affair.
     pub targets: Vec<String>,
 }
 
@@ -85,8 +86,12 @@ impl Reader {
         let named = statement(
             "SELECT n.domain_id, n.canonical,
                     NOT EXISTS (SELECT 1 FROM narrow_recipient r
-                                 WHERE r.domain = n.canonical AND r.local_part = ?)
-               FROM domain_name n WHERE n.name = ?",
+                                 WHERE r.domain = n.canonical AND r.local_part = ?1),
+                    CASE WHEN ?1 NOT IN ('postmaster', 'abuse')
+                          AND NOT EXISTS (SELECT 1 FROM known_address k
+                                           WHERE k.domain = n.canonical AND k.local_part = ?1)
+                         THEN nullif(n.catch_all, '') END
+               FROM domain_name n WHERE n.name = ?2",
         );
         let row = named.bind(local_part.clone()).bind(domain).fetch_optional(&mut *connection);
         let Some(row) = row.await? else { return Ok(None) };
@@ -97,10 +102,12 @@ impl Reader {
                                  WHERE a.local_part = ?1 AND a.domain = ?2)",
         );
         let targets = targets.bind(local_part).bind(canonical).fetch_all(connection).await?;
+        let catch_all: Option<String> = row.try_get(3)?;
+        let targets = targets.iter().map(|row| row.try_get(0)).chain(catch_all.map(Ok));
         Ok(Some(Hosted {
             domain_id: row.try_get(0)?,
             takes_from_outside: row.try_get(2)?,
-            targets: targets.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?,
+            targets: targets.collect::<Result<_, _>>()?,
         }))
     }
 

@@ -46,6 +46,18 @@ pub(crate) fn ask(database: &Path, sql: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
+/// Changes a file that nobody has open, or soon has no more: a connection closes behind its owner.
+fn alter(database: &Path, sql: &str) -> String {
+    let output = Command::new("sqlite3")
+        .args(["-cmd", ".timeout 5000"])
+        .arg(database)
+        .arg(sql)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 pub(crate) fn folder() -> (tempfile::TempDir, Layout) {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::new(folder.path());
@@ -149,7 +161,7 @@ async fn a_replica_of_an_earlier_agent_is_asked_for_anew_and_answers_meanwhile()
         let rows = [vec![row(domain(1, "example.org"))], of_version(1)].concat();
         directory::fill(&replica, rows).await;
         drop(replica);
-        let views = ask(&database, "SELECT name FROM sqlite_schema WHERE type = 'view'");
+        let views = alter(&database, "SELECT name FROM sqlite_schema WHERE type = 'view'");
         let views: Vec<_> = views.lines().map(|view| format!("DROP VIEW {view};")).collect();
         let limits = [
             "message_size_bytes",
@@ -165,15 +177,7 @@ async fn a_replica_of_an_earlier_agent_is_asked_for_anew_and_answers_meanwhile()
             })
             .collect();
         let sql = views.concat() + &limits.concat() + plans + "PRAGMA user_version = 1;";
-        assert!(
-            Command::new("sqlite3")
-                .args(["-cmd", ".timeout 5000"])
-                .arg(&database)
-                .arg(sql)
-                .status()
-                .unwrap()
-                .success()
-        );
+        alter(&database, &sql);
         let replica = Replica::open(&layout).await.unwrap();
         let position = replica.position().await.unwrap().unwrap();
         assert_eq!((position.epoch.as_str(), position.version), (EPOCH, 0), "{knows_plans}");

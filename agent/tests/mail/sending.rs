@@ -352,10 +352,15 @@ async fn who_may_not_send_outside_writes_to_the_own_domain_only() {
     let port = node.config.ports.submission;
     client::submit(port, BOB, BOB.0, CAROL.0).ok();
     client::submit(port, BOB, BOB.0, "group@example.org").ok();
+    let to_outside = Domain { catch_all: OUTSIDE.into(), ..domain(1, "example.org") };
+    directory::change(&node.replica, vec![row(to_outside)]).await;
+    submit_to(&node, "anything@example.org").refused("The address leads outside");
+    submit_to(&node, "bob+tag@example.org").ok();
     policy.stop().await;
 
     // Without the agent nothing goes out of the fleet all the same.
-    submit_to(&node, BOB.0).ok();
+    submit_to(&node, "bob+tag@example.org").ok();
+    submit_to(&node, "anything@example.org").refused("The address leads outside");
     submit_to(&node, OUTSIDE).refused("554 5.7.1");
     submit_to(&node, "group@example.org").refused("The address leads outside");
     submit_to(&node, CAROL.0).ok();
@@ -406,14 +411,19 @@ async fn who_takes_nothing_from_outside_is_written_to_from_inside() {
         client::submit(submission, CAROL, CAROL.0, name).refused("550 5.7.1");
         client::submit(submission, BOB, BOB.0, name).ok();
     }
+    let falls_to_her = Domain { catch_all: ALICE.0.into(), ..domain(1, "example.org") };
+    directory::change(&node.replica, vec![row(falls_to_her)]).await;
+    client::send(smtp, OUTSIDE, "anything@example.com", "?").refused("550 5.7.1");
+    client::send(smtp, OUTSIDE, "bob+tag@example.org", "to bob").ok();
+    client::submit(submission, BOB, BOB.0, "anything@example.org").ok();
     // A group takes mail for others.
     client::send(smtp, OUTSIDE, "team@example.org", "to all").ok();
-    arrived(&node, ALICE, 5).await;
+    arrived(&node, ALICE, 6).await;
     policy.stop().await;
     // Without the agent those who have signed in are inside, and nobody else.
     client::send(smtp, OUTSIDE, ALICE.0, "?").refused("550 5.7.1");
     client::submit(submission, BOB, BOB.0, ALICE.0).ok();
-    arrived(&node, ALICE, 6).await;
+    arrived(&node, ALICE, 7).await;
     assert_no_fatal(&node);
 }
 

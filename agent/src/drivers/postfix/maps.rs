@@ -93,15 +93,29 @@ const REFUSALS: &str = "
      WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND local_part = '%u'";
 
 /// Who takes no mail from outside; asked where mail from outside arrives.
-const INSIDE_RECIPIENTS: &str = "
-    SELECT '550 5.7.1 The mailbox takes mail from inside only' FROM narrow_recipient
-     WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND local_part = '%u'";
+const INSIDE_RECIPIENTS: &str =
+    "SELECT '550 5.7.1 The mailbox takes mail from inside only' FROM ({narrow})";
 
 /// The same where users hand mail in, who may be of another domain; the answer is the name of a
 /// class of restrictions.
-const NARROW_RECIPIENTS: &str = "
-    SELECT 'inside_senders' FROM narrow_recipient
-     WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND local_part = '%u'";
+const NARROW_RECIPIENTS: &str = "SELECT 'inside_senders' FROM ({narrow})";
+
+/// One row for whoever takes no mail from outside, and for what falls to him as the catch-all.
+const NARROW: &str = "
+    SELECT 1 FROM narrow_recipient
+     WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND local_part = '%u'
+    UNION SELECT 1 FROM domain_name n
+      JOIN domain_name c ON c.name = substr(n.catch_all, instr(n.catch_all, '@') + 1)
+      JOIN narrow_recipient r ON r.domain = c.canonical
+       AND r.local_part = substr(n.catch_all, 1, instr(n.catch_all, '@') - 1)
+     WHERE n.name = '%d' AND {unclaimed}";
+
+/// Whether the address in the domain `n` falls to its catch-all. Postfix asks with the tag first.
+const UNCLAIMED: &str = "
+    n.catch_all <> '' AND '%u' NOT IN ('postmaster', 'abuse')
+    AND NOT EXISTS (SELECT 1 FROM known_address k
+                     WHERE k.domain = n.canonical
+                       AND k.local_part IN ('%u', substr('%u', 1, instr('%u+', '+') - 1)))";
 
 /// Addresses other than users' that lead out of the fleet; asked for those who may not send there.
 const OUTWARD: &str = "
@@ -112,7 +126,11 @@ const OUTWARD: &str = "
                         WHERE a.domain = r.domain AND a.local_part = r.local_part)
        AND NOT EXISTS (SELECT 1 FROM domain_name n
                         WHERE n.name = substr(r.target, instr(r.target, '@') + 1))
-     LIMIT 1";
+    UNION SELECT '554 5.7.1 The address leads outside, and you may write to your own domain only'
+      FROM domain_name n
+     WHERE n.name = '%d' AND {unclaimed}
+       AND NOT EXISTS (SELECT 1 FROM domain_name c
+                        WHERE c.name = substr(n.catch_all, instr(n.catch_all, '@') + 1))";
 
 /// Who sends no mail to the outside; the answer is the name of a class of restrictions.
 const INSIDE_SENDERS: &str = "
@@ -147,6 +165,7 @@ pub(super) fn all(source: &Source<'_>) -> Vec<Map> {
     let database = source.layout.directory_db();
     let lmtp = source.config.ports.lmtp.to_string();
     let map = |(file, query): (&'static str, &str)| {
+        let query = query.replace("{narrow}", NARROW).replace("{unclaimed}", UNCLAIMED);
         let query = query.split_whitespace().collect::<Vec<_>>().join(" ");
         let query = query.replace("{hostname}", &source.settings.hostname.to_ascii_lowercase());
         let query = query.replace("{lmtp}", &lmtp);
