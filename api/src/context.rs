@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use umail_proto::{
@@ -20,6 +19,7 @@ use crate::{
         tokens::Tokens,
     },
     authz::{self, Action, Resource},
+    database::pool::Pool,
     error::Result,
     fleet::Fleet,
     model::operator::OperatorRole,
@@ -34,7 +34,7 @@ pub struct State(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    pool: PgPool,
+    pool: Pool,
     clock: Clock,
     sealer: Sealer,
     tokens: Tokens,
@@ -49,12 +49,12 @@ struct Shared {
 
 impl State {
     /// The state of a server whose callers may ask as often as they like.
-    pub async fn new(pool: PgPool, clock: Clock, sealer: Sealer) -> Result<Self> {
+    pub async fn new(pool: Pool, clock: Clock, sealer: Sealer) -> Result<Self> {
         Self::limited(pool, clock, sealer, Rate::Unlimited).await
     }
 
     /// Loads the key of the access tokens, or makes it in a new database.
-    pub async fn limited(pool: PgPool, clock: Clock, sealer: Sealer, rate: Rate) -> Result<Self> {
+    pub async fn limited(pool: Pool, clock: Clock, sealer: Sealer, rate: Rate) -> Result<Self> {
         let tokens = Tokens::load(&pool, &sealer).await?;
         let authority = Arc::new(Authority::open(&pool, &sealer, clock.clone()).await?);
         Ok(Self(Arc::new(Shared {
@@ -74,7 +74,7 @@ impl State {
 
     /// Connections to the database, as the role `umail_app`.
     #[must_use]
-    pub fn pool(&self) -> &PgPool {
+    pub fn pool(&self) -> &Pool {
         &self.0.pool
     }
 
@@ -263,7 +263,7 @@ impl Context {
 
     /// For reading outside a transaction.
     #[must_use]
-    pub fn pool(&self) -> &PgPool {
+    pub fn pool(&self) -> &Pool {
         self.state.pool()
     }
 

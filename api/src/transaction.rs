@@ -5,33 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::PgConnection;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::error::{Error, Result};
-
-/// Begins a transaction of its own, for whoever has no request.
-pub async fn begin(pool: &PgPool) -> Result<sqlx::Transaction<'static, Postgres>> {
-    begin_with(pool, "BEGIN").await
-}
-
-/// Begins a transaction that reads one snapshot.
-pub async fn begin_snapshot(pool: &PgPool) -> Result<sqlx::Transaction<'static, Postgres>> {
-    begin_with(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
-}
-
-/// Begins a transaction to the end, even if whoever wants it is gone by then: it is rolled back.
-/// The driver forgets a transaction that is given up after its BEGIN was sent and before it was
-/// answered. The next user of the connection would work in it: read-only, or never committed.
-#[expect(clippy::disallowed_methods, reason = "ends by itself, within the time for a connection")]
-async fn begin_with(
-    pool: &PgPool,
-    statement: &'static str,
-) -> Result<sqlx::Transaction<'static, Postgres>> {
-    let pool = pool.clone();
-    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
-    Ok(begun.await.map_err(Error::internal)??)
-}
+use crate::{
+    database::pool::{self, Pool},
+    error::{Error, Result},
+};
 
 /// The transaction of a request with an `Idempotency-Key`: the answer is stored in it.
 #[derive(Clone, Debug)]
@@ -39,7 +19,7 @@ pub struct Enclosing(Arc<Mutex<Slot>>);
 
 #[derive(Debug)]
 struct Slot {
-    transaction: Option<sqlx::Transaction<'static, Postgres>>,
+    transaction: Option<pool::Transaction>,
     /// A part was given up: the whole must be, too.
     failed: bool,
 }
@@ -47,12 +27,12 @@ struct Slot {
 impl Enclosing {
     /// Encloses all transactions of a request in this one.
     #[must_use]
-    pub fn new(transaction: sqlx::Transaction<'static, Postgres>) -> Self {
+    pub fn new(transaction: pool::Transaction) -> Self {
         Self(Arc::new(Mutex::new(Slot { transaction: Some(transaction), failed: false })))
     }
 
     /// Takes the transaction back; nothing if a part of it failed.
-    pub async fn finish(self) -> Option<sqlx::Transaction<'static, Postgres>> {
+    pub async fn finish(self) -> Option<pool::Transaction> {
         let mut slot = self.0.lock().await;
         if slot.failed { None } else { slot.transaction.take() }
     }
@@ -64,7 +44,7 @@ pub struct Transaction(Inner);
 
 #[derive(Debug)]
 enum Inner {
-    Own(sqlx::Transaction<'static, Postgres>),
+    Own(pool::Transaction),
     Part(Part),
 }
 
@@ -82,9 +62,9 @@ impl Drop for Part {
 }
 
 impl Transaction {
-    pub(crate) async fn begin(pool: &PgPool, enclosing: Option<&Enclosing>) -> Result<Self> {
+    pub(crate) async fn begin(pool: &Pool, enclosing: Option<&Enclosing>) -> Result<Self> {
         let Some(enclosing) = enclosing else {
-            return Ok(Self(Inner::Own(begin(pool).await?)));
+            return Ok(Self(Inner::Own(pool.begin().await?)));
         };
         let slot = Arc::clone(&enclosing.0).lock_owned().await;
         if slot.transaction.is_none() || slot.failed {
@@ -96,7 +76,7 @@ impl Transaction {
     /// Makes the changes durable; of an idempotent request, together with its answer.
     pub async fn commit(self) -> Result<()> {
         match self.0 {
-            Inner::Own(transaction) => Ok(transaction.commit().await?),
+            Inner::Own(transaction) => transaction.commit().await,
             Inner::Part(mut part) => {
                 part.committed = true;
                 Ok(())

@@ -13,10 +13,12 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use umail_api::{config::Config, database::Database};
+use umail_api::{
+    config::Config,
+    database::{Database, pool::Pool},
+};
 
 fn data_dir() -> (tempfile::TempDir, Config) {
     let dir = tempfile::Builder::new().prefix("umail-embedded.").tempdir_in("/tmp").unwrap();
@@ -34,7 +36,7 @@ fn postmaster(config: &Config) -> Option<Pid> {
     Path::new(&format!("/proc/{pid}")).exists().then(|| Pid::from_raw(pid))
 }
 
-async fn settings(pool: &PgPool) -> sqlx::Result<(String, String)> {
+async fn settings(pool: &Pool) -> sqlx::Result<(String, String)> {
     sqlx::query_as("SELECT current_user::text, postmaster_address FROM control_plane")
         .fetch_one(pool)
         .await

@@ -255,7 +255,7 @@ fn the_committed_document_is_the_one_of_the_code() {
 #[tokio::test]
 async fn a_database_that_is_away_is_worth_another_try() {
     let api = Api::start().await;
-    api.state.pool().close().await;
+    api.state.pool().close();
     let answer = api.get("/v1/operators").await.is_problem(StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.headers["retry-after"], "1");
     assert!(!answer.body.to_string().contains("pool"), "the cause is nobody's business");

@@ -84,7 +84,7 @@ impl Api {
     /// Starts a server that lets each caller ask so often.
     pub async fn start_limited(clock: Clock, rate: Rate) -> Self {
         let pool = database::create().await;
-        let database = Database(PgConnectOptions::clone(&pool.connect_options()));
+        let database = Database(pool.connect_options().clone());
         let sealer = Sealer::new(&[7; 32]).unwrap();
         let state = State::limited(pool, clock, sealer, rate).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -6,7 +6,6 @@ use std::{net::SocketAddr, time::Duration as StdDuration};
 
 use rcgen::{CertificateParams, KeyPair};
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
 use time::{Duration, OffsetDateTime};
 use tokio::{
     net::TcpListener,
@@ -21,6 +20,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use umail_api::{
     app::enrolment::{Enrolment, enrol},
     context::{Context, State},
+    database::pool::Pool,
     fleet, grpc,
     model::{
         join_token::JoinToken,
@@ -74,7 +74,7 @@ impl Server {
         timeout(StdDuration::from_secs(5), self.tasks.wait()).await.expect("it stops");
     }
 
-    fn pool(&self) -> &PgPool {
+    fn pool(&self) -> &Pool {
         self.state.pool()
     }
 

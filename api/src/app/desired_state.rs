@@ -15,13 +15,13 @@ use crate::{
     context::State,
     error::Result,
     model::node::{Listener, Node, Role, Service, ServiceKind},
-    store, transaction,
+    store,
 };
 
 /// Builds the desired state of a node. Every row that it is made of raises the node's
 /// generation in the transaction that changes the row: whoever adds one here must do so too.
 pub async fn build(state: &State, node: NodeId) -> Result<DesiredState> {
-    let mut tx = transaction::begin_snapshot(state.pool()).await?;
+    let mut tx = state.pool().begin_snapshot().await?;
     let desired = read(&mut tx, state, node).await?;
     tx.commit().await?;
     Ok(desired)

@@ -21,7 +21,6 @@ use crate::{
         traffic::{self, Count},
         usage::Usage,
     },
-    transaction,
 };
 
 /// Reports that one call may hand over.
@@ -68,7 +67,7 @@ pub async fn status(state: &State, node: NodeId, observed: &ObservedState) -> Re
         refusal: observed.refusal.clone(),
         observed: observed.encode_to_vec(),
     };
-    let mut tx = transaction::begin(state.pool()).await?;
+    let mut tx = state.pool().begin().await?;
     if store::node_status::upsert(&mut *tx, node, &report, now).await? {
         if let Some(load) = load(observed, now)? {
             store::load::upsert(&mut *tx, node, &load).await?;
@@ -94,7 +93,7 @@ pub async fn traffic(
     }
     let now = state.clock().now();
     let keys = reports.iter().map(|report| key(report, now)).collect::<Result<Vec<_>>>()?;
-    let mut tx = transaction::begin(state.pool()).await?;
+    let mut tx = state.pool().begin().await?;
     let mut fresh: Vec<_> = traffic::insert_reports(&mut *tx, node, &keys).await?;
     let (mut sums, mut usages) = (BTreeMap::new(), BTreeMap::new());
     for (report, key) in reports.iter().zip(&keys) {

@@ -12,11 +12,11 @@ use aws_lc_rs::{
 };
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 use time::{Duration, OffsetDateTime};
 use umail_proto::ids::SessionId;
 
 use crate::{
+    database::pool::Pool,
     error::{Error, Result},
     sealer::Sealer,
     store,
@@ -56,7 +56,7 @@ struct Claims {
 
 impl Tokens {
     /// Loads the key, or makes it in a new database.
-    pub async fn load(pool: &PgPool, sealer: &Sealer) -> Result<Self> {
+    pub async fn load(pool: &Pool, sealer: &Sealer) -> Result<Self> {
         let sealed = match store::secrets::find(pool, SECRET).await? {
             Some(sealed) => sealed,
             None => store::secrets::insert_or_find(pool, SECRET, &mint(sealer)?).await?,

@@ -88,7 +88,7 @@ async fn with_system<T>(
         let pool = database.pool(2);
         let state = State::new(pool.clone(), Clock::system(), sealer).await?;
         let done = work(&Context::system(state)).await;
-        pool.close().await;
+        pool.close();
         done
     };
     let done = done.await;

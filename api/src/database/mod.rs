@@ -1,17 +1,17 @@
 //! The way to the database: embedded or configured, migrated, and as the role that the server plays.
 
 pub mod embedded;
-
-use std::time::Duration;
+pub mod pool;
 
 use secrecy::ExposeSecret;
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool,
-    migrate::Migrator,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    ConnectOptions, Connection, PgConnection, migrate::Migrator, postgres::PgConnectOptions,
 };
 
-use self::embedded::{Cluster, Running};
+use self::{
+    embedded::{Cluster, Running},
+    pool::Pool,
+};
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -67,19 +67,14 @@ impl Database {
 
     /// Connections as the role that the server plays. They are made when they are needed.
     #[must_use]
-    pub fn pool(&self, max_connections: u32) -> PgPool {
+    pub fn pool(&self, max_connections: u32) -> Pool {
         let settings = [
             ("role", "umail_app"),
             ("statement_timeout", "30s"),
             ("lock_timeout", "10s"),
             ("idle_in_transaction_session_timeout", "30s"),
         ];
-        PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(Duration::from_secs(5))
-            // The ping before each use doubles the cost of a query; a lost connection shows itself.
-            .test_before_acquire(false)
-            .connect_lazy_with(self.owner.clone().options(settings))
+        Pool::new(self.owner.clone().options(settings), max_connections)
     }
 
     /// The private cluster, for whoever looks after it from now on.

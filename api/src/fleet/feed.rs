@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use umail_proto::{
     agent::{Delta, DirectoryKey, DirectoryRow, RowKind},
     ids::NodeId,
@@ -11,12 +11,12 @@ use umail_proto::{
 use uuid::Uuid;
 
 use crate::{
+    database::pool::Pool,
     error::Result,
     store::{
         changes::{self, Change, Watermark},
         directory::{self, Keys, View},
     },
-    transaction,
 };
 
 /// Changes that go into one delta, and rows that go into one part of a snapshot.
@@ -61,8 +61,8 @@ impl Cursor {
 
 /// Finds out what a replica needs next. Bodies are those of one snapshot that is at least as
 /// young as the version they are sent for: what is younger is sent again with its own version.
-pub async fn next(pool: &PgPool, node: NodeId, have: Option<Position>) -> Result<Next> {
-    let mut tx = transaction::begin_snapshot(pool).await?;
+pub async fn next(pool: &Pool, node: NodeId, have: Option<Position>) -> Result<Next> {
+    let mut tx = pool.begin_snapshot().await?;
     let mark = changes::watermark(&mut *tx).await?;
     let view = View::find(&mut *tx, node).await?;
     let Some(have) = have.filter(|have| can_resume(*have, mark)) else {
@@ -115,7 +115,7 @@ pub fn parts(rows: Vec<DirectoryRow>) -> Vec<Vec<DirectoryRow>> {
 /// a snapshot of its own, so that no slow node holds one: rows that change during the walk are
 /// sent again as changes after the version with which it began.
 pub async fn rows(
-    pool: &PgPool,
+    pool: &Pool,
     node: NodeId,
     mut cursor: Cursor,
     limit: i64,

@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Result},
     http::{BODY_LIMIT_BYTES, problem::Refusal},
     store::{self, idempotency_keys::Stored},
-    transaction::{self, Enclosing},
+    transaction::Enclosing,
 };
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -47,7 +47,7 @@ async fn answer(cx: &Context, parts: Parts, body: Body, next: Next) -> Result<Re
     };
     let (caller, request_hash) = (cx.caller().id(), hash(&parts, &body));
     let caller = caller.ok_or(Error::Unauthenticated("sign in first"))?;
-    let mut tx = transaction::begin(cx.pool()).await?;
+    let mut tx = cx.pool().begin().await?;
     if !store::idempotency_keys::try_lock(&mut tx, caller, &key).await? {
         let text = "a request with this Idempotency-Key is being worked on";
         return Err(Error::Conflict(text.to_owned()));

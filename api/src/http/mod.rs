@@ -12,6 +12,7 @@ use axum::{
     middleware,
     response::Response,
 };
+use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
@@ -103,17 +104,21 @@ pub fn router(state: State) -> Router {
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document()))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
-        .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(middleware::from_fn(problem::render))
-        .layer(middleware::from_fn(rate_limits::layer))
-        .layer(middleware::map_response(keep_private))
-        .layer(middleware::from_fn(metering::layer))
-        .layer(TraceLayer::new_for_http())
-        .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        // Together: each `layer` of a router boxes every request once more.
+        .layer(
+            ServiceBuilder::new()
+                .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+                .layer(PropagateRequestIdLayer::x_request_id())
+                .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
+                .layer(TraceLayer::new_for_http())
+                .layer(middleware::from_fn(metering::layer))
+                .layer(middleware::map_response(keep_private))
+                .layer(middleware::from_fn(rate_limits::layer))
+                .layer(middleware::from_fn(problem::render))
+                .layer(CatchPanicLayer::custom(problem::panicked))
+                .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
+                .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES)),
+        )
 }
 
 /// Answers hold what is nobody else's business, and are what their media type says.

@@ -11,11 +11,11 @@ use rustls_pki_types::{
     CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, pem::PemObject,
 };
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
 use time::{Duration, OffsetDateTime};
 use umail_proto::{clock::Clock, ids::NodeId};
 
 use crate::{
+    database::pool::Pool,
     error::{Error, Result},
     pki::SERVER_NAME,
     sealer::Sealer,
@@ -66,7 +66,7 @@ pub struct IssuedWithKey {
 
 impl Authority {
     /// The authority of this database, founded at first use. Instances that race agree on one.
-    pub async fn open(pool: &PgPool, sealer: &Sealer, clock: Clock) -> Result<Self> {
+    pub async fn open(pool: &Pool, sealer: &Sealer, clock: Clock) -> Result<Self> {
         let found = store::secrets::find(pool, SECRET).await?;
         let kept = if let Some(kept) = found {
             kept

@@ -39,8 +39,7 @@ struct Row {
     storage_node_name: Option<String>,
     companion_node_id: Option<NodeId>,
     moving: bool,
-    granted_domains: Vec<Uuid>,
-    granted_departments: Vec<Option<Uuid>>,
+    grants: Vec<(DomainId, Option<DepartmentId>)>,
     revision: i64,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
@@ -52,12 +51,7 @@ impl TryFrom<Row> for User {
     fn try_from(row: Row) -> Result<Self> {
         let corrupt = |detail: &str| Error::corrupt("account", row.id, detail);
         let address = format!("{}@{}", row.local_part, row.domain_name);
-        let granted = row.granted_domains.into_iter().zip(row.granted_departments);
-        let grants = granted.map(|(domain, department)| Grant {
-            domain_id: domain.into(),
-            department_id: department.map(DepartmentId::from),
-        });
-        let grants = grants.collect();
+        let grant = |(domain_id, department_id)| Grant { domain_id, department_id };
         Ok(Self {
             id: row.id,
             address: EmailAddress::parse(&address).map_err(|_cause| corrupt("address"))?,
@@ -80,7 +74,7 @@ impl TryFrom<Row> for User {
             storage_node: row.storage_node_id.zip(row.storage_node_name),
             companion_node_id: row.companion_node_id,
             moving: row.moving,
-            grants,
+            grants: row.grants.into_iter().map(grant).collect(),
             revision: row.revision,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -88,42 +82,49 @@ impl TryFrom<Row> for User {
     }
 }
 
+/// Users, and what follows `FROM`: the conditions. Each way to find them is a statement of its own,
+/// which the database plans once; one with optional conditions is planned at each use.
+macro_rules! select_users {
+    ($conditions:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT account.id, account.domain_id, domain.name AS domain_name,
+                      account.department_id, local_part, display_name, account.status,
+                      account.functions, plan_id, quota_bytes, message_size_bytes,
+                      messages_per_hour, messages_per_day, recipients_per_hour,
+                      recipients_per_day, storage_node_id,
+                      (SELECT node.name FROM node WHERE node.id = storage_node_id)
+                          AS storage_node_name, companion_node_id, moving,
+                      ARRAY(SELECT (role_assignment.domain_id, role_assignment.department_id)
+                              FROM role_assignment WHERE account_id = account.id)
+                          AS "grants!: Vec<(DomainId, Option<DepartmentId>)>",
+                      account.revision, account.created_at, account.updated_at
+                 FROM account JOIN domain ON domain.id = account.domain_id
+                WHERE account.deleted_at IS NULL AND domain.deleted_at IS NULL AND "#
+                + $conditions,
+            $($argument),+
+        )
+    };
+}
+
 /// The user of this id or address.
 pub async fn find(db: impl PgExecutor<'_>, user: &UserRef) -> Result<Option<User>> {
-    let (id, local_part, domain) = match user {
-        UserRef::Id(id) => (Some(id.uuid()), None, None),
+    let row = match user {
+        UserRef::Id(id) => select_users!("account.id = $1", id.uuid()).fetch_optional(db).await?,
         UserRef::Address(address) => {
-            let (local_part, domain) = address.parts();
-            (None, Some(local_part), Some(domain))
+            let (local_part, name) = address.parts();
+            select_users!(
+                "account.id = (SELECT owner_id FROM address JOIN domain ON domain.id = domain_id
+                                WHERE address.local_part = $1 AND domain.name = $2)
+                 AND account.local_part = $1",
+                local_part,
+                name,
+            )
+            .fetch_optional(db)
+            .await?
         }
     };
-    let row = sqlx::query_as!(
-        Row,
-        r#"SELECT account.id, account.domain_id, domain.name AS domain_name,
-                  account.department_id, local_part, display_name, account.status,
-                  account.functions, plan_id, quota_bytes, message_size_bytes,
-                  messages_per_hour, messages_per_day, recipients_per_hour,
-                  recipients_per_day, storage_node_id,
-                  node.name AS "storage_node_name?", companion_node_id, moving,
-                  ARRAY(SELECT domain_id FROM role_assignment
-                         WHERE account_id = account.id ORDER BY id) AS "granted_domains!",
-                  ARRAY(SELECT department_id FROM role_assignment
-                         WHERE account_id = account.id ORDER BY id)
-                      AS "granted_departments!: Vec<Option<Uuid>>",
-                  account.revision, account.created_at, account.updated_at
-             FROM account
-             JOIN domain ON domain.id = account.domain_id
-             LEFT JOIN node ON node.id = storage_node_id
-            WHERE account.id = coalesce($1::uuid, (SELECT owner_id FROM address
-                      JOIN domain ON domain.id = address.domain_id
-                     WHERE address.local_part = $2 AND domain.name = $3))
-              AND ($1::uuid IS NOT NULL OR account.local_part = $2)
-              AND account.deleted_at IS NULL AND domain.deleted_at IS NULL"#,
-        id,
-        local_part,
-        domain,
-    );
-    row.fetch_optional(db).await?.map(User::try_from).transpose()
+    row.map(User::try_from).transpose()
 }
 
 /// Locks a user until the end of the transaction; `find` then reads what holds.
@@ -143,27 +144,10 @@ pub async fn list(
 ) -> Result<Vec<User>> {
     let departments: Option<Vec<Uuid>> =
         departments.map(|ids| ids.iter().map(|one| one.uuid()).collect());
-    sqlx::query_as!(
-        Row,
-        r#"SELECT account.id, account.domain_id, domain.name AS domain_name,
-                  account.department_id, local_part, display_name, account.status,
-                  account.functions, plan_id, quota_bytes, message_size_bytes,
-                  messages_per_hour, messages_per_day, recipients_per_hour,
-                  recipients_per_day, storage_node_id,
-                  node.name AS "storage_node_name?", companion_node_id, moving,
-                  ARRAY(SELECT domain_id FROM role_assignment
-                         WHERE account_id = account.id ORDER BY id) AS "granted_domains!",
-                  ARRAY(SELECT department_id FROM role_assignment
-                         WHERE account_id = account.id ORDER BY id)
-                      AS "granted_departments!: Vec<Option<Uuid>>",
-                  account.revision, account.created_at, account.updated_at
-             FROM account
-             JOIN domain ON domain.id = account.domain_id
-             LEFT JOIN node ON node.id = storage_node_id
-            WHERE account.domain_id = $1 AND ($2::uuid IS NULL OR account.id > $2)
-              AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
-              AND account.deleted_at IS NULL AND domain.deleted_at IS NULL
-            ORDER BY account.id LIMIT $4"#,
+    select_users!(
+        "account.domain_id = $1 AND ($2::uuid IS NULL OR account.id > $2)
+         AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
+         ORDER BY account.id LIMIT $4",
         domain.uuid(),
         page.after,
         departments.as_deref(),

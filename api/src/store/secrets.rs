@@ -1,8 +1,8 @@
 //! Secrets at rest, sealed.
 
-use sqlx::{PgExecutor, PgPool};
+use sqlx::PgExecutor;
 
-use crate::error::Result;
+use crate::{database::pool::Pool, error::Result};
 
 /// The sealed secret of this name.
 pub async fn find(db: impl PgExecutor<'_>, name: &str) -> Result<Option<Vec<u8>>> {
@@ -11,7 +11,7 @@ pub async fn find(db: impl PgExecutor<'_>, name: &str) -> Result<Option<Vec<u8>>
 }
 
 /// Stores a secret unless another instance was faster, and returns the one that is stored.
-pub async fn insert_or_find(pool: &PgPool, name: &str, sealed: &[u8]) -> Result<Vec<u8>> {
+pub async fn insert_or_find(pool: &Pool, name: &str, sealed: &[u8]) -> Result<Vec<u8>> {
     sqlx::query!(
         "INSERT INTO secret (name, sealed) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
         name,

@@ -1,7 +1,7 @@
 //! What each kind of node is sent: a snapshot, deltas, and nothing that is not its business.
 
-use sqlx::PgPool;
 use umail_api::{
+    database::pool::Pool,
     fleet::feed::{self, Cursor, Next, Position},
     model::plan,
     store::changes,
@@ -15,13 +15,13 @@ use uuid::Uuid;
 
 use crate::fixture::{changed, domain, keys, node, removed, run, sequence, user};
 
-async fn position(pool: &PgPool) -> Position {
+async fn position(pool: &Pool) -> Position {
     sequence(pool).await;
     let mark = changes::watermark(pool).await.unwrap();
     Position { epoch: mark.epoch, version: mark.version }
 }
 
-async fn snapshot(pool: &PgPool, node: NodeId) -> Vec<DirectoryRow> {
+async fn snapshot(pool: &Pool, node: NodeId) -> Vec<DirectoryRow> {
     let (mut all, mut cursor) = (Vec::new(), Cursor::START);
     loop {
         let (rows, next) = feed::rows(pool, node, cursor, 2).await.unwrap();
@@ -34,7 +34,7 @@ async fn snapshot(pool: &PgPool, node: NodeId) -> Vec<DirectoryRow> {
     }
 }
 
-async fn delta(pool: &PgPool, node: NodeId, from: Position) -> Delta {
+async fn delta(pool: &Pool, node: NodeId, from: Position) -> Delta {
     sequence(pool).await;
     match feed::next(pool, node, Some(from)).await.unwrap() {
         Next::Delta(delta) => delta,
@@ -43,7 +43,7 @@ async fn delta(pool: &PgPool, node: NodeId, from: Position) -> Delta {
 }
 
 struct World {
-    pool: PgPool,
+    pool: Pool,
     smtp: NodeId,
     pop: NodeId,
     first: NodeId,

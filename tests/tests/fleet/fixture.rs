@@ -1,8 +1,8 @@
 //! Rows for the tests of the fleet, written as the server writes them: with their changes.
 
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::AssertSqlSafe;
 use time::{Duration, OffsetDateTime};
-use umail_api::store::changes;
+use umail_api::{database::pool::Pool, store::changes};
 use umail_proto::{
     agent::{Delta, DirectoryRow, RowKind},
     ids::NodeId,
@@ -17,11 +17,11 @@ pub(crate) fn now() -> OffsetDateTime {
 }
 
 /// Runs statements that belong to no function of the server.
-pub(crate) async fn run(pool: &PgPool, sql: impl Into<String>) {
+pub(crate) async fn run(pool: &Pool, sql: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(pool).await.unwrap();
 }
 
-pub(crate) async fn node(pool: &PgPool, name: &str, roles: &str) -> NodeId {
+pub(crate) async fn node(pool: &Pool, name: &str, roles: &str) -> NodeId {
     let id = NodeId::generate(now());
     run(
         pool,
@@ -35,7 +35,7 @@ pub(crate) async fn node(pool: &PgPool, name: &str, roles: &str) -> NodeId {
     id
 }
 
-pub(crate) async fn domain(pool: &PgPool, name: &str) -> Uuid {
+pub(crate) async fn domain(pool: &Pool, name: &str) -> Uuid {
     let id = Uuid::new_v4();
     run(
         pool,
@@ -51,7 +51,7 @@ pub(crate) async fn domain(pool: &PgPool, name: &str) -> Uuid {
 
 /// A user with one password, on a storage node.
 pub(crate) async fn user(
-    pool: &PgPool,
+    pool: &Pool,
     domain: Uuid,
     local_part: &str,
     storage: NodeId,
@@ -76,12 +76,12 @@ pub(crate) async fn user(
     (id, credential)
 }
 
-pub(crate) async fn changed(pool: &PgPool, kind: RowKind, key: Uuid, nodes: Option<&[NodeId]>) {
+pub(crate) async fn changed(pool: &Pool, kind: RowKind, key: Uuid, nodes: Option<&[NodeId]>) {
     changes::insert(pool, kind, key, nodes).await.unwrap();
 }
 
 /// Gives every visible change its version.
-pub(crate) async fn sequence(pool: &PgPool) -> u64 {
+pub(crate) async fn sequence(pool: &Pool) -> u64 {
     let mut tx = pool.begin().await.unwrap();
     let count = changes::sequence(&mut tx).await.unwrap();
     tx.commit().await.unwrap();

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use reqwest::StatusCode;
 use serde_json::json;
-use sqlx::PgPool;
 use time::Duration;
 use umail_api::{
     app,
     context::{Context, State},
+    database::pool::Pool,
     sealer::Sealer,
     store::{self, actions::Answer, placements::Placement},
 };
@@ -202,7 +202,7 @@ async fn a_cancelled_move_is_undone() {
 
 /// A control plane that is started anew for every look at the operation.
 struct Crashing {
-    pool: PgPool,
+    pool: Pool,
     clock: Clock,
     smtp: NodeId,
     source: NodeId,
