@@ -31,7 +31,7 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['domain', 'department', 'account', 'role_assignment', 'credential',
         'alias', 'address', 'session', 'mailbox_usage', 'mailbox_removal', 'allowance', 'seat',
-        'audit_event', 'idempotency_key', 'plan', 'totp', 'recovery_code', 'lockout']
+        'audit_event', 'idempotency_key', 'plan', 'totp', 'recovery_code', 'operation']
     LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('CREATE POLICY %I_all ON %1$I TO umail_app USING (true)', name);
@@ -64,7 +64,7 @@ CREATE POLICY seat_tenant ON seat TO umail_tenant
 
 -- People are known to their administrators and to themselves, and so is what hangs on them.
 GRANT SELECT, INSERT, UPDATE, DELETE ON account, role_assignment, credential, alias, session,
-    mailbox_removal, totp, recovery_code, lockout TO umail_tenant;
+    mailbox_removal, totp, recovery_code TO umail_tenant;
 GRANT SELECT ON mailbox_usage TO umail_tenant;
 CREATE POLICY account_tenant ON account TO umail_tenant
     USING (domain_id = ANY ((SELECT reached('domains'))::uuid[])
@@ -82,10 +82,6 @@ CREATE POLICY totp_tenant ON totp TO umail_tenant
     USING (EXISTS (SELECT FROM account WHERE account.id = account_id));
 CREATE POLICY recovery_code_tenant ON recovery_code TO umail_tenant
     USING (EXISTS (SELECT FROM totp WHERE totp.owner_id = recovery_code.owner_id));
-CREATE POLICY lockout_tenant ON lockout TO umail_tenant
-    USING (EXISTS (SELECT FROM address JOIN domain ON domain.id = domain_id
-                    WHERE domain.name = split_part(lockout.name, '@', 2)
-                      AND local_part = split_part(lockout.name, '@', 1)));
 -- All roles of a person count for who outranks whom, wherever they are good.
 CREATE POLICY role_assignment_tenant ON role_assignment TO umail_tenant
     USING (domain_id = ANY ((SELECT reached('domains'))::uuid[])
@@ -105,8 +101,12 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_key TO umail_tenant;
 CREATE POLICY idempotency_key_tenant ON idempotency_key TO umail_tenant
     USING (caller_id = (SELECT reached_user()));
 
+GRANT SELECT, INSERT ON operation TO umail_tenant;
+CREATE POLICY operation_tenant ON operation TO umail_tenant
+    USING (created_by = (SELECT reached_user()));
+
 -- What belongs to nobody's domain: names of nodes and plans, settings, the log of what changed.
-GRANT SELECT ON node, plan, control_plane, operation TO umail_tenant;
+GRANT SELECT ON node, plan, control_plane TO umail_tenant;
 GRANT UPDATE ON plan TO umail_tenant;
 CREATE POLICY plan_tenant ON plan TO umail_tenant USING (true) WITH CHECK (false);
 GRANT SELECT, INSERT ON change TO umail_tenant;

@@ -71,6 +71,12 @@ impl Layout {
         self.root.join("run").join(service)
     }
 
+    /// Where Postfix asks whether a user may send so much.
+    #[must_use]
+    pub fn sending_socket(&self) -> PathBuf {
+        self.run("sending").join("policy")
+    }
+
     /// Mailboxes, one folder per user id.
     #[must_use]
     pub fn mail(&self) -> PathBuf {

@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod moves;
 pub mod reconciler;
 pub mod replica;
+pub mod sending;
 pub mod spool;
 pub mod state;
 pub mod status;

@@ -43,5 +43,7 @@ fn describe() {
     describe_gauge!("umail_agent_certificate_expires_at_seconds", "end of the node certificate");
     describe_counter!("umail_agent_actions_total", "actions by outcome");
     describe_gauge!("umail_agent_alarms", "alarms that are raised");
+    describe_counter!("umail_agent_sending_refused_total", "refusals of what users may not send");
+    describe_counter!("umail_agent_sending_unjudged_total", "messages taken without a judgement");
     describe_gauge!("umail_agent_queue_messages", "messages in Postfix's queue");
 }

@@ -55,6 +55,7 @@ pub(crate) fn user(number: u64, quota_bytes: u64) -> DirectoryRow {
         storage_node_id: id(1, number % 10),
         moving: false,
         plan_id: String::new(),
+        sending: None,
     };
     DirectoryRow { row: Some(Row::User(user)) }
 }

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use serde_json::json;
 use umail_tests::harness::{
     fleet::SINGLE_NODE,
     mail::{Pop3, Smtp, message},
@@ -25,6 +26,15 @@ async fn one_node_with_all_roles_does_the_whole_job() {
     assert_eq!(submission.login(&alice, PASSWORD).await.unwrap().code, 235);
     let text = message(&alice, &bob, "two@single", "a submission");
     assert_eq!(submission.send(&alice, &[&bob], &text).await.unwrap().code, 250);
+
+    // What was sent counts, also for a limit that comes afterwards.
+    let limit = json!({"messages_per_hour": 1});
+    stage.rest.patch(&format!("/v1/users/{alice}"), &limit).await.unwrap();
+    stage.rest.converged().await.unwrap();
+    let text = message(&alice, &bob, "three@single", "one too many");
+    let refused = submission.send(&alice, &[&bob], &text).await.unwrap();
+    assert_eq!(refused.code, 450, "{refused:?}");
+    assert!(refused.text.contains("limit of 1 messages per hour"), "{refused:?}");
 
     stage.arrives(&alice, "one@single").await.unwrap();
     stage.arrives(&bob, "two@single").await.unwrap();

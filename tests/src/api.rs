@@ -156,7 +156,9 @@ impl Api {
 
     /// A connection that owns the database: it may do what the server may not.
     pub async fn owner(&self) -> PgConnection {
-        PgConnection::connect_with(&self.database.0).await.unwrap()
+        let mut owner = PgConnection::connect_with(&self.database.0).await.unwrap();
+        sqlx::raw_sql("SET ROLE NONE").execute(&mut owner).await.unwrap();
+        owner
     }
 
     /// Adds a domain.

@@ -10,8 +10,8 @@ use umail_proto::clock::Clock;
 
 use super::{Outcome, drivers, supervisor};
 use crate::{
-    agent::Agent, config::Config, layout::Layout, meters::Meters, moves::Moves, state::Pace,
-    verbs::NodeVerbs, watchers,
+    agent::Agent, config::Config, layout::Layout, meters::Meters, moves::Moves, sending::Sending,
+    state::Pace, verbs::NodeVerbs, watchers,
 };
 
 pub(super) async fn run(config: Config) -> Outcome {
@@ -35,6 +35,9 @@ pub(super) async fn run(config: Config) -> Outcome {
         .map_err(|error| format!("peer_port: {}:{}: {error}", config.address, config.peer_port))?;
     let (served, stop) = (moves.clone(), agent.stopping().clone());
     agent.task(async move { served.serve(peers, stop).await });
+    let ledger = Arc::clone(&agent.state().ledger);
+    let sending = Arc::new(Sending::new(layout.clone(), Clock::system(), ledger));
+    agent.task(sending.serve(agent.stopping().clone()));
     agent.start(drivers, Arc::new(NodeVerbs::new(layout, replica, moves)));
     tokio::select! {
         _ = terminate.recv() => {}

@@ -12,11 +12,18 @@ pub(super) enum Event {
     /// The queue manager took an entry: it is on the disk, and this long.
     Queued { queue_id: String, bytes: u64 },
     /// A recipient of an entry was tried.
-    Tried { queue_id: String, outcome: Outcome },
+    Tried {
+        queue_id: String,
+        outcome: Outcome,
+        /// The user whose mailbox has no room for it.
+        full: Option<String>,
+    },
     /// An entry left the queue.
     Removed { queue_id: String },
     /// A command was refused in the SMTP dialogue.
     Rejected,
+    /// A whole message was, and its entry is never heard of again.
+    GivenUp { queue_id: String },
     /// LMTP saved a message.
     Stored { user: String, bytes: u64 },
     /// Something else changed the size of a mailbox.

@@ -41,6 +41,10 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(300);
 /// Mailboxes whose size is asked for in one interval; the others wait for the next one.
 const USAGE_LIMIT: usize = 50;
+/// A mailbox without room for this much is full; larger messages may be the exception.
+const ROOM_BYTES: u64 = 64 << 10;
+/// For how long a mailbox that was full is taken to be still.
+const FULL_FOR: time::Duration = time::Duration::minutes(5);
 
 /// Observes the node and counts its traffic.
 pub struct Meters {
@@ -152,6 +156,7 @@ impl Meters {
             let events = postfix.iter().filter_map(|line| postfix::parse(line));
             let events = events.chain(dovecot.iter().filter_map(|line| dovecot::parse(line)));
             for event in events {
+                self.heed_full(&counting.tally, &event).await;
                 counting.count(&event).await;
             }
             tokio::task::yield_now().await;
@@ -160,6 +165,18 @@ impl Meters {
             && let Err(error) = throttle.save().await
         {
             tracing::warn!(%error, "the throttle was not saved");
+        }
+    }
+
+    /// Has further mail for a full mailbox refused for now, before it is in the queue.
+    async fn heed_full(&self, tally: &Tally, event: &Event) {
+        let Event::Tried { queue_id, full: Some(address), .. } = event else { return };
+        if !(1..=ROOM_BYTES).contains(&tally.bytes(queue_id)) {
+            return;
+        }
+        let until = (self.clock.now() + FULL_FOR).unix_timestamp();
+        if let Err(error) = self.replica.full(address, until).await {
+            tracing::warn!(%error, "mail for a full mailbox is not refused");
         }
     }
 

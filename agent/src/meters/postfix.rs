@@ -12,7 +12,7 @@ pub(super) fn parse(line: &str) -> Option<Event> {
         "smtpd" => smtpd(text),
         "qmgr" => qmgr(text),
         "cleanup" => cleanup(text),
-        _ => delivery(text),
+        _ => delivery(text, process == "lmtp"),
     }
 }
 
@@ -22,7 +22,13 @@ fn smtpd(text: &str) -> Option<Event> {
     }
     let (queue_id, text) = text.split_once(": ")?;
     if text.starts_with("reject: ") || text.starts_with("milter-reject: ") {
-        return Some(Event::Rejected);
+        let of_message = ["DATA from ", "BDAT from ", "END-OF-MESSAGE from "]
+            .iter()
+            .any(|stage| text.strip_prefix("reject: ").is_some_and(|text| text.starts_with(stage)));
+        return Some(match valid(queue_id).filter(|_| of_message) {
+            Some(queue_id) => Event::GivenUp { queue_id },
+            None => Event::Rejected,
+        });
     }
     text.strip_prefix("client=")?;
     // Only who has signed in has a name here, and with it the right to choose it.
@@ -61,19 +67,22 @@ fn qmgr(text: &str) -> Option<Event> {
 }
 
 /// `ID: to=<a@b>, orig_to=<c@d>, relay=…, delay=…, delays=…, dsn=2.0.0, status=sent (…)`.
-fn delivery(text: &str) -> Option<Event> {
+fn delivery(text: &str, is_to_mailbox: bool) -> Option<Event> {
     let (queue_id, text) = text.split_once(": ")?;
     let queue_id = valid(queue_id)?;
-    let rest = behind_address(text, "to=<")?;
-    let rest = behind_address(rest, ", orig_to=<").unwrap_or(rest);
-    let (_, status) = rest.split_once(", status=")?;
+    let address_to = behind_address(text, "to=<")?;
+    let rest = behind_address(address_to, ", orig_to=<").unwrap_or(address_to);
+    let (before, status) = rest.split_once(", status=")?;
     let outcome = match status.split_once(' ').map_or(status, |(status, _)| status) {
         "sent" => Outcome::Sent,
         "deferred" => Outcome::Deferred,
         "bounced" => Outcome::Bounced,
         _ => return None,
     };
-    Some(Event::Tried { queue_id, outcome })
+    let is_full = is_to_mailbox && outcome == Outcome::Bounced && before.ends_with(", dsn=5.2.2");
+    let address = text.strip_suffix(address_to).and_then(|text| text.strip_prefix("to=<"));
+    let address = address.and_then(|address| address.strip_suffix('>')).map(str::to_lowercase);
+    Some(Event::Tried { queue_id, outcome, full: address.filter(|_| is_full) })
 }
 
 /// What follows an address in angle brackets. Its local part may be quoted and hold anything.
@@ -113,7 +122,7 @@ mod tests {
     }
 
     fn tried(outcome: Outcome, queue_id: &str) -> Event {
-        Event::Tried { queue_id: queue_id.to_owned(), outcome }
+        Event::Tried { queue_id: queue_id.to_owned(), outcome, full: None }
     }
 
     // The lines are those of Postfix 3.7.11.
@@ -180,6 +189,41 @@ mod tests {
             ),
             None,
         );
+    }
+
+    #[test]
+    fn a_full_mailbox_is_named() {
+        let full = |line| match event(line) {
+            Some(Event::Tried { full, outcome: Outcome::Bounced, .. }) => full,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            full(
+                "Nov 24 20:42:19 mx postfix/lmtp[23970]: 7F0E798E012: to=<Bob@example.org>, orig_to=<sales@example.org>, relay=127.0.0.1[127.0.0.1]:21024, delay=2288, delays=2288/0.11/0.01/0.02, dsn=5.2.2, status=bounced (host 127.0.0.1[127.0.0.1] said: 552 5.2.2 <bob@example.org> Quota exceeded (mailbox for user is full) (in reply to end of DATA command))"
+            ),
+            Some("bob@example.org".to_owned()),
+        );
+        // Another's mailbox, elsewhere; and what its server says.
+        for line in [
+            "Nov 24 20:42:19 mx postfix/smtp[1]: 7F0E798E012: to=<x@out.test>, relay=mx.out.test[192.0.2.1]:25, delay=1, delays=0/0/0/1, dsn=5.2.2, status=bounced (host mx.out.test said: 552 5.2.2 full)",
+            "Nov 24 20:42:19 mx postfix/lmtp[1]: 7F0E798E012: to=<a@example.org>, relay=127.0.0.1[127.0.0.1]:24, delay=1, delays=0/0/0/1, dsn=5.1.1, status=bounced (host said: 550 x, dsn=5.2.2, status=bounced)",
+        ] {
+            assert_eq!(full(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_refused_whole_has_no_entry_any_more() {
+        let given_up = Event::GivenUp { queue_id: "7F0E798E012".to_owned() };
+        for stage in ["DATA", "END-OF-MESSAGE"] {
+            let line = format!(
+                "Nov 24 20:03:10 mx postfix/submission/smtpd[1]: 7F0E798E012: reject: {stage} from localhost[127.0.0.1]: 450 4.7.1 <{stage}>: Your limit of 2 messages per hour is reached; from=<a@example.org> proto=ESMTP helo=<x>"
+            );
+            assert_eq!(event(&line), Some(given_up.clone()));
+        }
+        // Other recipients may have been accepted.
+        let line = "Nov 24 20:03:10 mx postfix/smtpd[1]: 7F0E798E012: reject: RCPT from localhost[127.0.0.1]: 550 5.1.1 <n@example.org>: Recipient address rejected";
+        assert_eq!(event(line), Some(Event::Rejected));
     }
 
     #[test]

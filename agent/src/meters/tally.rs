@@ -52,8 +52,8 @@ impl Tally {
                 self.remember(queue_id, Entry { pending: Some(pending), bytes: 0 });
             }
             Event::Queued { queue_id, bytes } => self.queued(queue_id, *bytes),
-            Event::Tried { queue_id, outcome } => {
-                let bytes = self.entries.get(queue_id).map(|entry| entry.bytes).unwrap_or_default();
+            Event::Tried { queue_id, outcome, full: _ } => {
+                let bytes = self.bytes(queue_id);
                 let kind = match outcome {
                     Outcome::Sent => TrafficKind::Sent,
                     Outcome::Deferred => TrafficKind::Deferred,
@@ -65,6 +65,10 @@ impl Tally {
                 self.entries.remove(queue_id);
             }
             Event::Rejected => self.add(TrafficKind::Rejected, 1, 0),
+            Event::GivenUp { queue_id } => {
+                self.entries.remove(queue_id);
+                self.add(TrafficKind::Rejected, 1, 0);
+            }
             Event::Stored { user, bytes } => {
                 self.add(TrafficKind::Stored, 1, *bytes);
                 self.changed.insert(user.clone());
@@ -83,6 +87,11 @@ impl Tally {
                 self.add(TrafficKind::LoginFailed, u64::from(*attempts), 0);
             }
         }
+    }
+
+    /// The size of an entry; 0 when it is not known.
+    pub(super) fn bytes(&self, queue_id: &str) -> u64 {
+        self.entries.get(queue_id).map(|entry| entry.bytes).unwrap_or_default()
     }
 
     /// What was counted, sorted by kind.
@@ -190,7 +199,8 @@ mod tests {
         let saved = serde_json::to_vec(tally.entries()).unwrap();
         let mut tally = Tally::new(serde_json::from_slice(&saved).unwrap());
         tally.count(&queued("A1", 400));
-        tally.count(&Event::Tried { queue_id: "A1".to_owned(), outcome: Outcome::Sent });
+        let outcome = Outcome::Sent;
+        tally.count(&Event::Tried { queue_id: "A1".to_owned(), outcome, full: None });
         assert_eq!(sum(&tally, TrafficKind::Received), (0, 0));
         assert_eq!(sum(&tally, TrafficKind::Sent), (1, 400));
     }

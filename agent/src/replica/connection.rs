@@ -22,7 +22,7 @@ const AUTH_GROUP: &str = "dovecot";
 /// A constant statement. SQLite statements of the agent are checked by its tests: the build has
 /// one database for `query!`, and that is the server's.
 #[expect(clippy::disallowed_methods, reason = "the macro checks against the server's database")]
-pub(super) fn statement(sql: &'static str) -> Query<'static, Sqlite, SqliteArguments> {
+pub(crate) fn statement(sql: &'static str) -> Query<'static, Sqlite, SqliteArguments> {
     sqlx::query(sql)
 }
 

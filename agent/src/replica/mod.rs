@@ -8,6 +8,7 @@ mod apply;
 mod check;
 mod connection;
 mod lookup;
+mod reader;
 mod rows;
 mod schema;
 mod snapshot;
@@ -17,8 +18,11 @@ use std::{path::PathBuf, sync::Arc};
 use sqlx::{Row as _, SqliteConnection};
 use tokio::sync::Mutex;
 
-use self::connection::statement;
-pub use self::snapshot::SnapshotWriter;
+pub(crate) use self::connection::statement;
+pub use self::{
+    reader::{Hosted, Reader, Sender},
+    snapshot::SnapshotWriter,
+};
 use crate::{durable, layout::Layout};
 
 /// Where a replica stands in the stream of changes.
@@ -149,6 +153,26 @@ impl Replica {
             .bind(until_unix_seconds)
             .execute(&mut files.directory)
             .await?;
+        Ok(())
+    }
+
+    /// Refuses mail for this user for now, since the mailbox is full, until this time, in seconds
+    /// since 1970.
+    pub async fn full(&self, address: &str, until_unix_seconds: i64) -> Result<(), ReplicaError> {
+        let Some((local_part, domain)) = address.rsplit_once('@') else { return Ok(()) };
+        let mut files = self.files.lock().await;
+        statement("DELETE FROM full_mailbox WHERE until <= unixepoch()")
+            .execute(&mut files.directory)
+            .await?;
+        statement(
+            "INSERT OR REPLACE INTO full_mailbox (user_id, until)
+             SELECT user_id, ? FROM account WHERE local_part = ? AND domain = ?",
+        )
+        .bind(until_unix_seconds)
+        .bind(local_part.to_owned())
+        .bind(domain.to_owned())
+        .execute(&mut files.directory)
+        .await?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use sqlx::SqliteConnection;
-use umail_proto::agent::{DirectoryKey, DirectoryRow, RowKind, directory_row::Row};
+use umail_proto::agent::{DirectoryKey, DirectoryRow, RowKind, SendingLimits, directory_row::Row};
 use uuid::Uuid;
 
 use super::{Files, ReplicaError, connection::composed};
@@ -28,8 +28,8 @@ const fn table(name: &'static str, columns: usize) -> Table {
 const DOMAIN: Table = table("domain", 6);
 const DOMAIN_ALIAS: Table = table("domain_alias", 3);
 const DEPARTMENT: Table = table("department", 4);
-const PLAN: Table = table("plan", 4);
-const USER: Table = table("user", 11);
+const PLAN: Table = table("plan", 9);
+const USER: Table = table("user", 16);
 const ALIAS: Table = table("alias", 5);
 const ALIAS_TARGET: Table =
     Table { name: "alias_target", columns: 3, key: "alias_id", is_secret: false };
@@ -51,6 +51,7 @@ pub(super) async fn clear_all(files: &mut Files) -> Result<(), ReplicaError> {
 enum Value {
     Text(String),
     Integer(i64),
+    Nothing,
 }
 
 /// A row for one table.
@@ -111,6 +112,7 @@ async fn insert(files: &mut Files, table: Table, records: Vec<Record>) -> Result
         query = match value {
             Value::Text(text) => query.bind(text),
             Value::Integer(number) => query.bind(number),
+            Value::Nothing => query.bind(None::<i64>),
         };
     }
     query.execute(file_of(files, table)).await?;
@@ -189,15 +191,7 @@ pub(super) fn records(row: &DirectoryRow) -> Result<Vec<Record>, ReplicaError> {
                 bits(row.functions),
             ],
         ),
-        Row::Plan(row) => record(
-            PLAN,
-            vec![
-                id(&row.id)?,
-                bits(row.functions),
-                bits(row.quota_bytes),
-                Value::Integer(row.quota_unlimited.into()),
-            ],
-        ),
+        Row::Plan(row) => plan(row),
         Row::StorageNode(row) => {
             record(STORAGE_NODE, vec![id(&row.id)?, domain(&row.name)?, ip(&row.address)?])
         }
@@ -217,8 +211,32 @@ pub(super) fn records(row: &DirectoryRow) -> Result<Vec<Record>, ReplicaError> {
     }
 }
 
+fn plan(row: &umail_proto::agent::Plan) -> Result<Vec<Record>, ReplicaError> {
+    let mut values = vec![
+        id(&row.id)?,
+        bits(row.functions),
+        bits(row.quota_bytes),
+        Value::Integer(row.quota_unlimited.into()),
+    ];
+    values.extend(sending(row.sending));
+    Ok(vec![Record { table: PLAN, values }])
+}
+
+/// The columns of limits; what is absent is not limited.
+fn sending(limits: Option<SendingLimits>) -> [Value; 5] {
+    let limits = limits.unwrap_or_default();
+    [
+        limits.message_size_bytes,
+        limits.messages_per_hour,
+        limits.messages_per_day,
+        limits.recipients_per_hour,
+        limits.recipients_per_day,
+    ]
+    .map(|limit| limit.map_or(Value::Nothing, bits))
+}
+
 fn user(row: &umail_proto::agent::User) -> Result<Vec<Record>, ReplicaError> {
-    let values = vec![
+    let mut values = vec![
         id(&row.id)?,
         id(&row.domain_id)?,
         optional(&row.department_id, id)?,
@@ -231,6 +249,7 @@ fn user(row: &umail_proto::agent::User) -> Result<Vec<Record>, ReplicaError> {
         Value::Integer(row.moving.into()),
         optional(&row.plan_id, id)?,
     ];
+    values.extend(sending(row.sending));
     Ok(vec![Record { table: USER, values }])
 }
 

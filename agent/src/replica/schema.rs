@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Tables of `directory.sqlite`. Those of the directory are replaced by a snapshot; `frozen`,
-/// `throttle` and `setting` are the node's own and survive it.
+/// `full_mailbox`, `throttle` and `setting` are the node's own and survive it.
 pub(super) const DIRECTORY: &str = "
 CREATE TABLE IF NOT EXISTS domain (
   id TEXT PRIMARY KEY, name TEXT NOT NULL, status INTEGER NOT NULL, functions INTEGER NOT NULL,
@@ -23,10 +23,14 @@ CREATE TABLE IF NOT EXISTS user (
   id TEXT PRIMARY KEY, domain_id TEXT NOT NULL, department_id TEXT NOT NULL,
   local_part TEXT NOT NULL, status INTEGER NOT NULL, functions INTEGER NOT NULL,
   quota_bytes INTEGER NOT NULL, quota_unlimited INTEGER NOT NULL,
-  storage_node_id TEXT NOT NULL, moving INTEGER NOT NULL, plan_id TEXT NOT NULL DEFAULT '');
+  storage_node_id TEXT NOT NULL, moving INTEGER NOT NULL, plan_id TEXT NOT NULL DEFAULT '',
+  message_size_bytes INTEGER, messages_per_hour INTEGER, messages_per_day INTEGER,
+  recipients_per_hour INTEGER, recipients_per_day INTEGER);
 CREATE TABLE IF NOT EXISTS plan (
   id TEXT PRIMARY KEY, functions INTEGER NOT NULL, quota_bytes INTEGER NOT NULL,
-  quota_unlimited INTEGER NOT NULL);
+  quota_unlimited INTEGER NOT NULL,
+  message_size_bytes INTEGER, messages_per_hour INTEGER, messages_per_day INTEGER,
+  recipients_per_hour INTEGER, recipients_per_day INTEGER);
 CREATE TABLE IF NOT EXISTS alias (
   id TEXT PRIMARY KEY, domain_id TEXT NOT NULL, local_part TEXT NOT NULL,
   user_id TEXT NOT NULL, keep_copy INTEGER NOT NULL);
@@ -36,15 +40,26 @@ CREATE TABLE IF NOT EXISTS alias_target (
 CREATE TABLE IF NOT EXISTS storage_node (
   id TEXT PRIMARY KEY, name TEXT NOT NULL, address TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS frozen (user_id TEXT PRIMARY KEY, move_id TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS full_mailbox (user_id TEXT PRIMARY KEY, until INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS throttle (key TEXT PRIMARY KEY, until INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS setting (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS position (
   one INTEGER PRIMARY KEY CHECK (one = 1), epoch TEXT NOT NULL, version INTEGER NOT NULL);
 ";
 
-/// Columns that tables of earlier agents lack.
-const ADDED: [(&str, &str, &str); 2] = [
+/// Columns that tables of earlier agents lack, in the order in which they were added.
+const ADDED: [(&str, &str, &str); 12] = [
     ("user", "plan_id", "TEXT NOT NULL DEFAULT ''"),
+    ("user", "message_size_bytes", "INTEGER"),
+    ("user", "messages_per_hour", "INTEGER"),
+    ("user", "messages_per_day", "INTEGER"),
+    ("user", "recipients_per_hour", "INTEGER"),
+    ("user", "recipients_per_day", "INTEGER"),
+    ("plan", "message_size_bytes", "INTEGER"),
+    ("plan", "messages_per_hour", "INTEGER"),
+    ("plan", "messages_per_day", "INTEGER"),
+    ("plan", "recipients_per_hour", "INTEGER"),
+    ("plan", "recipients_per_day", "INTEGER"),
     ("domain", "deferred_until", "INTEGER NOT NULL DEFAULT 0"),
 ];
 
@@ -159,6 +174,8 @@ DROP VIEW IF EXISTS sender_owner;
 DROP VIEW IF EXISTS known_address;
 DROP VIEW IF EXISTS system_address;
 DROP VIEW IF EXISTS fallback;
+DROP VIEW IF EXISTS sending_limit;
+DROP VIEW IF EXISTS narrow_recipient;
 
 -- One row while no snapshot has arrived: every lookup then answers 'temporarily'.
 CREATE VIEW unready AS SELECT 1 AS one WHERE NOT EXISTS (SELECT 1 FROM position);
@@ -204,7 +221,8 @@ CREATE VIEW known_address AS
   SELECT a.local_part, d.name FROM alias a JOIN domain d ON d.id = a.domain_id;
 
 -- Where mail for an alias or a forwarding user goes. Forwarding rests without the function, and
--- while the user gets no mail: that of an alias would pass by the status.
+-- while the user gets no mail: that of an alias would pass by the status. Who may not send outside
+-- has nothing forwarded there either.
 CREATE VIEW route AS
   SELECT a.local_part, d.name AS domain, t.address AS target
     FROM alias a
@@ -213,6 +231,12 @@ CREATE VIEW route AS
    WHERE NOT EXISTS (SELECT 1 FROM account u
                       WHERE u.local_part = a.local_part AND u.domain_id = a.domain_id
                         AND (NOT u.functions & 32 OR u.status >= 4))
+     AND (coalesce((SELECT u.functions FROM account u
+                     WHERE u.local_part = a.local_part AND u.domain_id = a.domain_id),
+                   d.functions) & 8
+          OR EXISTS (SELECT 1 FROM domain_name n
+                      WHERE n.name = substr(t.address, instr(t.address, '@') + 1)
+                        AND n.domain_id = a.domain_id))
   UNION ALL
   SELECT a.local_part, d.name, a.local_part || '@' || d.name
     FROM alias a JOIN domain d ON d.id = a.domain_id
@@ -248,9 +272,51 @@ CREATE VIEW refusal AS
                 WHEN status >= 4 THEN '550 5.2.1 The mailbox is disabled'
                 WHEN held THEN '450 4.2.0 The mailbox is being moved, try again'
                 WHEN status = 3 THEN '450 4.2.1 The mailbox is under maintenance, try again'
+                WHEN EXISTS (SELECT 1 FROM full_mailbox f
+                              WHERE f.user_id = account.user_id AND f.until > unixepoch())
+                THEN '452 4.2.2 The mailbox is full, try again later'
            END AS answer
       FROM account)
-   WHERE answer IS NOT NULL;
+   WHERE answer IS NOT NULL
+  UNION ALL
+  SELECT a.local_part, d.name, '550 5.7.1 The address leads outside, which it may not'
+    FROM alias a JOIN domain d ON d.id = a.domain_id
+   WHERE NOT EXISTS (SELECT 1 FROM user u
+                      WHERE u.local_part = a.local_part AND u.domain_id = a.domain_id)
+     AND NOT EXISTS (SELECT 1 FROM route r
+                      WHERE r.local_part = a.local_part AND r.domain = d.name);
+
+-- How much a user may send: the narrower of what the user and the plan say.
+CREATE VIEW sending_limit AS
+  SELECT u.id AS user_id,
+         min(coalesce(u.message_size_bytes, p.message_size_bytes),
+             coalesce(p.message_size_bytes, u.message_size_bytes)) AS message_size_bytes,
+         min(coalesce(u.messages_per_hour, p.messages_per_hour),
+             coalesce(p.messages_per_hour, u.messages_per_hour)) AS messages_per_hour,
+         min(coalesce(u.messages_per_day, p.messages_per_day),
+             coalesce(p.messages_per_day, u.messages_per_day)) AS messages_per_day,
+         min(coalesce(u.recipients_per_hour, p.recipients_per_hour),
+             coalesce(p.recipients_per_hour, u.recipients_per_hour)) AS recipients_per_hour,
+         min(coalesce(u.recipients_per_day, p.recipients_per_day),
+             coalesce(p.recipients_per_day, u.recipients_per_day)) AS recipients_per_day
+    FROM user u LEFT JOIN plan p ON p.id = u.plan_id;
+
+-- Who takes no mail from outside: such users, and other addresses that lead to nobody else.
+CREATE VIEW narrow_recipient AS
+  SELECT local_part, domain FROM account WHERE NOT functions & 16
+  UNION ALL
+  SELECT a.local_part, d.name FROM alias a JOIN domain d ON d.id = a.domain_id
+   WHERE NOT EXISTS (SELECT 1 FROM user u
+                      WHERE u.local_part = a.local_part AND u.domain_id = a.domain_id)
+     AND EXISTS (SELECT 1 FROM alias_target t WHERE t.alias_id = a.id)
+     AND NOT EXISTS (
+       SELECT 1 FROM alias_target t
+        WHERE t.alias_id = a.id
+          AND NOT EXISTS (
+            SELECT 1 FROM domain_name n JOIN account u ON u.domain_id = n.domain_id
+             WHERE n.name = substr(t.address, instr(t.address, '@') + 1)
+               AND u.local_part = substr(t.address, 1, instr(t.address, '@') - 1)
+               AND NOT u.functions & 16));
 
 -- The same for every address of a domain: of aliases, of a catch-all, of nobody. Asked after the
 -- one above, which knows the users.
@@ -281,8 +347,11 @@ COMMIT;
 
 #[cfg(test)]
 mod tests {
+    use umail_proto::functions::Function;
+
     #[test]
-    fn the_bit_of_forwarding_is_the_one_in_the_views() {
-        assert_eq!(umail_proto::functions::Function::Forwarding as u64, 32);
+    fn the_bits_of_functions_are_those_in_the_views() {
+        let bits = [Function::ExternalSend, Function::ExternalReceive, Function::Forwarding];
+        assert_eq!(bits.map(|function| function as u64), [8, 16, 32]);
     }
 }

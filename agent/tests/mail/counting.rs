@@ -5,11 +5,15 @@ use std::{process::Command, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use umail_agent::{config::Config, drivers::Driver, meters::Meters, spool::Spool};
-use umail_proto::{agent::TrafficKind, clock::Clock};
+use umail_proto::{
+    agent::{TrafficKind, User},
+    clock::Clock,
+};
 
 use crate::{
     client,
-    node::{Node, wait_until},
+    directory::{self, id, row, user},
+    node::{NODE, Node, wait_until},
     single::{ALICE, BOB, arrived, running},
 };
 
@@ -198,4 +202,38 @@ async fn who_guesses_from_many_addresses_of_one_ipv6_network_has_to_wait() {
     node.replica.throttle("addr:fd00:0:0:1::/64", later).await.unwrap();
     from("pop3", ports.pop3, "1::3", BOB.1).refused("[AUTH]");
     from("pop3", ports.pop3, "2::1", BOB.1).ok();
+}
+
+/// What does not fit is told by Dovecot when Postfix has taken it already. What comes next is not
+/// even taken, for a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_for_a_full_mailbox_is_not_taken() {
+    let node = running().await;
+    let port = node.config.ports.smtp;
+    let counting = Counting::start(&node);
+    let alice = |bytes| {
+        let user = user(11, "alice", &id(NODE));
+        row(User { quota_bytes: bytes, quota_unlimited: false, ..user })
+    };
+    directory::change(&node.replica, vec![alice(90_000)]).await;
+    // One that is too large for what is left says nothing of others.
+    client::swaks(port, BOB.0, ALICE.0, &["--body", &"x ".repeat(60_000)]).ok();
+    wait_until("it is refused", || async { node.log("postfix").contains("dsn=5.2.2") }).await;
+    counting.reach([1, 0, 1, 1]).await;
+    client::send(port, "x@elsewhere.example", ALICE.0, "fits").ok();
+    arrived(&node, ALICE, 1).await;
+
+    directory::change(&node.replica, vec![alice(100)]).await;
+    client::send(port, "x@elsewhere.example", ALICE.0, "does not fit").ok();
+    let refused = || client::send(port, "x@elsewhere.example", ALICE.0, "again").text;
+    wait_until("further mail is refused", || async { refused().contains("452 4.2.2") }).await;
+    client::submit(node.config.ports.submission, BOB, BOB.0, ALICE.0).refused("452 4.2.2");
+    client::send(port, "x@elsewhere.example", BOB.0, "to others").ok();
+
+    // It heals by itself.
+    directory::change(&node.replica, vec![alice(90_000)]).await;
+    node.replica.full(ALICE.0, 1).await.unwrap();
+    client::send(port, "x@elsewhere.example", ALICE.0, "fits again").ok();
+    arrived(&node, ALICE, 2).await;
+    counting.kill().await;
 }

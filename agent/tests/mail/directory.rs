@@ -44,6 +44,7 @@ pub(crate) fn user(number: u128, local_part: &str, storage_node: &str) -> User {
         storage_node_id: storage_node.into(),
         moving: false,
         plan_id: String::new(),
+        sending: None,
     }
 }
 

@@ -18,5 +18,6 @@ mod node;
 mod outage;
 mod replica;
 mod rules;
+mod sending;
 mod single;
 mod statuses;

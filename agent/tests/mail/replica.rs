@@ -12,7 +12,7 @@ use umail_agent::{
     layout::Layout,
     replica::{Replica, ReplicaError},
 };
-use umail_proto::agent::{Delta, SnapshotBegin, SnapshotEnd, User};
+use umail_proto::agent::{Delta, SendingLimits, SnapshotBegin, SnapshotEnd, User};
 
 use crate::{
     directory::{self, EPOCH, app_password, domain, id, row, user},
@@ -42,6 +42,18 @@ fn versions(layout: &Layout) -> (String, String) {
 pub(crate) fn ask(database: &Path, sql: &str) -> String {
     let database = format!("file:{}?mode=ro", database.display());
     let output = Command::new("sqlite3").args([&database, sql]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Changes a file that nobody has open, or soon has no more: a connection closes behind its owner.
+fn alter(database: &Path, sql: &str) -> String {
+    let output = Command::new("sqlite3")
+        .args(["-cmd", ".timeout 5000"])
+        .arg(database)
+        .arg(sql)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
@@ -142,27 +154,50 @@ async fn a_delta_is_applied_once_in_its_place_and_whole() {
 #[tokio::test]
 async fn a_replica_of_an_earlier_agent_is_asked_for_anew_and_answers_meanwhile() {
     let (_folder, layout) = folder();
-    let replica = Replica::open(&layout).await.unwrap();
-    let rows = [vec![row(domain(1, "example.org"))], of_version(1)].concat();
-    directory::fill(&replica, rows).await;
-    drop(replica);
-    // As the agent wrote it that knew neither plans nor domains whose mail is deferred.
     let database = layout.directory_db();
-    let views = ask(&database, "SELECT name FROM sqlite_schema WHERE type = 'view'");
-    let dropped: Vec<_> = views.lines().map(|view| format!("DROP VIEW {view};")).collect();
-    let sql = dropped.concat()
-        + "ALTER TABLE user DROP COLUMN plan_id; ALTER TABLE domain DROP COLUMN deferred_until;
-           PRAGMA user_version = 1;";
-    assert!(Command::new("sqlite3").arg(&database).arg(sql).status().unwrap().success());
-    let replica = Replica::open(&layout).await.unwrap();
-    let position = replica.position().await.unwrap().unwrap();
-    assert_eq!((position.epoch.as_str(), position.version), (EPOCH, 0));
-    let known = ask(&database, "SELECT count(*) FROM account WHERE quota_bytes = 1");
-    assert_eq!(known, "50");
-    assert_eq!(ask(&database, "SELECT deferred_until FROM domain"), "0");
-    drop(replica);
-    let again = Replica::open(&layout).await.unwrap();
-    assert_eq!(again.position().await.unwrap().unwrap().version, 0);
+    // As the agents wrote it that knew no limits of sending, and no plans.
+    for (knows_plans, plans) in [(true, ""), (false, "ALTER TABLE user DROP COLUMN plan_id;")] {
+        let replica = Replica::open(&layout).await.unwrap();
+        let rows = [vec![row(domain(1, "example.org"))], of_version(1)].concat();
+        directory::fill(&replica, rows).await;
+        drop(replica);
+        let views = alter(&database, "SELECT name FROM sqlite_schema WHERE type = 'view'");
+        let views: Vec<_> = views.lines().map(|view| format!("DROP VIEW {view};")).collect();
+        let limits = [
+            "message_size_bytes",
+            "messages_per_hour",
+            "messages_per_day",
+            "recipients_per_hour",
+            "recipients_per_day",
+        ];
+        let limits: Vec<_> = ["user", "plan"]
+            .into_iter()
+            .flat_map(|table| {
+                limits.map(|column| format!("ALTER TABLE {table} DROP COLUMN {column};"))
+            })
+            .collect();
+        let sql = views.concat()
+            + &limits.concat()
+            + "ALTER TABLE domain DROP COLUMN deferred_until;"
+            + plans
+            + "PRAGMA user_version = 1;";
+        alter(&database, &sql);
+        let replica = Replica::open(&layout).await.unwrap();
+        let position = replica.position().await.unwrap().unwrap();
+        assert_eq!((position.epoch.as_str(), position.version), (EPOCH, 0), "{knows_plans}");
+        let known = ask(&database, "SELECT count(*) FROM account WHERE quota_bytes = 1");
+        assert_eq!(known, "50");
+        assert_eq!(ask(&database, "SELECT deferred_until FROM domain"), "0");
+        drop(replica);
+        let again = Replica::open(&layout).await.unwrap();
+        assert_eq!(again.position().await.unwrap().unwrap().version, 0);
+        // What comes then stands in the right columns.
+        let user = User { plan_id: id(41), ..user(100, "user0", &id(NODE)) };
+        let limits = SendingLimits { recipients_per_day: Some(7), ..SendingLimits::default() };
+        directory::change(&again, vec![row(User { sending: Some(limits), ..user })]).await;
+        let came = "SELECT plan_id, recipients_per_day FROM user WHERE local_part = 'user0'";
+        assert_eq!(ask(&database, came), format!("{}|7", id(41)));
+    }
 }
 
 #[tokio::test]

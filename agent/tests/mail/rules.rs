@@ -174,6 +174,7 @@ async fn a_plan_narrows_what_its_users_may() {
         functions,
         quota_bytes,
         quota_unlimited: quota_bytes == 0,
+        sending: None,
     };
     directory::change(&node.replica, vec![row(on_plan.clone()), row(plan(ALL, 0))]).await;
     client::pop3(ports.pop3, ALICE, "").ok();

@@ -98,7 +98,7 @@ pub(super) async fn give(tx: &mut Transaction, domain: DomainId, given: &[Given]
     give_seats(tx, &after, &seats).await
 }
 
-/// Sums up what is asked of each level, and of the seats of each domain and department.
+/// Sums up what is asked of each level, and of its seats.
 async fn per_level(
     tx: &mut Transaction,
     domain: DomainId,
@@ -115,9 +115,11 @@ async fn per_level(
         for level in levels {
             let sum = asked.entry(level).or_default();
             *sum = *sum + one.amounts;
-            for seat in one.seats.iter().filter(|_| level != SYSTEM) {
+            for seat in &one.seats {
                 let sum = seats.entry((level, seat.plan)).or_default();
-                *sum = (sum.0 + seat.users, sum.1 + seat.inheriting);
+                // What they inherit counts for storage, and that of the system is summed up.
+                let inheriting = if level == SYSTEM { 0 } else { seat.inheriting };
+                *sum = (sum.0 + seat.users, sum.1 + inheriting);
             }
         }
     }
@@ -132,14 +134,14 @@ async fn per_level(
     Ok((asked, seats.collect()))
 }
 
-/// Gives seats of plans away, on levels that are locked.
+/// Gives seats of plans away, on levels that are locked; those of the system first.
 async fn give_seats(
     tx: &mut Transaction,
     levels: &[Allowance],
     given: &[seats::Given],
 ) -> Result<()> {
     let after = seats::give(tx, given).await?;
-    for (seats, given) in after.iter().zip(given) {
+    for (given, seats) in &after {
         if let Some(limit) = seats.limit.number()
             && given.users > 0
             && seats.users > limit
@@ -277,9 +279,6 @@ pub struct Change {
 /// Limits the system as a whole. Counting begins with the first limit.
 pub async fn update_system(cx: &Context, change: Change) -> Result<Whole> {
     cx.authorize(Action::Update, Resource::Settings)?;
-    if change.patch.seats.is_some() {
-        return Err(Error::invalid("/seats", "are limited in domains and departments"));
-    }
     let mut tx = cx.begin().await?;
     // Nobody else gives anything away, or limits the system, until this has ended.
     store::allowances::enter_alone(&mut *tx).await?;
@@ -345,7 +344,11 @@ async fn limit_seats(tx: &mut Transaction, level: &Allowance, change: &Change) -
         let plan: PlanRef = one(&field, name.parse())?;
         let plan = store::plans::find(&mut **tx, &plan).await?;
         let plan = plan.ok_or_else(|| Error::invalid(&field, "must be a plan that there is"))?;
-        let users = seats::limit(&mut **tx, level.id, plan.id, *limit).await?;
+        let users = if level.id == SYSTEM {
+            seats::limit_system(tx, plan.id, *limit).await?
+        } else {
+            seats::limit(&mut **tx, level.id, plan.id, *limit).await?
+        };
         if let Limit::AtMost(limit) = *limit
             && users > limit
             && !change.below_allocated

@@ -75,11 +75,12 @@ pub async fn start(cx: &Context, user: &UserRef) -> Result<Operation> {
     let kind = OperationKind::SecureAccount;
     let mut tx = cx.begin().await?;
     let before = users::lock(&mut tx, cx, id, asked).await?;
-    if store::operations::is_running_for(&mut *tx, kind.name(), id.uuid()).await? {
+    // Whoever began it: the user is locked, so that nobody begins another.
+    if store::operations::is_running_for(cx.state().pool(), kind.name(), id.uuid()).await? {
         return Err(Error::Conflict("the account is being secured already".to_owned()));
     }
     let change = shut(&mut tx, cx, &before).await?;
-    let nodes = places(cx, &mut tx, &before).await?;
+    let nodes = places(cx, &before).await?;
     let plan = Plan { user_id: id, change, version: None, nodes };
     let row = operations::new(cx, kind, STEP, json(&plan)?);
     store::operations::insert(&mut *tx, &row).await?;
@@ -113,7 +114,7 @@ async fn shut(tx: &mut Transaction, cx: &Context, before: &User) -> Result<i64> 
     change.ok_or_else(|| Error::internal("the change of a user is not in the log"))
 }
 
-async fn places(cx: &Context, tx: &mut Transaction, user: &User) -> Result<Vec<Place>> {
+async fn places(cx: &Context, user: &User) -> Result<Vec<Place>> {
     let mailboxes = user.nodes();
     let place = |node: Applied| Place {
         node_id: node.node_id,
@@ -125,7 +126,9 @@ async fn places(cx: &Context, tx: &mut Transaction, user: &User) -> Result<Vec<P
         held_messages: 0,
         detail: "the directory has to arrive first".to_owned(),
     };
-    let nodes = directory::applied(cx, tx).await?.into_iter().map(place);
+    // How far nodes are is nobody's in particular.
+    let mut db = cx.state().pool().acquire().await?;
+    let nodes = directory::applied(cx, &mut db).await?.into_iter().map(place);
     Ok(nodes.filter(|place| place.has_sessions || place.has_queue).collect())
 }
 

@@ -7,12 +7,12 @@ use umail_proto::ids::{AliasId, DepartmentId};
 use uuid::Uuid;
 
 use crate::{
-    app::{aliases, departments, directory, domains, users, waiting},
+    app::{aliases, departments, directory, domains, plans, users, waiting},
     authz::{Action, Resource},
     context::Context,
     error::Result,
     fleet::liveness::is_unreachable,
-    model::{domain::DomainRef, user::UserRef},
+    model::{domain::DomainRef, plan::PlanRef, user::UserRef},
     store,
 };
 
@@ -38,6 +38,12 @@ pub async fn of_department(cx: &Context, id: DepartmentId, wait: Duration) -> Re
 pub async fn of_alias(cx: &Context, id: AliasId, wait: Duration) -> Result<Convergence> {
     let domain_id = aliases::read(cx, id).await?.domain_id;
     read(cx, Resource::Alias { domain_id, holder: None }, id.uuid(), wait).await
+}
+
+/// Of a plan.
+pub async fn of_plan(cx: &Context, plan: &PlanRef, wait: Duration) -> Result<Convergence> {
+    let id = plans::read(cx, plan).await?.id;
+    read(cx, Resource::Plans, id.uuid(), wait).await
 }
 
 /// Waits, at most this long, until every node that can be reached has the row. Whoever calls has

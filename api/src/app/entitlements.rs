@@ -23,6 +23,13 @@ pub async fn read(cx: &Context, user: &UserRef) -> Result<Entitlements> {
         let mut db = cx.pool().acquire().await?;
         departments = store::departments::list_above(&mut db, domain.id, id).await?;
     }
-    let levels = Levels { domain: &domain, departments: &departments, plan: &plan, user: &user };
+    let settings = store::settings::get(cx.pool()).await?;
+    let levels = Levels {
+        settings: &settings,
+        domain: &domain,
+        departments: &departments,
+        plan: &plan,
+        user: &user,
+    };
     Ok(levels.entitlements())
 }

@@ -15,7 +15,7 @@ use crate::{
 
 /// Refuses a name that failed too often lately.
 pub(super) async fn check(cx: &Context, name: &str) -> Result<()> {
-    let found = store::lockouts::find(cx.pool(), &[name.to_owned()]).await?;
+    let found = store::lockouts::find(cx.state().pool(), &[name.to_owned()]).await?;
     let Some(until) = found.and_then(|lockout| lockout.until(cx.now())) else { return Ok(()) };
     let rest = (until - cx.now()).whole_seconds().max(1);
     Err(Error::TooManyRequests(rest.unsigned_abs()))
@@ -23,18 +23,18 @@ pub(super) async fn check(cx: &Context, name: &str) -> Result<()> {
 
 /// Counts a failure.
 pub(super) async fn count(cx: &Context, name: &str) -> Result<()> {
-    store::lockouts::count(cx.pool(), name, cx.now()).await
+    store::lockouts::count(cx.state().pool(), name, cx.now()).await
 }
 
 /// Forgets the failures of a name that signed in.
 pub(super) async fn forget(cx: &Context, name: &str) -> Result<()> {
-    store::lockouts::delete(cx.pool(), &[name.to_owned()]).await
+    store::lockouts::delete(cx.state().pool(), &[name.to_owned()]).await
 }
 
 /// The failures of a user or an operator.
 pub async fn read(cx: &Context, whose: &Whose) -> Result<Option<Lockout>> {
     let (_, names) = find(cx, whose, Action::Read).await?;
-    let found = store::lockouts::find(cx.pool(), &names).await?;
+    let found = store::lockouts::find(cx.state().pool(), &names).await?;
     Ok(found.filter(|lockout| !lockout.is_over(cx.now())))
 }
 
@@ -46,7 +46,7 @@ pub async fn delete(cx: &Context, whose: &Whose) -> Result<()> {
         let asked = |scope| (Action::Update, Resource::User(scope));
         users::lock(&mut tx, cx, subject.id.into(), asked).await?;
     }
-    store::lockouts::delete(&mut *tx, &names).await?;
+    store::lockouts::delete(cx.state().pool(), &names).await?;
     audit::record(&mut tx, cx, Action::Delete, subject, None, None).await?;
     tx.commit().await
 }

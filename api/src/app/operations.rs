@@ -50,7 +50,7 @@ pub async fn read(cx: &Context, id: OperationId, wait: Duration) -> Result<Opera
 async fn readable(cx: &Context, id: OperationId) -> Result<(Action, Resource)> {
     let any = (Action::Read, Resource::Operations);
     let Err(refusal) = cx.authorize(any.0, any.1.clone()) else { return Ok(any) };
-    let row = store::operations::find(cx.pool(), id).await?;
+    let row = store::operations::find(cx.state().pool(), id).await?;
     let Some(row) = row.filter(|row| row.kind == OperationKind::SecureAccount.name()) else {
         return Err(refusal);
     };
@@ -226,6 +226,6 @@ fn kind(row: &store::operations::Operation) -> Result<OperationKind> {
 }
 
 async fn find(cx: &Context, id: OperationId) -> Result<store::operations::Operation> {
-    let row = store::operations::find(cx.pool(), id).await?;
+    let row = store::operations::find(cx.state().pool(), id).await?;
     row.ok_or_else(|| Error::not_found("operation", id))
 }

@@ -20,6 +20,7 @@ use crate::{
         page::Page,
         plan::{self, Holders, Plan, PlanRef, parse_name},
         revision::Precondition,
+        sending::SendingLimits,
     },
     store,
     transaction::Transaction,
@@ -52,6 +53,7 @@ pub async fn create(cx: &Context, new: NewPlan) -> Result<Plan> {
         id: PlanId::generate(cx.now()),
         name: one("/name", parse_name(&new.name))?,
         quota: new.quota_bytes,
+        sending: SendingLimits::default().set_to(new.sending()),
         functions: new.functions.as_deref().map_or(Functions::ALL, functions::set),
         revision: 1,
         created_at: cx.now(),
@@ -99,6 +101,7 @@ pub async fn update(cx: &Context, plan: &PlanRef, change: Change) -> Result<Chan
     let mut plan = before.clone();
     plan.name = name.unwrap_or_else(|| before.name.clone());
     plan.quota = change.patch.quota_bytes.unwrap_or(before.quota);
+    plan.sending = before.sending.set_to(change.patch.sending());
     plan.functions = change.patch.functions.as_deref().map_or(before.functions, functions::set);
     let exceeded = allowances::change_quota(&mut tx, &before, plan.quota).await?;
     let holders = store::seats::holders(&mut tx, id).await?;

@@ -30,6 +30,7 @@ use crate::{
         plan::{Plan, parse_own_quota},
         profile::{self, Profile},
         revision::Precondition,
+        sending::SendingLimits,
         user::{User, UserRef, parse_display_name},
     },
     store,
@@ -145,7 +146,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
     let mut fields = Fields::default();
     let local_part = fields.read("/local_part", LocalPart::parse(&new.local_part));
     let display_name = fields.read("/display_name", parse_display_name(&new.display_name));
-    let profile = fields.read_all(Profile::new(new.profile));
+    let profile = fields.read_all(Profile::new(new.profile.clone()));
     let policy = store::settings::get(cx.pool()).await?.password_policy;
     let address = format!("{}@{}", new.local_part, domain.name);
     let password = policy.check(&new.password, &[&address, &new.display_name, &full_name]);
@@ -172,6 +173,9 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
         functions: Functions::ALL,
         plan_id: plan.id,
         quota: own_quota(new.quota_bytes, &plan)?,
+        sending: SendingLimits::default()
+            .narrowed(new.sending().map(Some), &plan.sending)
+            .map_err(Error::Invalid)?,
         storage_node,
         companion_node_id: None,
         moving: false,
@@ -266,6 +270,8 @@ pub async fn update(cx: &Context, user: &UserRef, change: Change) -> Result<User
             Some(bytes) => own_quota(bytes, plan)?,
             None => before.quota,
         };
+        user.sending =
+            before.sending.narrowed(patch.sending(), &plan.sending).map_err(Error::Invalid)?;
     }
     if user == before {
         tx.commit().await?;
@@ -300,23 +306,23 @@ pub async fn update(cx: &Context, user: &UserRef, change: Change) -> Result<User
 
 /// Whether a user may change all this of itself.
 fn is_own(patch: &UserPatch) -> bool {
-    patch.local_part.is_none()
-        && patch.status.is_none()
-        && patch.functions.is_none()
-        && patch.plan_id.is_none()
-        && patch.quota_bytes.is_none()
-        && patch.department_id.is_none()
-        && patch.profile.as_ref().is_none_or(profile::is_own)
+    let (display_name, profile) = (patch.display_name.clone(), patch.profile.clone());
+    let own = UserPatch { display_name, profile, ..UserPatch::default() };
+    *patch == own && patch.profile.as_ref().is_none_or(profile::is_own)
 }
 
-/// The plan of a user, and the one that it is to have, if anything changes that is counted. A plan
-/// that is changed at the same time waits, or is waited for.
+/// The plan of a user, and the one that it is to have, if anything changes that is counted or
+/// narrowed by it. A plan that is changed at the same time waits, or is waited for.
 async fn hold_plans(
     tx: &mut Transaction,
     before: &User,
     patch: &UserPatch,
 ) -> Result<Option<(Plan, Plan)>> {
-    if patch.plan_id.is_none() && patch.quota_bytes.is_none() && patch.department_id.is_none() {
+    if patch.plan_id.is_none()
+        && patch.quota_bytes.is_none()
+        && patch.department_id.is_none()
+        && patch.sending().iter().all(Option::is_none)
+    {
         return Ok(None);
     }
     let from = plans::hold_for(tx, Some(before.plan_id), None).await?;

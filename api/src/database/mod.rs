@@ -34,7 +34,8 @@ impl Database {
             let owner = owner.map_err(|cause| Error::internal(format!("database.url: {cause}")))?;
             return Ok(Self { owner: quiet(owner), cluster: None });
         }
-        let connections = config.database.max_connections.saturating_add(20);
+        // For itself and for users, and some for people who look.
+        let connections = config.database.max_connections.saturating_mul(2).saturating_add(20);
         let running = Cluster::start(&config.data_dir, connections).await?;
         let owner = quiet(embedded::options(&config.data_dir));
         match running {

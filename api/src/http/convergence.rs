@@ -1,4 +1,4 @@
-//! `/v1/users/{user}/convergence`, and the same of domains, departments and aliases
+//! `/v1/users/{user}/convergence`, and the same of domains, departments, aliases and plans
 
 use umail_api_types::{convergence::Convergence, operations::WaitQuery};
 use umail_proto::ids::{AliasId, DepartmentId};
@@ -12,7 +12,7 @@ use crate::{
         extract::{Json, Named, Parsed, Query},
         operations,
     },
-    model::{domain::DomainRef, user::UserRef},
+    model::{domain::DomainRef, plan::PlanRef, user::UserRef},
 };
 
 pub(super) fn router() -> OpenApiRouter<State> {
@@ -21,6 +21,7 @@ pub(super) fn router() -> OpenApiRouter<State> {
         .routes(routes!(read_domain_convergence))
         .routes(routes!(read_department_convergence))
         .routes(routes!(read_alias_convergence))
+        .routes(routes!(read_plan_convergence))
 }
 
 /// Read which nodes have the last change of a user
@@ -77,4 +78,18 @@ async fn read_alias_convergence(
     Query(query): Query<WaitQuery>,
 ) -> Result<Json<Convergence>> {
     Ok(Json(app::convergence::of_alias(&cx, id, operations::wait(query)?).await?))
+}
+
+/// Read which nodes have the last change of a plan
+///
+/// Waits, if asked to, until every node that can be reached has it.
+#[utoipa::path(get, path = "/v1/plans/{plan}/convergence", tag = "plans",
+    params(("plan" = String, Path, description = "Id or name of the plan"), WaitQuery),
+    responses((status = 200, description = "How many nodes have it", body = Convergence)))]
+async fn read_plan_convergence(
+    cx: Context,
+    Named(Parsed(plan)): Named<Parsed<PlanRef>>,
+    Query(query): Query<WaitQuery>,
+) -> Result<Json<Convergence>> {
+    Ok(Json(app::convergence::of_plan(&cx, &plan, operations::wait(query)?).await?))
 }

@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, StatusCode};
 use umail_api_types::{
     functions::names,
+    limit::SendingLimit,
     page::{Page, PageQuery},
     plans::{NewPlan, Plan, PlanChange, PlanDomain, PlanPatch, PlanQuery},
     problem::{ExceededLimit, Problem},
@@ -30,10 +31,22 @@ pub(super) fn router() -> OpenApiRouter<State> {
 
 impl From<model::plan::Plan> for Plan {
     fn from(plan: model::plan::Plan) -> Self {
+        let [
+            message_size_bytes,
+            messages_per_hour,
+            messages_per_day,
+            recipients_per_hour,
+            recipients_per_day,
+        ] = plan.sending.0.map(SendingLimit::from_number);
         Self {
             id: plan.id,
             name: plan.name,
             quota_bytes: plan.quota,
+            message_size_bytes,
+            messages_per_hour,
+            messages_per_day,
+            recipients_per_hour,
+            recipients_per_day,
             functions: names(plan.functions),
             created_at: plan.created_at,
             updated_at: plan.updated_at,

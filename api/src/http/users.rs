@@ -29,6 +29,13 @@ pub(super) fn router() -> OpenApiRouter<State> {
 impl From<model::user::User> for User {
     fn from(user: model::user::User) -> Self {
         let (storage_node_id, storage_node) = user.storage_node.unzip();
+        let [
+            message_size_bytes,
+            messages_per_hour,
+            messages_per_day,
+            recipients_per_hour,
+            recipients_per_day,
+        ] = user.sending.0;
         Self {
             id: user.id,
             address: user.address.to_string(),
@@ -40,6 +47,11 @@ impl From<model::user::User> for User {
             functions: names(user.functions),
             plan_id: user.plan_id,
             quota_bytes: user.quota,
+            message_size_bytes,
+            messages_per_hour,
+            messages_per_day,
+            recipients_per_hour,
+            recipients_per_day,
             storage_node_id,
             storage_node,
             moving: user.moving,

@@ -1,17 +1,23 @@
 //! What a user really may: every level only narrows, and the highest that does is named.
 
 use umail_api_types::{
-    entitlements::{Entitlements, FunctionEntitlement, Origin, OriginLevel},
+    entitlements::{Entitlements, FunctionEntitlement, Origin, OriginLevel, SendingEntitlement},
     functions,
-    limit::Quota,
+    limit::{Quota, SendingLimit},
+    sending::SendingLimitName,
 };
 use umail_proto::functions::Functions;
 
-use crate::model::{department::Department, domain::Domain, plan::Plan, user::User};
+use crate::model::{
+    department::Department, domain::Domain, plan::Plan, sending::SendingLimits, settings::Settings,
+    user::User,
+};
 
 /// Everything that decides about a user.
 #[derive(Clone, Debug)]
 pub struct Levels<'a> {
+    /// The settings of the system.
+    pub settings: &'a Settings,
     /// The domain.
     pub domain: &'a Domain,
     /// The department and those above it, the highest first.
@@ -48,8 +54,29 @@ impl Levels<'_> {
             status_set_by,
             quota_bytes,
             quota_set_by,
+            sending: self.sending(),
             functions: functions.collect(),
         }
+    }
+
+    /// What the user may send: the narrowest that is said, and the highest level that says it.
+    fn sending(&self) -> Vec<SendingEntitlement> {
+        let of_all = SendingLimits::of_message_size(self.settings.message_size_limit_bytes);
+        let levels = [
+            (of_all, of_system()),
+            (self.plan.sending, self.of_plan()),
+            (self.user.sending, self.of_user()),
+        ];
+        let narrowest = |limit| {
+            let said = levels.iter().filter_map(|(has, origin)| Some((has.get(limit)?, origin)));
+            let (at_most, set_by) = said.min_by_key(|(most, _)| *most).unzip();
+            SendingEntitlement {
+                limit,
+                at_most: SendingLimit::from_number(at_most),
+                set_by: set_by.cloned().unwrap_or_else(|| self.of_plan()),
+            }
+        };
+        SendingLimitName::ALL.map(narrowest).into()
     }
 
     /// The highest level that lacks this.
@@ -82,4 +109,8 @@ impl Levels<'_> {
         let (level, id) = (OriginLevel::User, self.user.id.uuid());
         Origin { level, id, name: self.user.address.to_string() }
     }
+}
+
+fn of_system() -> Origin {
+    Origin { level: OriginLevel::System, id: uuid::Uuid::nil(), name: "system".to_owned() }
 }

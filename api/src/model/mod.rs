@@ -22,6 +22,7 @@ pub mod profile;
 pub mod revision;
 pub mod role;
 pub mod role_assignment;
+pub mod sending;
 pub mod session;
 pub mod settings;
 pub mod text;

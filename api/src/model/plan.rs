@@ -11,7 +11,7 @@ use umail_proto::{
 };
 use uuid::Uuid;
 
-use crate::model::functions;
+use crate::model::{functions, sending::SendingLimits};
 
 /// A plan.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub struct Plan {
     pub name: String,
     /// How much a mailbox may hold.
     pub quota: Quota,
+    /// What its users may send at most.
+    #[serde(flatten)]
+    pub sending: SendingLimits,
     /// What its users may use at most.
     #[serde(serialize_with = "functions::serialize")]
     pub functions: Functions,
@@ -81,7 +84,7 @@ impl FromStr for PlanRef {
 /// How many users of a level have a plan.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
 pub struct Seats {
-    /// The domain or department.
+    /// The domain or department; nil: the system.
     pub level: Uuid,
     /// The plan.
     pub plan: PlanId,

@@ -16,6 +16,7 @@ use crate::model::{
     functions,
     profile::Profile,
     role::{Grant, UserScope},
+    sending::SendingLimits,
     text,
 };
 
@@ -46,6 +47,9 @@ pub struct User {
     pub plan_id: PlanId,
     /// A quota of its own in bytes, narrower than that of the plan.
     pub quota: Option<i64>,
+    /// Limits of its own of what it sends, narrower than those of the plan.
+    #[serde(flatten)]
+    pub sending: SendingLimits,
     /// The node that holds the mailbox, with its name.
     pub storage_node: Option<(NodeId, String)>,
     /// Another storage node that carries the row.

@@ -16,6 +16,7 @@ use crate::{
         page::Page,
         profile::Profile,
         role::Grant,
+        sending::SendingLimits,
         user::{User, UserRef},
     },
 };
@@ -39,6 +40,11 @@ struct Row {
     functions: i64,
     plan_id: PlanId,
     quota_bytes: Option<i64>,
+    message_size_bytes: Option<i64>,
+    messages_per_hour: Option<i64>,
+    messages_per_day: Option<i64>,
+    recipients_per_hour: Option<i64>,
+    recipients_per_day: Option<i64>,
     storage_node_id: Option<NodeId>,
     storage_node_name: Option<String>,
     companion_node_id: Option<NodeId>,
@@ -82,6 +88,13 @@ impl TryFrom<Row> for User {
             functions: functions::from_column(row.functions),
             plan_id: row.plan_id,
             quota: row.quota_bytes,
+            sending: SendingLimits([
+                row.message_size_bytes,
+                row.messages_per_hour,
+                row.messages_per_day,
+                row.recipients_per_hour,
+                row.recipients_per_day,
+            ]),
             storage_node: row.storage_node_id.zip(row.storage_node_name),
             companion_node_id: row.companion_node_id,
             moving: row.moving,
@@ -104,8 +117,9 @@ macro_rules! select_users {
             r#"SELECT account.id, account.domain_id, domain.name AS domain_name,
                       account.department_id, local_part, display_name, given_name, family_name,
                       employee_number, title, phone, locale, time_zone, external_id,
-                      account.status,
-                      account.functions, plan_id, quota_bytes, storage_node_id,
+                      account.status, account.functions, plan_id, quota_bytes,
+                      message_size_bytes, messages_per_hour, messages_per_day,
+                      recipients_per_hour, recipients_per_day, storage_node_id,
                       (SELECT node.name FROM node WHERE node.id = storage_node_id)
                           AS storage_node_name, companion_node_id, moving,
                       ARRAY(SELECT (role_assignment.domain_id, role_assignment.department_id)
@@ -237,13 +251,16 @@ pub async fn list_by_external_id(
 
 /// Adds a user.
 pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
+    let [size, messages_hour, messages_day, recipients_hour, recipients_day] = user.sending.0;
     sqlx::query!(
         "INSERT INTO account (id, domain_id, department_id, local_part, display_name, status,
                               functions, quota_bytes, storage_node_id, revision, created_at,
                               updated_at, plan_id, given_name, family_name, employee_number,
-                              title, phone, locale, time_zone, external_id)
+                              title, phone, locale, time_zone, external_id, message_size_bytes,
+                              messages_per_hour, messages_per_day, recipients_per_hour,
+                              recipients_per_day)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                 $19, $20, $21)",
+                 $19, $20, $21, $22, $23, $24, $25, $26)",
         user.id.uuid(),
         user.domain_id.uuid(),
         user.department_id.map(DepartmentId::uuid),
@@ -265,6 +282,11 @@ pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
         user.profile.locale,
         user.profile.time_zone,
         user.profile.external_id,
+        size,
+        messages_hour,
+        messages_day,
+        recipients_hour,
+        recipients_day,
     )
     .execute(db)
     .await
@@ -275,12 +297,15 @@ pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
 
 /// Writes a user back; where the mailbox is belongs to moves.
 pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
+    let [size, messages_hour, messages_day, recipients_hour, recipients_day] = user.sending.0;
     sqlx::query!(
         "UPDATE account
             SET department_id = $2, display_name = $3, status = $4, functions = $5,
                 quota_bytes = $6, revision = $7, updated_at = $8, plan_id = $9, given_name = $10,
                 family_name = $11, employee_number = $12, title = $13, phone = $14, locale = $15,
-                time_zone = $16, external_id = $17, local_part = $18
+                time_zone = $16, external_id = $17, local_part = $18, message_size_bytes = $19,
+                messages_per_hour = $20, messages_per_day = $21, recipients_per_hour = $22,
+                recipients_per_day = $23
           WHERE id = $1",
         user.id.uuid(),
         user.department_id.map(DepartmentId::uuid),
@@ -300,6 +325,11 @@ pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
         user.profile.time_zone,
         user.profile.external_id,
         user.local_part.as_str(),
+        size,
+        messages_hour,
+        messages_day,
+        recipients_hour,
+        recipients_day,
     )
     .execute(db)
     .await

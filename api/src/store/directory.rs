@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use umail_proto::{
     agent::{
         AccountStatus, Alias, Credential, Department, DirectoryRow, Domain, Plan, RowKind,
-        StorageNode, User, directory_row::Row,
+        SendingLimits, StorageNode, User, directory_row::Row,
     },
     ids::{DepartmentId, NodeId, UserId},
 };
@@ -176,6 +176,11 @@ struct UserRow {
     status: i16,
     functions: i64,
     quota_bytes: Option<i64>,
+    message_size_bytes: Option<i64>,
+    messages_per_hour: Option<i64>,
+    messages_per_day: Option<i64>,
+    recipients_per_hour: Option<i64>,
+    recipients_per_day: Option<i64>,
     storage_node_id: Option<NodeId>,
     moving: bool,
     plan_id: Uuid,
@@ -192,6 +197,8 @@ async fn users(
             (Keys::Of(ids), own) => sqlx::query_as!(
                 UserRow,
                 r#"SELECT id, domain_id, department_id, local_part, status, functions, quota_bytes,
+                          message_size_bytes, messages_per_hour, messages_per_day,
+                          recipients_per_hour, recipients_per_day,
                           storage_node_id, moving, plan_id AS "plan_id: Uuid",
                           deleted_at IS NOT NULL AS "is_deleted!"
                      FROM account
@@ -206,6 +213,8 @@ async fn users(
             (Keys::After(after, limit), None) => sqlx::query_as!(
                 UserRow,
                 r#"SELECT id, domain_id, department_id, local_part, status, functions, quota_bytes,
+                          message_size_bytes, messages_per_hour, messages_per_day,
+                          recipients_per_hour, recipients_per_day,
                           storage_node_id, moving, plan_id AS "plan_id: Uuid",
                           deleted_at IS NOT NULL AS "is_deleted!"
                      FROM account WHERE id > $1 ORDER BY id LIMIT $2"#,
@@ -217,6 +226,8 @@ async fn users(
             (Keys::After(after, limit), Some(node)) => sqlx::query_as!(
                 UserRow,
                 r#"SELECT id, domain_id, department_id, local_part, status, functions, quota_bytes,
+                          message_size_bytes, messages_per_hour, messages_per_day,
+                          recipients_per_hour, recipients_per_day,
                           storage_node_id, moving, plan_id AS "plan_id: Uuid",
                           deleted_at IS NOT NULL AS "is_deleted!"
                      FROM account
@@ -245,6 +256,13 @@ fn user(row: UserRow) -> (Uuid, DirectoryRow) {
         storage_node_id: text(row.storage_node_id),
         moving: row.moving,
         plan_id: row.plan_id.to_string(),
+        sending: Some(sending([
+            row.message_size_bytes,
+            row.messages_per_hour,
+            row.messages_per_day,
+            row.recipients_per_hour,
+            row.recipients_per_day,
+        ])),
     };
     (row.id, DirectoryRow { row: Some(Row::User(user)) })
 }
@@ -451,6 +469,11 @@ struct PlanRow {
     id: Uuid,
     functions: i64,
     quota_bytes: Option<i64>,
+    message_size_bytes: Option<i64>,
+    messages_per_hour: Option<i64>,
+    messages_per_day: Option<i64>,
+    recipients_per_hour: Option<i64>,
+    recipients_per_day: Option<i64>,
 }
 
 async fn plans(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, DirectoryRow)>> {
@@ -458,7 +481,9 @@ async fn plans(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, Direc
         Keys::Of(ids) => {
             sqlx::query_as!(
                 PlanRow,
-                r#"SELECT id AS "id: Uuid", functions, quota_bytes
+                r#"SELECT id AS "id: Uuid", functions, quota_bytes, message_size_bytes,
+                          messages_per_hour, messages_per_day, recipients_per_hour,
+                          recipients_per_day
                      FROM plan WHERE id = ANY ($1) ORDER BY id"#,
                 ids,
             )
@@ -468,7 +493,9 @@ async fn plans(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, Direc
         Keys::After(after, limit) => {
             sqlx::query_as!(
                 PlanRow,
-                r#"SELECT id AS "id: Uuid", functions, quota_bytes
+                r#"SELECT id AS "id: Uuid", functions, quota_bytes, message_size_bytes,
+                          messages_per_hour, messages_per_day, recipients_per_hour,
+                          recipients_per_day
                      FROM plan WHERE id > $1 ORDER BY id LIMIT $2"#,
                 after,
                 limit,
@@ -483,10 +510,29 @@ async fn plans(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, Direc
             functions: row.functions.cast_unsigned(),
             quota_bytes: row.quota_bytes.unwrap_or_default().cast_unsigned(),
             quota_unlimited: row.quota_bytes.is_none(),
+            sending: Some(sending([
+                row.message_size_bytes,
+                row.messages_per_hour,
+                row.messages_per_day,
+                row.recipients_per_hour,
+                row.recipients_per_day,
+            ])),
         };
         (row.id, DirectoryRow { row: Some(Row::Plan(plan)) })
     };
     Ok(rows.into_iter().map(convert).collect())
+}
+
+fn sending(limits: [Option<i64>; 5]) -> SendingLimits {
+    let [size, messages_hour, messages_day, recipients_hour, recipients_day] =
+        limits.map(|limit| limit.map(i64::cast_unsigned));
+    SendingLimits {
+        message_size_bytes: size,
+        messages_per_hour: messages_hour,
+        messages_per_day: messages_day,
+        recipients_per_hour: recipients_hour,
+        recipients_per_day: recipients_day,
+    }
 }
 
 /// Nodes learn of a deletion as of a status, so that mail is refused for the right reason.

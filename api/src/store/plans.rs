@@ -11,6 +11,7 @@ use crate::{
         functions,
         page::Page,
         plan::{Plan, PlanRef},
+        sending::SendingLimits,
     },
 };
 
@@ -18,6 +19,11 @@ struct Row {
     id: PlanId,
     name: String,
     quota_bytes: Option<i64>,
+    message_size_bytes: Option<i64>,
+    messages_per_hour: Option<i64>,
+    messages_per_day: Option<i64>,
+    recipients_per_hour: Option<i64>,
+    recipients_per_day: Option<i64>,
     functions: i64,
     revision: i64,
     created_at: OffsetDateTime,
@@ -30,6 +36,13 @@ impl From<Row> for Plan {
             id: row.id,
             name: row.name,
             quota: Quota::from_number(row.quota_bytes),
+            sending: SendingLimits([
+                row.message_size_bytes,
+                row.messages_per_hour,
+                row.messages_per_day,
+                row.recipients_per_hour,
+                row.recipients_per_day,
+            ]),
             functions: functions::from_column(row.functions),
             revision: row.revision,
             created_at: row.created_at,
@@ -46,7 +59,9 @@ pub async fn find(db: impl PgExecutor<'_>, plan: &PlanRef) -> Result<Option<Plan
     };
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, name, quota_bytes, functions, revision, created_at, updated_at
+        "SELECT id, name, quota_bytes, message_size_bytes, messages_per_hour, messages_per_day,
+                recipients_per_hour, recipients_per_day, functions, revision, created_at,
+                updated_at
            FROM plan WHERE id = $1 OR name = $2",
         id,
         name,
@@ -58,7 +73,9 @@ pub async fn find(db: impl PgExecutor<'_>, plan: &PlanRef) -> Result<Option<Plan
 pub async fn hold(db: impl PgExecutor<'_>, id: PlanId) -> Result<Option<Plan>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, name, quota_bytes, functions, revision, created_at, updated_at
+        "SELECT id, name, quota_bytes, message_size_bytes, messages_per_hour, messages_per_day,
+                recipients_per_hour, recipients_per_day, functions, revision, created_at,
+                updated_at
            FROM plan WHERE id = $1 FOR SHARE",
         id.uuid(),
     );
@@ -69,7 +86,9 @@ pub async fn hold(db: impl PgExecutor<'_>, id: PlanId) -> Result<Option<Plan>> {
 pub async fn lock(db: impl PgExecutor<'_>, id: PlanId) -> Result<Plan> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, name, quota_bytes, functions, revision, created_at, updated_at
+        "SELECT id, name, quota_bytes, message_size_bytes, messages_per_hour, messages_per_day,
+                recipients_per_hour, recipients_per_day, functions, revision, created_at,
+                updated_at
            FROM plan WHERE id = $1 FOR UPDATE",
         id.uuid(),
     );
@@ -81,7 +100,9 @@ pub async fn lock(db: impl PgExecutor<'_>, id: PlanId) -> Result<Plan> {
 pub async fn list(db: impl PgExecutor<'_>, page: Page) -> Result<Vec<Plan>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT id, name, quota_bytes, functions, revision, created_at, updated_at
+        "SELECT id, name, quota_bytes, message_size_bytes, messages_per_hour, messages_per_day,
+                recipients_per_hour, recipients_per_day, functions, revision, created_at,
+                updated_at
            FROM plan WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2",
         page.after,
         page.limit,
@@ -91,9 +112,12 @@ pub async fn list(db: impl PgExecutor<'_>, page: Page) -> Result<Vec<Plan>> {
 
 /// Adds a plan.
 pub async fn insert(db: impl PgExecutor<'_>, plan: &Plan) -> Result<()> {
+    let [size, messages_hour, messages_day, recipients_hour, recipients_day] = plan.sending.0;
     sqlx::query!(
-        "INSERT INTO plan (id, name, quota_bytes, functions, revision, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO plan (id, name, quota_bytes, functions, revision, created_at, updated_at,
+                           message_size_bytes, messages_per_hour, messages_per_day,
+                           recipients_per_hour, recipients_per_day)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         plan.id.uuid(),
         plan.name,
         plan.quota.number(),
@@ -101,6 +125,11 @@ pub async fn insert(db: impl PgExecutor<'_>, plan: &Plan) -> Result<()> {
         plan.revision,
         plan.created_at,
         plan.updated_at,
+        size,
+        messages_hour,
+        messages_day,
+        recipients_hour,
+        recipients_day,
     )
     .execute(db)
     .await
@@ -110,8 +139,12 @@ pub async fn insert(db: impl PgExecutor<'_>, plan: &Plan) -> Result<()> {
 
 /// Writes a plan back.
 pub async fn update(db: impl PgExecutor<'_>, plan: &Plan) -> Result<()> {
+    let [size, messages_hour, messages_day, recipients_hour, recipients_day] = plan.sending.0;
     sqlx::query!(
-        "UPDATE plan SET name = $2, quota_bytes = $3, functions = $4, revision = $5, updated_at = $6
+        "UPDATE plan
+            SET name = $2, quota_bytes = $3, functions = $4, revision = $5, updated_at = $6,
+                message_size_bytes = $7, messages_per_hour = $8, messages_per_day = $9,
+                recipients_per_hour = $10, recipients_per_day = $11
           WHERE id = $1",
         plan.id.uuid(),
         plan.name,
@@ -119,6 +152,11 @@ pub async fn update(db: impl PgExecutor<'_>, plan: &Plan) -> Result<()> {
         functions::to_column(plan.functions),
         plan.revision,
         plan.updated_at,
+        size,
+        messages_hour,
+        messages_day,
+        recipients_hour,
+        recipients_day,
     )
     .execute(db)
     .await

@@ -1,5 +1,6 @@
 //! How many users of a domain or department have which plan. The rows belong to allowances, and
-//! whoever changes them has locked those.
+//! whoever changes them has locked those. Of the system only plans that are limited there have a
+//! row: it makes all domains wait for each other.
 
 use sqlx::{PgConnection, PgExecutor};
 use umail_api_types::limit::Limit;
@@ -9,12 +10,13 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     model::plan::{Holders, Seats},
+    store::allowances::SYSTEM,
 };
 
 /// What is given away of seats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Given {
-    /// The domain or department.
+    /// The domain or department; nil: the system.
     pub level: Uuid,
     /// The plan.
     pub plan: PlanId,
@@ -41,18 +43,21 @@ pub async fn list(db: impl PgExecutor<'_>, level: Uuid) -> Result<Vec<Seats>> {
     Ok(seats.collect())
 }
 
-/// Gives seats away, and returns how many there are afterwards.
-pub async fn give(db: &mut PgConnection, given: &[Given]) -> Result<Vec<Seats>> {
+/// Gives seats away, and returns what was given with how many there are afterwards.
+pub async fn give(db: &mut PgConnection, given: &[Given]) -> Result<Vec<(Given, Seats)>> {
     let mut after = Vec::with_capacity(given.len());
     for one in given {
         let mut there = add(&mut *db, one).await?;
+        if there.is_none() && one.level == SYSTEM {
+            continue;
+        }
         if there.is_none() {
             // The first ones of the plan in this level.
             insert(&mut *db, one.level, one.plan).await?;
             there = add(&mut *db, one).await?;
         }
         let there = there.ok_or_else(|| Error::corrupt("seat", one.level, "is missing"))?;
-        after.push(there);
+        after.push((*one, there));
     }
     Ok(after)
 }
@@ -112,6 +117,29 @@ pub async fn limit(
         level,
         plan.uuid(),
         limit.number(),
+    );
+    Ok(users.fetch_one(db).await?)
+}
+
+/// Limits how many users of the system may have a plan, and returns how many have it, while nobody
+/// else gives anything away. Without a limit they are not counted.
+pub async fn limit_system(db: &mut PgConnection, plan: PlanId, limit: Limit) -> Result<i64> {
+    let Some(limit) = limit.number() else {
+        sqlx::query!("DELETE FROM seat WHERE level_id = $1 AND plan_id = $2", SYSTEM, plan.uuid())
+            .execute(db)
+            .await?;
+        return Ok(0);
+    };
+    let users = sqlx::query_scalar!(
+        "INSERT INTO seat (level_id, plan_id, users_limit, users)
+         SELECT $1, $2, $3, coalesce(sum(users), 0)
+           FROM seat JOIN domain ON domain.id = level_id WHERE plan_id = $2
+         ON CONFLICT (level_id, plan_id) DO UPDATE
+            SET users_limit = excluded.users_limit, users = excluded.users
+         RETURNING users",
+        SYSTEM,
+        plan.uuid(),
+        limit,
     );
     Ok(users.fetch_one(db).await?)
 }

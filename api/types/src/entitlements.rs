@@ -4,7 +4,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{functions::FunctionName, limit::Quota, status::Status};
+use crate::{
+    functions::FunctionName,
+    limit::{Quota, SendingLimit},
+    sending::SendingLimitName,
+    status::Status,
+};
 
 /// What a user really may, each value with the level that set it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -17,8 +22,21 @@ pub struct Entitlements {
     pub quota_bytes: Quota,
     /// Who says so: the plan or the user.
     pub quota_set_by: Origin,
+    /// Every limit of what the user sends.
+    pub sending: Vec<SendingEntitlement>,
     /// Every function there is.
     pub functions: Vec<FunctionEntitlement>,
+}
+
+/// How much a user may send.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SendingEntitlement {
+    /// What is limited.
+    pub limit: SendingLimitName,
+    /// How much it may be.
+    pub at_most: SendingLimit,
+    /// Who says so: the system, the plan or the user.
+    pub set_by: Origin,
 }
 
 /// Whether a user may use something.
@@ -37,7 +55,7 @@ pub struct FunctionEntitlement {
 pub struct Origin {
     /// What it is.
     pub level: OriginLevel,
-    /// Which one.
+    /// Which one; nil: the system.
     pub id: Uuid,
     /// Its name or address.
     pub name: String,
@@ -47,6 +65,8 @@ pub struct Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OriginLevel {
+    /// The settings of the system.
+    System,
     /// The domain.
     Domain,
     /// A department, or one above it.

@@ -21,6 +21,7 @@ pub mod patch;
 pub mod plans;
 pub mod problem;
 pub mod role_assignments;
+pub mod sending;
 pub mod services;
 pub mod sessions;
 pub mod settings;

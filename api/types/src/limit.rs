@@ -26,6 +26,8 @@ pub enum Bound<const LEAST: i64> {
 pub type Limit = Bound<0>;
 /// How many bytes a mailbox may hold.
 pub type Quota = Bound<1>;
+/// How much a user may send.
+pub type SendingLimit = Bound<1>;
 
 impl Quota {
     /// What a user gets when nothing is said: 1 GiB.

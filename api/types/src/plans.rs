@@ -5,7 +5,12 @@ use time::OffsetDateTime;
 use umail_proto::ids::{DomainId, PlanId};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{functions::FunctionName, limit::Quota, patch::present, problem::ExceededLimit};
+use crate::{
+    functions::FunctionName,
+    limit::{Quota, SendingLimit},
+    patch::present,
+    problem::ExceededLimit,
+};
 
 /// A plan.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -17,6 +22,16 @@ pub struct Plan {
     pub name: String,
     /// How much a mailbox may hold.
     pub quota_bytes: Quota,
+    /// How large a message may be that a user sends, with its headers.
+    pub message_size_bytes: SendingLimit,
+    /// How many messages a user may send in any hour.
+    pub messages_per_hour: SendingLimit,
+    /// How many messages a user may send in any day.
+    pub messages_per_day: SendingLimit,
+    /// To how many recipients a user may send in any hour.
+    pub recipients_per_hour: SendingLimit,
+    /// To how many recipients a user may send in any day.
+    pub recipients_per_day: SendingLimit,
     /// What its users may use at most.
     pub functions: Vec<FunctionName>,
     /// When it was made.
@@ -41,10 +56,46 @@ pub struct NewPlan {
     pub name: String,
     /// How much a mailbox may hold.
     pub quota_bytes: Quota,
+    /// How large a message may be that a user sends, with its headers; absent: any size.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub message_size_bytes: Option<SendingLimit>,
+    /// How many messages a user may send in any hour; absent: any number.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub messages_per_hour: Option<SendingLimit>,
+    /// How many messages a user may send in any day; absent: any number.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub messages_per_day: Option<SendingLimit>,
+    /// To how many recipients a user may send in any hour; absent: any number.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub recipients_per_hour: Option<SendingLimit>,
+    /// To how many recipients a user may send in any day; absent: any number.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub recipients_per_day: Option<SendingLimit>,
     /// What its users may use at most; absent: everything.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     pub functions: Option<Vec<FunctionName>>,
+}
+
+impl NewPlan {
+    /// The limits of what users send, in the order of [`SendingLimitName::ALL`].
+    ///
+    /// [`SendingLimitName::ALL`]: crate::sending::SendingLimitName::ALL
+    #[must_use]
+    pub const fn sending(&self) -> [Option<SendingLimit>; 5] {
+        [
+            self.message_size_bytes,
+            self.messages_per_hour,
+            self.messages_per_day,
+            self.recipients_per_hour,
+            self.recipients_per_day,
+        ]
+    }
 }
 
 /// What of a plan is to change (RFC 7396).
@@ -64,10 +115,46 @@ pub struct PlanPatch {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false)]
     pub quota_bytes: Option<Quota>,
+    /// How large a message may be that a user sends, with its headers.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub message_size_bytes: Option<SendingLimit>,
+    /// How many messages a user may send in any hour.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub messages_per_hour: Option<SendingLimit>,
+    /// How many messages a user may send in any day.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub messages_per_day: Option<SendingLimit>,
+    /// To how many recipients a user may send in any hour.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub recipients_per_hour: Option<SendingLimit>,
+    /// To how many recipients a user may send in any day.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub recipients_per_day: Option<SendingLimit>,
     /// What its users may use at most.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false)]
     pub functions: Option<Vec<FunctionName>>,
+}
+
+impl PlanPatch {
+    /// The limits of what users send that change, in the order of [`SendingLimitName::ALL`].
+    ///
+    /// [`SendingLimitName::ALL`]: crate::sending::SendingLimitName::ALL
+    #[must_use]
+    pub const fn sending(&self) -> [Option<SendingLimit>; 5] {
+        [
+            self.message_size_bytes,
+            self.messages_per_hour,
+            self.messages_per_day,
+            self.recipients_per_hour,
+            self.recipients_per_day,
+        ]
+    }
 }
 
 /// How a change of a plan is meant.

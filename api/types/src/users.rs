@@ -39,7 +39,7 @@ pub struct Profile {
 }
 
 /// What of a profile is to change (RFC 7396); an empty text: not known any more.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProfilePatch {
     /// The name given to the person.
@@ -101,6 +101,16 @@ pub struct User {
     pub plan_id: PlanId,
     /// A quota of its own, narrower than that of the plan; null: the plan's.
     pub quota_bytes: Option<i64>,
+    /// How large a message may be that the user sends, with its headers, narrower than the plan says; null: as the plan says.
+    pub message_size_bytes: Option<i64>,
+    /// How many messages the user may send in any hour, narrower than the plan says; null: as the plan says.
+    pub messages_per_hour: Option<i64>,
+    /// How many messages the user may send in any day, narrower than the plan says; null: as the plan says.
+    pub messages_per_day: Option<i64>,
+    /// To how many recipients the user may send in any hour, narrower than the plan says; null: as the plan says.
+    pub recipients_per_hour: Option<i64>,
+    /// To how many recipients the user may send in any day, narrower than the plan says; null: as the plan says.
+    pub recipients_per_day: Option<i64>,
     /// The node that holds the mailbox; null: not placed yet.
     pub storage_node_id: Option<NodeId>,
     /// Its name.
@@ -149,6 +159,26 @@ pub struct NewUser {
     #[serde(default)]
     #[schema(minimum = 1)]
     pub quota_bytes: Option<i64>,
+    /// How large a message may be that the user sends, with its headers, narrower than the plan says; absent or null: as it says.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub message_size_bytes: Option<i64>,
+    /// How many messages the user may send in any hour, narrower than the plan says; absent or null: as it says.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub messages_per_hour: Option<i64>,
+    /// How many messages the user may send in any day, narrower than the plan says; absent or null: as it says.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub messages_per_day: Option<i64>,
+    /// To how many recipients the user may send in any hour, narrower than the plan says; absent or null: as it says.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub recipients_per_hour: Option<i64>,
+    /// To how many recipients the user may send in any day, narrower than the plan says; absent or null: as it says.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub recipients_per_day: Option<i64>,
     /// The plan; absent or null: that of the department, or of one above it, or the standard one.
     #[serde(default)]
     pub plan_id: Option<PlanId>,
@@ -162,8 +192,24 @@ pub struct NewUser {
     pub storage_node: Option<String>,
 }
 
+impl NewUser {
+    /// The limits of what the user sends, in the order of [`SendingLimitName::ALL`].
+    ///
+    /// [`SendingLimitName::ALL`]: crate::sending::SendingLimitName::ALL
+    #[must_use]
+    pub const fn sending(&self) -> [Option<i64>; 5] {
+        [
+            self.message_size_bytes,
+            self.messages_per_hour,
+            self.messages_per_day,
+            self.recipients_per_hour,
+            self.recipients_per_day,
+        ]
+    }
+}
+
 /// What of a user is to change (RFC 7396).
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserPatch {
     /// Another address in the same domain: what stands before the `@`. The mailbox stays as it is,
@@ -195,10 +241,46 @@ pub struct UserPatch {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(value_type = Option<i64>, minimum = 1)]
     pub quota_bytes: Option<Option<i64>>,
+    /// How large a message may be that the user sends, with its headers, narrower than the plan says; null: as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(value_type = Option<i64>, minimum = 1)]
+    pub message_size_bytes: Option<Option<i64>>,
+    /// How many messages the user may send in any hour, narrower than the plan says; null: as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(value_type = Option<i64>, minimum = 1)]
+    pub messages_per_hour: Option<Option<i64>>,
+    /// How many messages the user may send in any day, narrower than the plan says; null: as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(value_type = Option<i64>, minimum = 1)]
+    pub messages_per_day: Option<Option<i64>>,
+    /// To how many recipients the user may send in any hour, narrower than the plan says; null: as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(value_type = Option<i64>, minimum = 1)]
+    pub recipients_per_hour: Option<Option<i64>>,
+    /// To how many recipients the user may send in any day, narrower than the plan says; null: as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(value_type = Option<i64>, minimum = 1)]
+    pub recipients_per_day: Option<Option<i64>>,
     /// The department; null: of the domain itself.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(value_type = Option<DepartmentId>)]
     pub department_id: Option<Option<DepartmentId>>,
+}
+
+impl UserPatch {
+    /// The limits of what the user sends that change, in the order of [`SendingLimitName::ALL`].
+    ///
+    /// [`SendingLimitName::ALL`]: crate::sending::SendingLimitName::ALL
+    #[must_use]
+    pub const fn sending(&self) -> [Option<Option<i64>>; 5] {
+        [
+            self.message_size_bytes,
+            self.messages_per_hour,
+            self.messages_per_day,
+            self.recipients_per_hour,
+            self.recipients_per_day,
+        ]
+    }
 }
 
 /// A new password, set by an administrator.

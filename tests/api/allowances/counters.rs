@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use umail_api::{app::purges, context::Context};
-use umail_tests::api::Api;
+use umail_tests::api::{Api, PASSWORD};
 
 use super::{DOMAIN, create, department, limit};
 
@@ -206,4 +206,47 @@ async fn every_counter_is_what_a_recount_says_after_random_changes_by_many() {
     let counted = limit(&api, "/v1/allowance", json!({"users": 1_000_000})).await.body;
     let domain = api.get(DOMAIN).await.body;
     assert_eq!(counted["allocated"], domain["allocated"]);
+}
+
+/// What the system counts of a plan, and what its users are.
+async fn seats_of_the_system(api: &Api) -> (i64, i64) {
+    sqlx::query_as(
+        "SELECT (SELECT users FROM seat WHERE level_id = '00000000-0000-0000-0000-000000000000'),
+                (SELECT count(*) FROM account)",
+    )
+    .fetch_one(api.state.pool())
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_racing_creates_in_many_domains_as_many_succeed_as_the_system_has_seats() {
+    let api = Arc::new(Api::start().await);
+    for domain in ["example.com", "example.org", "example.net"] {
+        api.domain(domain).await;
+    }
+    api.user("first@example.com").await;
+    let seats = json!({"seats": {"standard": 4}});
+    api.patch("/v1/allowance", seats).await.is(StatusCode::OK);
+    let mut racers = JoinSet::new();
+    for number in 0..scale(24) {
+        let api = Arc::clone(&api);
+        racers.spawn(async move {
+            let domain = ["example.com", "example.org", "example.net"][number % 3];
+            let body = json!({"local_part": format!("u{number}"), "password": PASSWORD});
+            loop {
+                let path = format!("/v1/domains/{domain}/users");
+                let answer = api.post(path, body.clone()).await;
+                if answer.status != StatusCode::TOO_MANY_REQUESTS {
+                    return answer.status;
+                }
+            }
+        });
+    }
+    let answers = racers.join_all().await;
+    let of = |status| answers.iter().filter(|one| **one == status).count();
+    assert_eq!(of(StatusCode::CREATED), 3, "{answers:?}");
+    assert_eq!(of(StatusCode::CONFLICT), answers.len() - 3, "{answers:?}");
+    assert_eq!(seats_of_the_system(&api).await, (4, 4));
+    assert_eq!(drift(&api).await, Vec::<String>::new());
 }

@@ -206,3 +206,58 @@ async fn a_bad_limit_is_refused_by_name() {
     stale.send().await.is_problem(StatusCode::PRECONDITION_FAILED);
     assert_eq!(api.get(DOMAIN).await.body["users"], "unlimited");
 }
+
+#[tokio::test]
+async fn the_system_has_so_many_seats_of_a_plan_whatever_the_domain() {
+    const SYSTEM: &str = "/v1/allowance";
+    let api = Api::start().await;
+    for domain in ["example.com", "example.org"] {
+        api.domain(domain).await;
+    }
+    let body = json!({"name": "small", "quota_bytes": 1});
+    let small = api.post("/v1/plans", body).await.is(StatusCode::CREATED).id();
+    let create = |address: &str, plan: &str| {
+        let (local_part, domain) = address.split_once('@').unwrap();
+        let body = json!({"local_part": local_part, "password": PASSWORD, "plan_id": plan});
+        let path = format!("/v1/domains/{domain}/users");
+        let api = &api;
+        async move { api.post(path, body).await }
+    };
+    create("a@example.com", &small).await.is(StatusCode::CREATED);
+    create("b@example.org", &small).await.is(StatusCode::CREATED);
+    assert_eq!(api.get(SYSTEM).await.body["seats"], json!([]), "it counts what it limits");
+    let seats = |limit: Value| json!({"seats": {"small": limit}});
+    let kind = "seats of plan small";
+    refused(limit(&api, SYSTEM, seats(json!(1))).await, "system", kind, [1, 2, 0]);
+    limit(&api, SYSTEM, json!({"seats": {"none": 1}})).await.is_invalid(&["/seats/none"]);
+    let after = limit(&api, SYSTEM, seats(json!(3))).await.is(StatusCode::OK).body;
+    let shown = json!([{"plan_id": small, "plan": "small", "limit": 3, "users": 2}]);
+    assert_eq!(after["seats"], shown);
+    create("c@example.com", &small).await.is(StatusCode::CREATED);
+    refused(create("d@example.org", &small).await, "system", kind, [3, 3, 1]);
+
+    // Another plan has no limit; taking this one needs a seat, and leaving it gives one back.
+    api.user("d@example.org").await;
+    let standard = api.get("/v1/plans/standard").await.id();
+    let change = |user: &str, plan: &str| {
+        let (path, body) = (format!("/v1/users/{user}"), json!({"plan_id": plan}));
+        let api = &api;
+        async move { api.patch(path, body).await }
+    };
+    refused(change("d@example.org", &small).await, "system", kind, [3, 3, 1]);
+    change("a@example.com", &standard).await.is(StatusCode::OK);
+    change("d@example.org", &small).await.is(StatusCode::OK);
+
+    // Without a limit nothing is counted; with the next one it is counted anew.
+    let after = limit(&api, SYSTEM, seats(json!("unlimited"))).await.is(StatusCode::OK).body;
+    assert_eq!(after["seats"], json!([]));
+    create("e@example.com", &small).await.is(StatusCode::CREATED);
+    refused(limit(&api, SYSTEM, seats(json!(3))).await, "system", kind, [3, 4, 0]);
+    let path = format!("{SYSTEM}?below_allocated=true");
+    let after = limit(&api, &path, seats(json!(3))).await.is(StatusCode::OK).body;
+    assert_eq!(after["seats"][0]["users"], 4);
+    // A change of the plan's quota counts as before.
+    api.patch("/v1/plans/small", json!({"quota_bytes": 2})).await.is(StatusCode::OK);
+    let allocated = api.get(DOMAIN).await.body["allocated"]["storage_bytes"].clone();
+    assert_eq!(allocated, 1_073_741_824 + 2 * 2);
+}

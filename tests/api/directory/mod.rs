@@ -28,6 +28,8 @@ async fn a_resource_says_how_many_nodes_have_its_last_change() {
     let user = api.user("alice@example.com").await;
     let department = api.post("/v1/domains/example.com/departments", json!({"name": "Sales"}));
     let department = department.await.is(StatusCode::CREATED).id();
+    let plan = json!({"messages_per_hour": 100});
+    api.patch("/v1/plans/standard", plan).await.is(StatusCode::OK);
     let alias = json!({"local_part": "info", "targets": ["alice@example.com"]});
     let alias = api.post("/v1/domains/example.com/aliases", alias).await;
     let alias = alias.is(StatusCode::CREATED).id();
@@ -36,6 +38,7 @@ async fn a_resource_says_how_many_nodes_have_its_last_change() {
         "/v1/domains/example.com".to_owned(),
         format!("/v1/departments/{department}"),
         format!("/v1/aliases/{alias}"),
+        "/v1/plans/standard".to_owned(),
     ] {
         let seen = api.get(format!("{path}/convergence?wait_seconds=10")).await;
         let seen = seen.is(StatusCode::OK).body;

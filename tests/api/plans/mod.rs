@@ -2,7 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use umail_proto::agent::{RowKind, directory_row::Row};
+use umail_proto::agent::{RowKind, SendingLimits, directory_row::Row};
 use umail_tests::{agents::Server, api::Api};
 
 const STANDARD: &str = "00000000-0000-7000-8000-000000000001";
@@ -85,6 +85,168 @@ async fn entitlements_name_the_level_that_sets_a_value() {
         .is_invalid(&["/quota_bytes"]);
     api.patch("/v1/users/anna@example.com", json!({"quota_bytes": null})).await.is(StatusCode::OK);
     assert_eq!(api.get(path).await.body["quota_bytes"], 100);
+}
+
+const SENDING: [&str; 5] = [
+    "message_size_bytes",
+    "messages_per_hour",
+    "messages_per_day",
+    "recipients_per_hour",
+    "recipients_per_day",
+];
+
+#[tokio::test]
+async fn a_plan_limits_what_is_sent() {
+    let api = Api::start().await;
+    let body = json!({"name": "small", "quota_bytes": 1, "messages_per_hour": 100});
+    let made = api.post("/v1/plans", body).await.is(StatusCode::CREATED).body;
+    for name in SENDING {
+        let expected = if name == "messages_per_hour" { json!(100) } else { json!("unlimited") };
+        assert_eq!(made[name], expected, "{name}");
+        let path = "/v1/plans/small";
+        for bad in [json!(0), json!(-1), json!(null), json!("100"), json!(1.5)] {
+            api.patch(path, json!({name: bad})).await.is_invalid(&[&format!("/{name}")]);
+            let new = json!({"name": "other", "quota_bytes": 1, name: bad});
+            api.post("/v1/plans", new).await.is_invalid(&[&format!("/{name}")]);
+        }
+        let preview = api.patch(&format!("{path}?dry_run=true"), json!({name: 7})).await;
+        assert_eq!(preview.is(StatusCode::OK).body["plan"][name], 7);
+        assert_eq!(api.get(path).await.body[name], expected);
+        for value in [json!(7), json!("unlimited"), json!(9)] {
+            let changed = api.patch(path, json!({name: value})).await.is(StatusCode::OK);
+            assert_eq!(changed.body["plan"][name], value);
+        }
+    }
+    let all = api.get("/v1/plans/small").await.body;
+    assert_eq!(SENDING.map(|name| all[name].clone()), [9, 9, 9, 9, 9].map(|nine| json!(nine)));
+}
+
+#[tokio::test]
+async fn limits_of_a_users_own_narrow_those_of_the_plan() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let limits = json!({"messages_per_hour": 10, "message_size_bytes": 1_000_000_000});
+    api.patch("/v1/plans/standard", limits).await.is(StatusCode::OK);
+    let new = json!({"local_part": "anna", "password": "correct horse battery",
+        "messages_per_hour": 5, "recipients_per_day": 50});
+    let users = "/v1/domains/example.com/users";
+    let anna = api.post(users, new).await.is(StatusCode::CREATED).body;
+    assert_eq!((&anna["messages_per_hour"], &anna["messages_per_day"]), (&json!(5), &json!(null)));
+    let path = "/v1/users/anna@example.com";
+    for (name, bad) in [
+        ("messages_per_hour", json!(11)),
+        ("messages_per_hour", json!(0)),
+        ("messages_per_day", json!("unlimited")),
+        ("recipients_per_hour", json!(-1)),
+        ("message_size_bytes", json!(1_000_000_001)),
+    ] {
+        api.patch(path, json!({name: bad})).await.is_invalid(&[&format!("/{name}")]);
+        let new = json!({"local_part": "x", "password": "correct horse battery", name: bad});
+        api.post(users, new).await.is_invalid(&[&format!("/{name}")]);
+    }
+    let both = json!({"messages_per_hour": 11, "message_size_bytes": 0});
+    api.patch(path, both).await.is_invalid(&["/message_size_bytes", "/messages_per_hour"]);
+    let patch = json!({"messages_per_hour": null, "messages_per_day": 20});
+    let after = api.patch(path, patch).await.is(StatusCode::OK);
+    assert_eq!(after.body["messages_per_hour"], json!(null));
+    assert_eq!(
+        (&after.body["messages_per_day"], &after.body["recipients_per_day"]),
+        (&json!(20), &json!(50))
+    );
+    let again = api.patch(path, json!({"messages_per_day": 20})).await.is(StatusCode::OK);
+    assert_eq!(again.etag(), after.etag(), "nothing was changed");
+
+    // Nobody widens or narrows what he may send himself.
+    let token = api.sign_in("anna@example.com").await;
+    for name in SENDING {
+        let own = api.ask(Method::PATCH, path).by(&token).header("if-match", "*");
+        own.json(json!({name: 1})).send().await.is_problem(StatusCode::FORBIDDEN);
+    }
+}
+
+#[tokio::test]
+async fn entitlements_name_the_level_that_limits_what_is_sent() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let limits = json!({"messages_per_hour": 10, "message_size_bytes": 1_000_000_000});
+    api.patch("/v1/plans/standard", limits).await.is(StatusCode::OK);
+    let path = format!("/v1/users/{}", api.user("anna@example.com").await);
+    let own = json!({"messages_per_day": 20, "recipients_per_day": 50});
+    api.patch(&path, own).await.is(StatusCode::OK);
+    let entitled = async || {
+        let body = api.get(&format!("{path}/entitlements")).await.is(StatusCode::OK).body;
+        body["sending"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| {
+                let text = |value: &Value| value.as_str().unwrap().to_owned();
+                let set_by = (text(&one["set_by"]["level"]), text(&one["set_by"]["name"]));
+                (text(&one["limit"]), one["at_most"].clone(), set_by)
+            })
+            .collect::<Vec<_>>()
+    };
+    let of = |level: &str, name: &str| (level.to_owned(), name.to_owned());
+    let (plan, user) = (of("plan", "standard"), of("user", "anna@example.com"));
+    assert_eq!(
+        entitled().await,
+        [
+            (SENDING[0].to_owned(), json!(52_428_800), of("system", "system")),
+            (SENDING[1].to_owned(), json!(10), plan.clone()),
+            (SENDING[2].to_owned(), json!(20), user.clone()),
+            (SENDING[3].to_owned(), json!("unlimited"), plan.clone()),
+            (SENDING[4].to_owned(), json!(50), user.clone()),
+        ]
+    );
+    // A plan that is narrower than what the user has of its own holds.
+    let limits = json!({"recipients_per_day": 40, "message_size_bytes": 1_000});
+    api.patch("/v1/plans/standard", limits).await.is(StatusCode::OK);
+    let after = entitled().await;
+    assert_eq!(after[0].1, 1_000);
+    assert_eq!(
+        (after[0].2.clone(), after[4].clone()),
+        (plan.clone(), (SENDING[4].to_owned(), json!(40), plan))
+    );
+}
+
+#[tokio::test]
+async fn limits_of_what_is_sent_reach_the_nodes() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let smtp = server.agent("smtp-1", &["smtp"]).await;
+    api.domain("example.com").await;
+    let anna = api.user("anna@example.com").await;
+    let own = json!({"messages_per_day": 5});
+    api.patch(format!("/v1/users/{anna}"), own).await.is(StatusCode::OK);
+    api.patch("/v1/plans/standard", json!({"recipients_per_hour": 8})).await.is(StatusCode::OK);
+    let user = SendingLimits { messages_per_day: Some(5), ..SendingLimits::default() };
+    let plan = SendingLimits { recipients_per_hour: Some(8), ..SendingLimits::default() };
+    let limits = |replica: &umail_tests::agents::Replica, kind, id: &str| match replica
+        .rows
+        .get(&(kind, id.to_owned()))
+        .and_then(|row| row.row.clone())
+    {
+        Some(Row::User(user)) => user.sending,
+        Some(Row::Plan(plan)) => plan.sending,
+        _ => None,
+    };
+    smtp.follow().await;
+    smtp.until(|replica| {
+        limits(replica, RowKind::User, &anna) == Some(user)
+            && limits(replica, RowKind::Plan, STANDARD) == Some(plan)
+    })
+    .await;
+    // What the node enforces is what its version holds.
+    let plan = "/v1/plans/standard/convergence?wait_seconds=10";
+    let plan = api.get(plan).await.is(StatusCode::OK).body;
+    assert_eq!(plan["converged"], true, "{plan}");
+    let node = api.get("/v1/nodes/smtp-1").await.is(StatusCode::OK).body;
+    assert!(node["directory_version"].as_i64() >= plan["version"].as_i64(), "{node}");
+    let unlimited = json!({"recipients_per_hour": "unlimited"});
+    api.patch("/v1/plans/standard", unlimited).await.is(StatusCode::OK);
+    let none = Some(SendingLimits::default());
+    smtp.until(|replica| limits(replica, RowKind::Plan, STANDARD) == none).await;
+    server.stop().await;
 }
 
 #[tokio::test]

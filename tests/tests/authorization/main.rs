@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "says how many decisions were compared")]
 
 mod reference;
+mod rows;
 
 use umail_api::{
     authz::{self, Action, Grant, Resource, UserScope},

@@ -88,12 +88,23 @@ submission_sender_restrictions =
 submission_relay_restrictions = reject_sender_login_mismatch,
     check_sasl_access sqlite:${config_directory}/inside_senders.cf,
     permit_sasl_authenticated, reject
-smtpd_restriction_classes = inside_only
-inside_only = check_recipient_access sqlite:${config_directory}/hosted.cf, reject
+smtpd_restriction_classes = inside_only, inside_senders
+# Only the agent knows who asks for whom. Without it the whole fleet is inside, and nobody else.
+inside_only = check_policy_service $sending_policy,
+    check_recipient_access sqlite:${config_directory}/outward.cf,
+    check_recipient_access sqlite:${config_directory}/hosted.cf, reject
+inside_senders = check_policy_service $sending_policy
 submission_recipient_restrictions =
     check_recipient_access sqlite:${config_directory}/refusals.cf,
     check_recipient_access sqlite:${config_directory}/domain_refusals.cf,
+    check_recipient_access sqlite:${config_directory}/narrow_recipients.cf,
     reject_unlisted_recipient
+# What a user may send. An agent that is away, or that hangs, holds no message up.
+submission_data_restrictions = check_policy_service $sending_policy
+submission_end_of_data_restrictions = check_policy_service $sending_policy
+smtpd_policy_service_default_action = DUNNO
+smtpd_policy_service_timeout = 1s
+smtpd_policy_service_try_limit = 1
 ";
 
 pub(super) fn render(source: &Source<'_>) -> String {
@@ -121,6 +132,7 @@ pub(super) fn render(source: &Source<'_>) -> String {
     );
     if wants(source.desired, ServiceKind::Postfix, ListenerKind::Submission) {
         text += SUBMISSION;
+        let _ = writeln!(text, "sending_policy = unix:{}", layout.sending_socket().display());
     }
     if source.has_tls {
         let _ = write!(

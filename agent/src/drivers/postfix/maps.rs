@@ -16,7 +16,7 @@ pub(super) struct Map {
 }
 
 /// Files of all maps.
-pub(super) const FILES: [&str; 15] = [
+pub(super) const FILES: [&str; 17] = [
     "unready.cf",
     "own_name.cf",
     "domains.cf",
@@ -28,6 +28,8 @@ pub(super) const FILES: [&str; 15] = [
     "refusals.cf",
     "domain_refusals.cf",
     "inside_recipients.cf",
+    "narrow_recipients.cf",
+    "outward.cf",
     "inside_senders.cf",
     "resting_senders.cf",
     "senders.cf",
@@ -73,7 +75,13 @@ const ALIASES: &str = "
        AND NOT EXISTS (SELECT 1 FROM domain_name WHERE name = '{hostname}')";
 
 /// Asked as `@domain`, after everything else.
-const CATCH_ALL: &str = "SELECT catch_all FROM domain_name WHERE name = substr('%s', 2) AND '%s' LIKE '@%%' AND catch_all <> ''";
+const CATCH_ALL: &str = "
+    SELECT n.catch_all FROM domain_name n JOIN domain d ON d.id = n.domain_id
+     WHERE n.name = substr('%s', 2) AND '%s' LIKE '@%%' AND n.catch_all <> ''
+       AND (d.functions & {external_send}
+            OR EXISTS (SELECT 1 FROM domain_name o
+                        WHERE o.name = substr(n.catch_all, instr(n.catch_all, '@') + 1)
+                          AND o.domain_id = n.domain_id))";
 
 /// A user without a storage node falls into the safety net, and everything does before the
 /// first snapshot: mail in the queue would go out into the world.
@@ -92,10 +100,44 @@ const DOMAIN_REFUSALS: &str = "
      WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND '%u' <> ''";
 
 /// Who takes no mail from outside; asked where mail from outside arrives.
-const INSIDE_RECIPIENTS: &str = "
-    SELECT '550 5.7.1 The mailbox takes mail from inside only' FROM account
+const INSIDE_RECIPIENTS: &str =
+    "SELECT '550 5.7.1 The mailbox takes mail from inside only' FROM ({narrow})";
+
+/// The same where users hand mail in, who may be of another domain; the answer is the name of a
+/// class of restrictions.
+const NARROW_RECIPIENTS: &str = "SELECT 'inside_senders' FROM ({narrow})";
+
+/// One row for whoever takes no mail from outside, and for what falls to him as the catch-all.
+const NARROW: &str = "
+    SELECT 1 FROM narrow_recipient
      WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND local_part = '%u'
-       AND NOT functions & {external_receive}";
+    UNION SELECT 1 FROM domain_name n
+      JOIN domain_name c ON c.name = substr(n.catch_all, instr(n.catch_all, '@') + 1)
+      JOIN narrow_recipient r ON r.domain = c.canonical
+       AND r.local_part = substr(n.catch_all, 1, instr(n.catch_all, '@') - 1)
+     WHERE n.name = '%d' AND {unclaimed}";
+
+/// Whether the address in the domain `n` falls to its catch-all. Postfix asks with the tag first.
+const UNCLAIMED: &str = "
+    n.catch_all <> '' AND '%u' NOT IN ('postmaster', 'abuse')
+    AND NOT EXISTS (SELECT 1 FROM known_address k
+                     WHERE k.domain = n.canonical
+                       AND k.local_part IN ('%u', substr('%u', 1, instr('%u+', '+') - 1)))";
+
+/// Addresses other than users' that lead out of the fleet; asked for those who may not send there.
+const OUTWARD: &str = "
+    SELECT '554 5.7.1 The address leads outside, and you may write to your own domain only'
+      FROM route r
+     WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND local_part = '%u'
+       AND NOT EXISTS (SELECT 1 FROM account a
+                        WHERE a.domain = r.domain AND a.local_part = r.local_part)
+       AND NOT EXISTS (SELECT 1 FROM domain_name n
+                        WHERE n.name = substr(r.target, instr(r.target, '@') + 1))
+    UNION SELECT '554 5.7.1 The address leads outside, and you may write to your own domain only'
+      FROM domain_name n
+     WHERE n.name = '%d' AND {unclaimed}
+       AND NOT EXISTS (SELECT 1 FROM domain_name c
+                        WHERE c.name = substr(n.catch_all, instr(n.catch_all, '@') + 1))";
 
 /// Who has signed in and sends no mail to the outside, which a class of restrictions sees to, or
 /// none any more: a session outlasts the right to have one.
@@ -130,6 +172,8 @@ pub(super) fn all(source: &Source<'_>) -> Vec<Map> {
         REFUSALS,
         DOMAIN_REFUSALS,
         INSIDE_RECIPIENTS,
+        NARROW_RECIPIENTS,
+        OUTWARD,
         INSIDE_SENDERS,
         RESTING_SENDERS,
         SENDERS,
@@ -138,12 +182,12 @@ pub(super) fn all(source: &Source<'_>) -> Vec<Map> {
     let database = source.layout.directory_db();
     let lmtp = source.config.ports.lmtp.to_string();
     let map = |(file, query): (&'static str, &str)| {
+        let query = query.replace("{narrow}", NARROW).replace("{unclaimed}", UNCLAIMED);
         let query = query.split_whitespace().collect::<Vec<_>>().join(" ");
         let query = query.replace("{hostname}", &source.settings.hostname.to_ascii_lowercase());
         let query = query.replace("{lmtp}", &lmtp);
         let bit = |function: Function| (function as u64).to_string();
         let query = query.replace("{external_send}", &bit(Function::ExternalSend));
-        let query = query.replace("{external_receive}", &bit(Function::ExternalReceive));
         // Read-only: the last reader to leave would otherwise take the log with it.
         let content = format!(
             "dbpath = file:{}?mode=ro\nexpansion_limit = 0\nquery = {query}\n",

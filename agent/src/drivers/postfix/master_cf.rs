@@ -41,6 +41,8 @@ const SUBMISSION: &str = "\
 \x20 -o smtpd_sender_restrictions=$submission_sender_restrictions
 \x20 -o smtpd_relay_restrictions=$submission_relay_restrictions
 \x20 -o smtpd_recipient_restrictions=$submission_recipient_restrictions
+\x20 -o smtpd_data_restrictions=$submission_data_restrictions
+\x20 -o smtpd_end_of_data_restrictions=$submission_end_of_data_restrictions
 ";
 
 pub(super) fn render(source: &Source<'_>) -> String {

@@ -1,0 +1,217 @@
+//! Row-level security, with the checks of the server left out: whatever is asked through the
+//! connections of a signed-in user, rows of others are neither seen nor changed.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use reqwest::StatusCode;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Row};
+use umail_api::{authn::callers, context::Context, database::pool::Pool, model::page::Page, store};
+use umail_proto::ids::{DomainId, SessionId};
+use umail_tests::api::Api;
+
+/// Tables whose rows are somebody's, each with the column that tells whose: of a user, of a
+/// domain, or of a level.
+const NARROWED: [(&str, &str); 17] = [
+    ("account", "id"),
+    ("address", "domain_id"),
+    ("alias", "domain_id"),
+    ("allowance", "coalesce(domain_id, id)"),
+    ("audit_event", "domain_id"),
+    ("credential", "account_id"),
+    ("department", "domain_id"),
+    ("domain", "id"),
+    ("idempotency_key", "caller_id"),
+    ("mailbox_removal", "account_id"),
+    ("mailbox_usage", "account_id"),
+    ("operation", "created_by"),
+    ("recovery_code", "owner_id"),
+    ("role_assignment", "account_id"),
+    ("seat", "level_id"),
+    ("session", "account_id"),
+    ("totp", "account_id"),
+];
+/// Tables that belong to no domain and that users' requests need.
+const SHARED: [&str; 4] = ["change", "control_plane", "node", "plan"];
+
+/// Two domains alike, with a department and the same four people in each; sessions of `near`'s.
+struct World {
+    api: Api,
+    near: Side,
+    far: Side,
+}
+
+/// A domain with all that hangs on it.
+struct Side {
+    domain: String,
+    department: String,
+    admin: String,
+    head: String,
+    member: String,
+    other: String,
+}
+
+impl Side {
+    async fn of(api: &Api, name: &str) -> Self {
+        api.domain(name).await;
+        let domain = api.get(format!("/v1/domains/{name}")).await.id();
+        let department = api.post(format!("/v1/domains/{name}/departments"), json!({"name": "x"}));
+        let department = department.await.is(StatusCode::CREATED).id();
+        let mut ids = Vec::new();
+        for who in ["admin", "head", "member", "other"] {
+            let address = format!("{who}@{name}");
+            let id = api.user(&address).await;
+            if who == "head" || who == "member" {
+                let inside = json!({"department_id": department});
+                api.patch(format!("/v1/users/{id}"), inside).await.is(StatusCode::OK);
+            }
+            let forwarding = json!({"targets": [format!("x@{name}")], "keep_copy": true});
+            api.put(format!("/v1/users/{id}/forwarding"), forwarding).await;
+            ids.push(id);
+        }
+        let [admin, head, member, other] = ids.try_into().unwrap();
+        let role = json!({"role": "domain_admin"});
+        let path = |id: &str| format!("/v1/users/{id}/role_assignments");
+        api.post(path(&admin), role).await.is(StatusCode::CREATED);
+        let role = json!({"role": "department_admin", "department_id": department});
+        api.post(path(&head), role).await.is(StatusCode::CREATED);
+        let alias = json!({"local_part": "info", "targets": [format!("other@{name}")]});
+        api.post(format!("/v1/domains/{name}/aliases"), alias).await.is(StatusCode::CREATED);
+        for who in ["admin", "head", "member", "other"] {
+            api.sign_in(&format!("{who}@{name}")).await;
+        }
+        Self { domain, department, admin, head, member, other }
+    }
+
+    /// The people whom this one of them reaches.
+    fn people(&self, who: &str) -> BTreeSet<String> {
+        let all = [&self.admin, &self.head, &self.member, &self.other];
+        match who {
+            "admin" => all.into_iter().cloned().collect(),
+            "head" => BTreeSet::from([self.head.clone(), self.member.clone()]),
+            "member" => BTreeSet::from([self.member.clone()]),
+            _ => BTreeSet::from([self.other.clone()]),
+        }
+    }
+}
+
+async fn world() -> World {
+    let api = Api::start().await;
+    let near = Side::of(&api, "near.example").await;
+    let far = Side::of(&api, "far.example").await;
+    World { api, near, far }
+}
+
+/// A request of this user, as the server makes it.
+async fn request_of(w: &World, who: &str) -> Context {
+    let id: SessionId = {
+        let sql = format!(
+            "SELECT session.id FROM session JOIN account ON account.id = account_id
+               JOIN domain ON domain.id = domain_id
+              WHERE local_part = '{who}' AND domain.name = 'near.example' LIMIT 1"
+        );
+        let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(w.api.state.pool()).await.unwrap();
+        row.get::<uuid::Uuid, _>(0).into()
+    };
+    let caller = callers::of_session(&w.api.state, id).await.unwrap();
+    Context::new(w.api.state.clone(), caller.caller, Arc::from("test"))
+}
+
+async fn column(pool: &Pool, sql: String) -> BTreeSet<String> {
+    let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool).await.unwrap();
+    rows.into_iter().map(|row| row.get::<String, _>(0)).collect()
+}
+
+#[tokio::test]
+async fn a_user_sees_no_foreign_row_whatever_is_asked() {
+    let w = world().await;
+    for who in ["admin", "head", "member", "other"] {
+        let cx = request_of(&w, who).await;
+        let people = w.near.people(who);
+        let accounts = "SELECT id::text FROM account".to_owned();
+        assert_eq!(column(cx.pool(), accounts).await, people, "{who}");
+        let domains = "SELECT id::text FROM domain".to_owned();
+        assert_eq!(column(cx.pool(), domains).await, BTreeSet::from([w.near.domain.clone()]));
+        let mut own = people.clone();
+        own.extend([
+            w.near.domain.clone(),
+            w.near.department.clone(),
+            uuid::Uuid::nil().to_string(),
+        ]);
+        let mut seen = 0;
+        for (table, owner) in NARROWED {
+            let sql = format!("SELECT ({owner})::text FROM {table} WHERE ({owner}) IS NOT NULL");
+            let owners = column(cx.pool(), sql).await;
+            let foreign: Vec<_> = owners.difference(&own).collect();
+            assert!(foreign.is_empty(), "{who} sees rows of {foreign:?} in {table}");
+            seen += owners.len();
+        }
+        assert!(seen > 7, "{who} sees next to nothing: {seen}");
+        let far: DomainId = w.far.domain.parse().unwrap();
+        let page = Page { after: None, limit: 100 };
+        let users = store::accounts::list(cx.pool(), far, None, page).await.unwrap();
+        let aliases = store::aliases::list(cx.pool(), far, page).await.unwrap();
+        assert!(users.is_empty() && aliases.is_empty(), "{who}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_changes_no_foreign_row_whatever_is_asked() {
+    let w = world().await;
+    for who in ["admin", "head", "member", "other"] {
+        let cx = request_of(&w, who).await;
+        let far = &w.far;
+        for sql in [
+            format!("UPDATE account SET status = 5 WHERE domain_id = '{}'", far.domain),
+            format!("UPDATE domain SET status = 5 WHERE id = '{}'", far.domain),
+            format!("UPDATE department SET name = 'y' WHERE id = '{}'", far.department),
+            format!("DELETE FROM alias WHERE domain_id = '{}'", far.domain),
+            format!("DELETE FROM role_assignment WHERE account_id = '{}'", far.head),
+            format!("UPDATE credential SET hash = '' WHERE account_id = '{}'", far.member),
+            format!("DELETE FROM session WHERE account_id = '{}'", far.other),
+            format!("UPDATE allowance SET users = 0 WHERE id = '{}'", far.domain),
+        ] {
+            let done = sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(cx.pool()).await.unwrap();
+            assert_eq!(done.rows_affected(), 0, "{who}: {sql}");
+        }
+        let grant = format!(
+            "INSERT INTO role_assignment (account_id, role, domain_id, id, created_at)
+             VALUES ('{}', 'domain_admin', '{}', gen_random_uuid(), now())",
+            far.member, far.domain
+        );
+        let name = "UPDATE plan SET name = 'mine'".to_owned();
+        let audit = "INSERT INTO audit_event (id, at, actor_kind, actor_id, action, resource,
+                resource_id, request_id)
+            VALUES (gen_random_uuid(), now(), 'user', gen_random_uuid(), 'x', 'x', 'x', 'x')";
+        for sql in [grant, name, audit.to_owned(), "SELECT FROM operator".to_owned()] {
+            let refused = sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(cx.pool()).await;
+            let cause = refused.unwrap_err().to_string();
+            let is_refused = cause.contains("row-level security") || cause.contains("denied");
+            assert!(is_refused, "{who}: {sql}: {cause}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_table_is_narrowed_shared_or_closed_to_users() {
+    let w = world().await;
+    let open = "SELECT DISTINCT table_name::text FROM information_schema.table_privileges
+                 WHERE grantee = 'umail_tenant' AND table_schema = 'public'";
+    let expected: BTreeSet<_> =
+        NARROWED.iter().map(|(table, _)| *table).chain(SHARED).map(str::to_owned).collect();
+    // The catalog shows the rights of whoever one is: only the owner sees those of others.
+    let rows = sqlx::raw_sql(open).fetch_all(&mut w.api.owner().await).await.unwrap();
+    let open: BTreeSet<String> = rows.into_iter().map(|row| row.get(0)).collect();
+    assert_eq!(open, expected, "a new table is narrowed by a policy, shared, or closed");
+    let all = w.api.state.pool();
+    let unprotected = "SELECT relname::text FROM pg_class
+                        WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+                          AND NOT relrowsecurity";
+    let unprotected = column(all, unprotected.to_owned()).await;
+    for (table, _) in NARROWED {
+        assert!(!unprotected.contains(table), "{table} has no row-level security");
+    }
+    // A connection that works for nobody sees nothing.
+    let nobody = all.of_tenants();
+    assert!(column(&nobody, "SELECT id::text FROM account".to_owned()).await.is_empty());
+}
