@@ -13,6 +13,7 @@ mod faults;
 mod fleet;
 mod hostile;
 mod installing;
+mod names;
 mod node;
 mod outage;
 mod replica;

@@ -40,7 +40,8 @@ pub(crate) async fn domain(pool: &Pool, name: &str) -> Uuid {
     run(
         pool,
         format!(
-            "INSERT INTO domain (id, name, functions, created_at, updated_at)
+            "INSERT INTO domain_name (name, owner_id) VALUES ('{name}', '{id}');
+             INSERT INTO domain (id, name, functions, created_at, updated_at)
              VALUES ('{id}', '{name}', 63, now(), now())"
         ),
     )
