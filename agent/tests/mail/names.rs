@@ -61,6 +61,10 @@ async fn attempts_count_for_the_user_under_whatever_name() {
     let log = node.log("dovecot");
     let line = log.lines().find(|line| line.contains("auth failed")).unwrap();
     assert!(line.contains("user=<alice@example.org>"), "{line}");
+    client::submit(ports.submission, (ALSO_ALICE.0, "wrong"), ALICE.0, BOB.0).refused("535 5.7.8");
+    let log = node.log("postfix");
+    let line = log.lines().find(|line| line.contains("authentication failed")).unwrap();
+    assert!(line.contains("sasl_username=alice@example.org"), "{line}");
     node.replica.throttle("user:alice@example.org", i64::from(u32::MAX)).await.unwrap();
     client::imap(ports.imap, ALSO_ALICE, "").refused("AUTHENTICATIONFAILED");
     client::submit(ports.submission, ALSO_ALICE, ALICE.0, BOB.0).refused("535 5.7.8");

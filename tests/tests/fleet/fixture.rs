@@ -50,6 +50,22 @@ pub(crate) async fn domain(pool: &Pool, name: &str) -> Uuid {
     id
 }
 
+/// Another name of a domain.
+pub(crate) async fn domain_alias(pool: &Pool, domain: Uuid, name: &str) -> Uuid {
+    let id = Uuid::new_v4();
+    run(
+        pool,
+        format!(
+            "INSERT INTO domain_name (name, owner_id) VALUES ('{name}', '{id}');
+             INSERT INTO domain_alias (id, domain_id, name, created_at)
+             VALUES ('{id}', '{domain}', '{name}', now())"
+        ),
+    )
+    .await;
+    changed(pool, RowKind::DomainAlias, id, None).await;
+    id
+}
+
 /// A user with one password, on a storage node.
 pub(crate) async fn user(
     pool: &Pool,
