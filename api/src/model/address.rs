@@ -152,6 +152,12 @@ impl EmailAddress {
         if domain == from.as_str() { Self(format!("{local}@{to}")) } else { self }
     }
 
+    /// The same in the domain of another address of ours.
+    #[must_use]
+    pub fn beside(&self, other: &Self) -> Self {
+        Self(format!("{}@{}", self.parts().0, other.parts().1))
+    }
+
     /// Before and behind the `@`.
     #[must_use]
     pub fn parts(&self) -> (&str, &str) {

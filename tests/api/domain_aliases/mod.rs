@@ -92,6 +92,28 @@ async fn create_domain_alias_refuses_what_is_no_domain() {
     assert!(api.get(PATH).await.items("name").is_empty());
 }
 
+/// Else mail would go round in circles, and who is meant would not be known.
+#[tokio::test]
+async fn targets_under_another_name_are_those_of_the_domain() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let anna = api.user("anna@example.com").await;
+    api.post(PATH, json!({"name": "example.net"})).await.is(StatusCode::CREATED);
+    let body = json!({"local_part": "sales", "targets": ["Anna@example.net"]});
+    let sales = api.post("/v1/domains/example.com/aliases", body).await.is(StatusCode::CREATED);
+    assert_eq!(sales.body["targets"], json!(["anna@example.com"]));
+    assert_eq!(sales.body["user_id"], anna);
+    let path = format!("/v1/aliases/{}", sales.id());
+    let itself = json!({"targets": ["anna@example.com", "sales@example.net"]});
+    api.patch(&path, itself).await.is_invalid(&["/targets/1"]);
+    let forwarding = "/v1/users/anna@example.com/forwarding";
+    let itself = json!({"targets": ["anna@example.net"], "keep_copy": false});
+    api.put(forwarding, itself).await.is_invalid(&["/targets/0"]);
+    let away = json!({"targets": ["sales@example.net", "x@example.org"], "keep_copy": true});
+    let away = api.put(forwarding, away).await.is(StatusCode::OK);
+    assert_eq!(away.body["targets"], json!(["sales@example.com", "x@example.org"]));
+}
+
 /// Half of them want the name for a domain, half for an alias, and one gets it.
 #[tokio::test]
 async fn of_all_who_want_a_name_at_the_same_time_one_gets_it() {
