@@ -9,19 +9,28 @@ use crate::{
     drivers::{Refusal, postfix::queue},
     layout::Layout,
     moves::Moves,
+    replica::Replica,
 };
 
 /// Carries out verbs by Postfix, Dovecot and the agents of other nodes.
 pub struct NodeVerbs {
     layout: Layout,
+    replica: Replica,
     moves: Moves,
 }
 
 impl NodeVerbs {
     /// The verbs of the node with this layout.
     #[must_use]
-    pub const fn new(layout: Layout, moves: Moves) -> Self {
-        Self { layout, moves }
+    pub const fn new(layout: Layout, replica: Replica, moves: Moves) -> Self {
+        Self { layout, replica, moves }
+    }
+
+    async fn hold(&self, user_id: &str) -> Result<ActionFindings, Refusal> {
+        let senders = self.replica.sender_addresses(user_id).await;
+        let senders = senders.map_err(|error| Refusal(error.to_string()))?;
+        let messages = queue::hold(&self.layout, &senders).await?;
+        Ok(ActionFindings { messages, ..ActionFindings::default() })
     }
 }
 
@@ -37,6 +46,7 @@ impl Verbs for NodeVerbs {
                 Verb::FlushQueue(_) => {
                     queue::flush(&self.layout).await.map(|()| ActionFindings::default())
                 }
+                Verb::HoldMail(verb) => self.hold(&verb.user_id).await,
                 step => self.moves.execute(step, deadline, peers).await,
             }
         }

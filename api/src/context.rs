@@ -13,17 +13,16 @@ use uuid::Uuid;
 
 use crate::{
     authn::{
-        callers::{self, Callers},
+        callers::{self, Callers, Known},
         passwords::Passwords,
         rates::{Rate, Rates},
-        throttle::Throttle,
         tokens::Tokens,
     },
     authz::{self, Action, Resource},
-    database::pool::Pool,
-    error::Result,
+    database::pool::{Pool, Reach},
+    error::{Error, Result},
     fleet::Fleet,
-    model::operator::OperatorRole,
+    model::{operator::OperatorRole, session::Confinement},
     pki::Authority,
     sealer::Sealer,
     transaction::{Enclosing, Transaction},
@@ -36,36 +35,52 @@ pub struct State(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     pool: Pool,
+    tenants: Pool,
     clock: Clock,
     sealer: Sealer,
     tokens: Tokens,
     passwords: Passwords,
-    throttle: Throttle,
     rates: Rates,
+    operators_need_totp: bool,
     callers: Callers,
     changes: Notify,
     authority: Arc<Authority>,
     fleet: Fleet,
 }
 
+/// On which terms people are served.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// How often a caller may ask.
+    pub rate: Rate,
+    /// Whether operators without a second factor can do nothing but enrol one.
+    pub operators_need_totp: bool,
+}
+
+impl Terms {
+    /// Everything is allowed that can be.
+    pub const LAX: Self = Self { rate: Rate::Unlimited, operators_need_totp: false };
+}
+
 impl State {
-    /// The state of a server whose callers may ask as often as they like.
+    /// The state of a server with the terms of a test or a command.
     pub async fn new(pool: Pool, clock: Clock, sealer: Sealer) -> Result<Self> {
-        Self::limited(pool, clock, sealer, Rate::Unlimited).await
+        Self::under(pool, clock, sealer, Terms::LAX).await
     }
 
     /// Loads the key of the access tokens, or makes it in a new database.
-    pub async fn limited(pool: Pool, clock: Clock, sealer: Sealer, rate: Rate) -> Result<Self> {
+    pub async fn under(pool: Pool, clock: Clock, sealer: Sealer, terms: Terms) -> Result<Self> {
         let tokens = Tokens::load(&pool, &sealer).await?;
         let authority = Arc::new(Authority::open(&pool, &sealer, clock.clone()).await?);
         Ok(Self(Arc::new(Shared {
+            tenants: pool.of_tenants(),
             pool,
             clock,
             sealer,
             tokens,
             passwords: Passwords::new()?,
-            throttle: Throttle::default(),
-            rates: Rates::new(rate),
+            rates: Rates::new(terms.rate),
+            operators_need_totp: terms.operators_need_totp,
             callers: Callers::default(),
             changes: Notify::new(),
             authority,
@@ -73,7 +88,7 @@ impl State {
         })))
     }
 
-    /// Connections to the database, as the role `umail_app`.
+    /// Connections to the database, as the role `umail_app`, which sees all rows.
     #[must_use]
     pub fn pool(&self) -> &Pool {
         &self.0.pool
@@ -103,16 +118,16 @@ impl State {
         &self.0.passwords
     }
 
-    /// Slows down the guessing of passwords.
-    #[must_use]
-    pub fn throttle(&self) -> &Throttle {
-        &self.0.throttle
-    }
-
     /// Counts the requests of each caller.
     #[must_use]
     pub fn rates(&self) -> &Rates {
         &self.0.rates
+    }
+
+    /// Whether operators without a second factor can do nothing but enrol one.
+    #[must_use]
+    pub fn operators_need_totp(&self) -> bool {
+        self.0.operators_need_totp
     }
 
     /// Who is behind a session, remembered for a second.
@@ -203,7 +218,9 @@ impl Caller {
 pub struct Context {
     state: State,
     caller: Arc<Caller>,
+    pool: Pool,
     session: Option<SessionId>,
+    confinement: Option<Confinement>,
     request_id: Arc<str>,
     enclosing: Option<Enclosing>,
 }
@@ -212,7 +229,12 @@ impl Context {
     /// A request of this caller.
     #[must_use]
     pub fn new(state: State, caller: Arc<Caller>, request_id: Arc<str>) -> Self {
-        Self { state, caller, session: None, request_id, enclosing: None }
+        let pool = match reach(&caller) {
+            Some(reach) => state.0.tenants.within(reach),
+            None => state.pool().clone(),
+        };
+        let (session, confinement, enclosing) = (None, None, None);
+        Self { state, caller, pool, session, confinement, request_id, enclosing }
     }
 
     /// Work of the server itself.
@@ -221,11 +243,11 @@ impl Context {
         Self::new(state, Arc::new(Caller::System), Arc::from("system"))
     }
 
-    /// The same, as part of a session.
-    #[must_use]
-    pub fn in_session(mut self, session: SessionId) -> Self {
-        self.session = Some(session);
-        self
+    /// A request of whoever is behind this session.
+    pub async fn of_session(state: State, id: SessionId, request_id: Arc<str>) -> Result<Self> {
+        let Known { caller, confinement } = callers::of_session(&state, id).await?;
+        let cx = Self::new(state, caller, request_id);
+        Ok(Self { session: Some(id), confinement, ..cx })
     }
 
     /// The same, all its transactions being parts of this one.
@@ -253,6 +275,12 @@ impl Context {
         self.session
     }
 
+    /// What the session is good for, if not for everything.
+    #[must_use]
+    pub fn confinement(&self) -> Option<Confinement> {
+        self.confinement
+    }
+
     /// Finds the request in the logs.
     #[must_use]
     pub fn request_id(&self) -> &str {
@@ -265,10 +293,17 @@ impl Context {
         self.state.clock().now()
     }
 
-    /// For reading outside a transaction.
+    /// For reading outside a transaction: rows in the caller's reach.
     #[must_use]
     pub fn pool(&self) -> &Pool {
-        self.state.pool()
+        &self.pool
+    }
+
+    /// The same caller, who is to see rows beyond the own reach: only where it has been authorized
+    /// what is done with them.
+    #[must_use]
+    pub fn beyond(&self) -> Self {
+        Self { pool: self.state.pool().clone(), ..self.clone() }
     }
 
     /// Refuses what the caller may not do.
@@ -279,12 +314,46 @@ impl Context {
     /// The same, of the caller as it is now: for requests that wait, each time they look again.
     pub async fn authorize_still(&self, action: Action, resource: Resource) -> Result<()> {
         let Some(session) = self.session else { return self.authorize(action, resource) };
-        let caller = callers::of_session(&self.state, session).await?;
-        authz::authorize(&caller, action, resource)
+        let Known { caller, confinement } = callers::of_session(&self.state, session).await?;
+        match confinement {
+            Some(confinement) => Err(Error::Confined(confinement)),
+            None => authz::authorize(&caller, action, resource),
+        }
     }
 
     /// Begins a transaction.
     pub async fn begin(&self) -> Result<Transaction> {
         Transaction::begin(self.pool(), self.enclosing.as_ref()).await
     }
+}
+
+/// What row-level security lets a user see. Operators, nodes and the server itself see all.
+fn reach(caller: &Caller) -> Option<Reach> {
+    let Caller::User { id, domain_id, assignments, .. } = caller else { return None };
+    let (mut domains, mut homes) = (Vec::new(), vec![*domain_id]);
+    let mut departments = Vec::<DepartmentId>::new();
+    for assignment in assignments {
+        match assignment {
+            Assignment::DomainAdmin(domain) => {
+                domains.push(*domain);
+                homes.push(*domain);
+            }
+            Assignment::DepartmentAdmin { domain_id, subtree, .. } => {
+                departments.extend(subtree);
+                homes.push(*domain_id);
+            }
+        }
+    }
+    Some(Reach {
+        user: id.to_string(),
+        domains: array(&domains),
+        departments: array(&departments),
+        homes: array(&homes),
+    })
+}
+
+/// As PostgreSQL writes an array.
+fn array(ids: &[impl ToString]) -> String {
+    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    format!("{{{}}}", ids.join(","))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::allowance::Exceeded;
+use crate::model::{allowance::Exceeded, session::Confinement};
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -13,6 +13,12 @@ pub enum Error {
     /// Nobody is signed in, or the token is no longer good.
     #[error("{0}")]
     Unauthenticated(&'static str),
+    /// The password is right, and a code of the second factor is missing.
+    #[error("a code of the second factor is needed as well: send it as totp")]
+    TotpRequired,
+    /// The session is not good for this yet.
+    #[error("{}", confined(*.0))]
+    Confined(Confinement),
     /// The caller may see it, but not do this to it.
     #[error("not allowed: {0}")]
     Forbidden(String),
@@ -69,6 +75,17 @@ pub enum Error {
     /// Anything else that is not the caller's fault.
     #[error("{0}")]
     Internal(String),
+}
+
+const fn confined(confinement: Confinement) -> &'static str {
+    match confinement {
+        Confinement::PasswordChange => {
+            "change your password first (PUT /v1/me/password): somebody else set it"
+        }
+        Confinement::TotpEnrolment => {
+            "enrol a second factor first (POST /v1/me/totp): operators need one"
+        }
+    }
 }
 
 /// A field that breaks its rule.

@@ -1,6 +1,6 @@
 //! The running server: listeners, background work, and how they end.
 
-use std::{future::IntoFuture, time::Duration};
+use std::{future::IntoFuture, net::SocketAddr, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
@@ -41,7 +41,7 @@ impl Listeners {
     }
 }
 
-async fn bind(key: &str, address: std::net::SocketAddr) -> Result<TcpListener> {
+async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
     bound.map_err(|cause| Error::internal(format_args!("{key}: {address}: {cause}")))
 }
@@ -91,7 +91,8 @@ pub async fn run(
     tasks.spawn(renew_mail_certificates(state.clone(), stop.clone()));
     info!(http = ?listeners.http.local_addr().ok(), grpc = ?listeners.grpc.local_addr().ok(), "serving");
     let router = http::router(state.clone()).merge(http::probes::router(state.clone(), metrics));
-    let http = axum::serve(listeners.http, router)
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let http = axum::serve(listeners.http, service)
         .with_graceful_shutdown(stop.clone().cancelled_owned())
         .into_future();
     tasks.spawn(until_failed("http", stop.clone(), async { http.await.map_err(Error::internal) }));

@@ -53,6 +53,7 @@ impl Setup {
         command.env("UMAIL_API__DATA_DIR", self.data_dir());
         command.env("UMAIL_API__HTTP__LISTEN", format!("127.0.0.1:{}", self.http));
         command.env("UMAIL_API__GRPC__LISTEN", format!("127.0.0.1:{}", self.grpc));
+        command.env("UMAIL_API__AUTHN__OPERATORS_NEED_TOTP", "false");
         command.env("UMAIL_API__LOG__FORMAT", "json");
         if let Some(url) = &self.database {
             command.env("UMAIL_API__DATABASE__URL", url);

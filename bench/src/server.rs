@@ -43,7 +43,8 @@ impl Server {
             format!(
                 "data_dir = \"{}\"\n[http]\nlisten = \"127.0.0.1:{http_port}\"\n\
                  requests_per_minute = \"unlimited\"\n\
-                 [grpc]\nlisten = \"127.0.0.1:{grpc_port}\"\n[log]\nlevel = \"warn\"\n",
+                 [grpc]\nlisten = \"127.0.0.1:{grpc_port}\"\n\
+                 [authn]\noperators_need_totp = false\n[log]\nlevel = \"warn\"\n",
                 folder.path().join("data").display()
             ),
         )?;

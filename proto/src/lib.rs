@@ -3,6 +3,8 @@
 pub mod clock;
 pub mod functions;
 pub mod ids;
+/// How many app passwords of a user nodes try for one protocol: the newest.
+pub const APP_PASSWORDS_TRIED: usize = 8;
 /// All messages and services of `umail.agent.v1`: an encoded `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/umail.agent.v1.binpb"));
 

@@ -10,7 +10,18 @@ use umail_tests::api::Api;
 /// Routes that need nobody to be signed in.
 pub(crate) const PUBLIC: [&str; 2] = ["create_session", "refresh_session"];
 /// Routes that are about the caller, whoever it is.
-pub(crate) const OWN: [&str; 3] = ["read_me", "update_my_password", "delete_current_session"];
+pub(crate) const OWN: [&str; 10] = [
+    "read_me",
+    "update_my_password",
+    "delete_current_session",
+    "list_my_sessions",
+    "delete_my_sessions",
+    "delete_my_session",
+    "read_my_totp",
+    "enrol_my_totp",
+    "confirm_my_totp",
+    "remove_my_totp",
+];
 
 /// One call of the document.
 #[derive(Clone)]
@@ -37,6 +48,7 @@ impl Operation {
             ("{plan}", "standard"),
             ("{kind}", "postfix"),
             ("{id}", id),
+            ("{session}", id),
         ] {
             path = path.replace(name, value);
         }

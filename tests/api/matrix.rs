@@ -18,6 +18,10 @@ use crate::contract::{OWN, Operation, PUBLIC, operations};
 
 const HOME: &str = "home.example";
 const AWAY: &str = "away.example";
+/// An id that nothing has.
+const NOTHING: &str = "01936d5e-0000-7000-8000-000000000000";
+/// What may end the session of whoever asks.
+const ENDS_SESSIONS: [&str; 2] = ["delete_my_sessions", "delete_user_sessions"];
 const RESTING: &str = "resting.example";
 const GONE: &str = "gone.example";
 /// Where a thing is, as seen by the administrators: the last three are users of `own` who are
@@ -138,9 +142,8 @@ impl World {
     }
 
     async fn callers(&mut self) {
-        self.tokens.insert("system_admin", self.api.sign_in("root").await);
+        self.api.operator("admin", OperatorRole::SystemAdmin).await;
         self.api.operator("super", OperatorRole::SuperDomainAdmin).await;
-        self.tokens.insert("super_domain_admin", self.api.sign_in("super").await);
         let own = self.departments["own"].clone();
         for caller in ["domain_admin", "department_admin", "user"] {
             let address = format!("{caller}@{HOME}");
@@ -159,8 +162,20 @@ impl World {
                     self.api.post(path, body).await.is(StatusCode::CREATED);
                 }
             }
-            self.tokens.insert(caller, self.api.sign_in(&address).await);
         }
+        for caller in &CALLERS[..5] {
+            self.sign_in(caller).await;
+        }
+    }
+
+    async fn sign_in(&mut self, caller: &'static str) {
+        let name = match caller {
+            "system_admin" => "admin".to_owned(),
+            "super_domain_admin" => "super".to_owned(),
+            _ => format!("{caller}@{HOME}"),
+        };
+        let token = self.api.sign_in(&name).await;
+        self.tokens.insert(caller, token);
     }
 
     fn next(&self) -> u32 {
@@ -198,6 +213,12 @@ impl World {
             let path = format!("/v1/domains/{home}/domain_aliases");
             self.api.post(path, body).await.is(StatusCode::CREATED);
         }
+        // So are sessions.
+        if answer.status.is_success() && ENDS_SESSIONS.contains(&case.operation.id()) {
+            for caller in &CALLERS[..5] {
+                self.sign_in(caller).await;
+            }
+        }
         match answer.status {
             StatusCode::UNAUTHORIZED => '!',
             StatusCode::FORBIDDEN => '-',
@@ -226,8 +247,10 @@ impl World {
         } else if path.ends_with("/app_passwords/{id}") && relation != "deleted" {
             let body = json!({"label": "x"});
             self.api.post(format!("/v1/users/{user}/app_passwords"), body).await.id()
+        } else if path == "/v1/users/{user}/sessions/{id}" && relation != "deleted" {
+            self.session(&user).await
         } else {
-            "01936d5e-0000-7000-8000-000000000000".to_owned()
+            NOTHING.to_owned()
         };
         let filled = path
             .replace("{domain}", domain(relation))
@@ -236,9 +259,26 @@ impl World {
             .replace("{node}", "node-1")
             .replace("{kind}", "postfix")
             .replace("{plan}", "standard")
-            .replace("{id}", &id);
+            .replace("{id}", &id)
+            .replace("{session}", NOTHING);
         assert!(!filled.contains('{'), "{filled}: fill in the new parameter here");
         Some(filled)
+    }
+
+    /// A session of the user, who may have been locked meanwhile.
+    async fn session(&self, user: &str) -> String {
+        let user: uuid::Uuid =
+            self.api.get(format!("/v1/users/{user}")).await.id().parse().unwrap();
+        let id: uuid::Uuid = sqlx::query_scalar(
+            "INSERT INTO session (id, account_id, refresh_hash, created_at, expires_at, last_used_at)
+             VALUES (gen_random_uuid(), $1, uuid_send(gen_random_uuid()), now(),
+                     now() + interval '1 day', now()) RETURNING id",
+        )
+        .bind(user)
+        .fetch_one(self.api.state.pool())
+        .await
+        .unwrap();
+        id.to_string()
     }
 
     /// A body with the department of the relation, and a name that is new.
@@ -306,6 +346,9 @@ fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
         "create_session" => vec![("", json!({"name": "x", "password": "x"}))],
         "refresh_session" => vec![("", json!({"refresh_token": "x"}))],
         "update_my_password" => vec![("", json!({"current_password": "x", "new_password": "x"}))],
+        "enrol_my_totp" => vec![("", json!({"current_password": "x"}))],
+        "confirm_my_totp" => vec![("", json!({"code": "x"}))],
+        "remove_my_totp" => vec![("", json!({"current_password": "x", "code": "x"}))],
         "create_operator" => {
             vec![("", json!({"name": "NEW", "role": "system_admin", "password": PASSWORD}))]
         }

@@ -10,6 +10,8 @@
     reason = "a harness fails by panicking, where the test can see it"
 )]
 
+use std::net::SocketAddr;
+
 use reqwest::{
     Method, StatusCode,
     header::{HeaderMap, HeaderValue},
@@ -20,8 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use umail_api::{
     app,
-    authn::rates::Rate,
-    context::{Context, State},
+    context::{Context, State, Terms},
     http,
     model::operator::OperatorRole,
     sealer::Sealer,
@@ -78,20 +79,22 @@ impl Api {
 
     /// Starts a server by this clock.
     pub async fn start_at(clock: Clock) -> Self {
-        Self::start_limited(clock, Rate::Unlimited).await
+        Self::start_under(clock, Terms::LAX).await
     }
 
-    /// Starts a server that lets each caller ask so often.
-    pub async fn start_limited(clock: Clock, rate: Rate) -> Self {
+    /// Starts a server on these terms.
+    pub async fn start_under(clock: Clock, terms: Terms) -> Self {
         let pool = database::create().await;
         let database = Database(pool.connect_options().clone());
         let sealer = Sealer::new(&[7; 32]).unwrap();
-        let state = State::limited(pool, clock, sealer, rate).await.unwrap();
+        let state = State::under(pool, clock, sealer, terms).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let server = axum::serve(listener, http::router(state.clone()))
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let router = http::router(state.clone());
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let server =
+            axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
         tasks.spawn(async move { server.await.unwrap() });
         let client = reqwest::Client::builder().build().unwrap();
         let mut api = Self { url, state, root: String::new(), client, database, stop, tasks };

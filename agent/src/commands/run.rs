@@ -29,13 +29,13 @@ pub(super) async fn run(config: Config) -> Outcome {
     let (meters, stop) = (Arc::new(meters), agent.stopping().clone());
     agent.task(watchers::load(state, Arc::clone(&meters), stop.clone()));
     agent.task(async move { meters.run(stop).await });
-    let moves = Moves::new(layout.clone(), &config, replica, identity, Clock::system())?;
+    let moves = Moves::new(layout.clone(), &config, replica.clone(), identity, Clock::system())?;
     let peers = TcpListener::bind((config.address, config.peer_port))
         .await
         .map_err(|error| format!("peer_port: {}:{}: {error}", config.address, config.peer_port))?;
     let (served, stop) = (moves.clone(), agent.stopping().clone());
     agent.task(async move { served.serve(peers, stop).await });
-    agent.start(drivers, Arc::new(NodeVerbs::new(layout, moves)));
+    agent.start(drivers, Arc::new(NodeVerbs::new(layout, replica, moves)));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -20,8 +20,8 @@ use crate::{
 
 /// How long a question about a mailbox may take; a large one is read through.
 const QUESTION_LIMIT: Duration = Duration::from_mins(10);
-/// How long the end of sessions may take to be ordered.
-const KICK_LIMIT: Duration = Duration::from_secs(20);
+/// How long the sessions may take to be looked at.
+const WHO_LIMIT: Duration = Duration::from_secs(20);
 /// `sysexits.h`: what doveadm says when there was nobody to kick.
 const EX_NOHOST: i32 = 68;
 /// doveadm: the mailboxes changed meanwhile, another run will do the rest.
@@ -48,19 +48,9 @@ impl Mailbox {
         self.folder.exists()
     }
 
-    /// Ends the user's sessions.
-    pub(super) async fn kick(&self) -> Result<(), Refusal> {
-        let output = self.doveadm(&["kick", &self.address], KICK_LIMIT).await?;
-        if output.success() || output.code == Some(EX_NOHOST) {
-            Ok(())
-        } else {
-            Err(Refusal(output.complaint()))
-        }
-    }
-
     /// Whether a session of the user is open.
     pub(super) async fn is_in_use(&self) -> Result<bool, Refusal> {
-        let output = self.doveadm(&["-f", "tab", "who", &self.address], KICK_LIMIT).await?;
+        let output = self.doveadm(&["-f", "tab", "who", &self.address], WHO_LIMIT).await?;
         if !output.success() && output.code != Some(EX_NOHOST) {
             return Err(Refusal(output.complaint()));
         }

@@ -26,7 +26,11 @@ use uuid::Uuid;
 pub use self::pipe::pipe;
 use self::{mailbox::Mailbox, records::Records};
 use crate::{
-    config::Config, drivers::Refusal, identity::Identity, layout::Layout, replica::Replica,
+    config::Config,
+    drivers::{Refusal, dovecot::sessions},
+    identity::Identity,
+    layout::Layout,
+    replica::Replica,
 };
 
 /// How long sessions and deliveries of a frozen user may take to end.
@@ -95,9 +99,11 @@ impl Moves {
                 self.release(&step.user_id, &step.move_id).await.map(nothing)
             }
             Verb::RemoveMailbox(step) => self.remove(step).await.map(nothing),
-            Verb::KickUser(step) => self.mailbox(&step.user_id).await?.kick().await.map(nothing),
+            Verb::KickUser(step) => self.kick(&step.user_id).await.map(nothing),
             Verb::PurgeMailbox(step) => self.purge(&step.user_id).await.map(nothing),
-            Verb::FlushQueue(_) => Err(Refusal("this is not about a mailbox".to_owned())),
+            Verb::FlushQueue(_) | Verb::HoldMail(_) => {
+                Err(Refusal("this is not about a mailbox".to_owned()))
+            }
         }
     }
 
@@ -152,7 +158,7 @@ impl Moves {
         tokio::time::sleep(SETTLED_AFTER).await;
         let quiet = async {
             loop {
-                mailbox.kick().await?;
+                self.kick(user_id).await?;
                 if !mailbox.is_in_use().await? {
                     return Ok(());
                 }
@@ -162,6 +168,11 @@ impl Moves {
         tokio::time::timeout(QUIET_LIMIT, quiet)
             .await
             .map_err(|_elapsed| Refusal("sessions of the user do not end".to_owned()))?
+    }
+
+    async fn kick(&self, user_id: &str) -> Result<(), Refusal> {
+        let address = address(&self.parts, user_id).await?;
+        sessions::kick(&self.parts.layout, &address).await
     }
 
     async fn verify(&self, step: &VerifyMailbox) -> Result<ActionFindings, Refusal> {
@@ -217,7 +228,7 @@ impl Moves {
         let is_known = address.is_some();
         let mailbox = Mailbox::new(&self.parts.layout, user_id, address.unwrap_or_default());
         if is_known && mailbox.exists() {
-            mailbox.kick().await?;
+            self.kick(user_id).await?;
             if mailbox.is_in_use().await? {
                 return Err(Refusal("sessions of the user do not end".to_owned()));
             }
@@ -233,10 +244,12 @@ impl Moves {
 
 /// The mailbox of a user that the replica knows.
 async fn mailbox(parts: &Parts, user_id: &str) -> Result<Mailbox, Refusal> {
+    Ok(Mailbox::new(&parts.layout, user_id, address(parts, user_id).await?))
+}
+
+async fn address(parts: &Parts, user_id: &str) -> Result<String, Refusal> {
     let address = parts.replica.user_address(user_id).await.map_err(refusal)?;
-    let address =
-        address.ok_or_else(|| Refusal(format!("this node does not know user {user_id}")))?;
-    Ok(Mailbox::new(&parts.layout, user_id, address))
+    address.ok_or_else(|| Refusal(format!("this node does not know user {user_id}")))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

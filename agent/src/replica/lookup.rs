@@ -1,5 +1,7 @@
 //! What the agent itself asks the replica.
 
+use std::collections::BTreeSet;
+
 use sqlx::Row as _;
 
 use super::{Replica, ReplicaError, connection::statement};
@@ -14,6 +16,23 @@ impl Replica {
             .fetch_optional(&mut self.files.lock().await.directory)
             .await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// Every address that the user may send as.
+    pub async fn sender_addresses(&self, user_id: &str) -> Result<BTreeSet<String>, ReplicaError> {
+        statement(
+            "SELECT u.local_part || '@' || n.name
+               FROM user u JOIN domain_name n ON n.domain_id = u.domain_id WHERE u.id = ?1
+             UNION
+             SELECT a.local_part || '@' || n.name
+               FROM alias a JOIN domain_name n ON n.domain_id = a.domain_id WHERE a.user_id = ?1",
+        )
+        .bind(user_id)
+        .fetch_all(&mut self.files.lock().await.directory)
+        .await?
+        .iter()
+        .map(|row| Ok(row.try_get(0)?))
+        .collect()
     }
 
     /// Whether this user or its domain is deleted, or unknown to the replica.

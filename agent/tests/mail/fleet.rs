@@ -14,21 +14,21 @@ use crate::{
     node::{Authority, Node, Place, free_ports, peer, wait_at_most, wait_until},
 };
 
-const ALICE: (&str, &str) = ("alice@example.org", "correct horse");
+pub(crate) const ALICE: (&str, &str) = ("alice@example.org", "correct horse");
 const OUTSIDE: &str = "x@elsewhere.example";
 const FIRST: u128 = 0xb1;
 const SECOND: u128 = 0xb2;
 
-struct Fleet {
+pub(crate) struct Fleet {
     smtp: Node,
-    pop: Node,
-    first: Node,
+    pub(crate) pop: Node,
+    pub(crate) first: Node,
     second: Node,
 }
 
 impl Fleet {
     /// A running fleet; alice's mailbox is on the first storage node.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let authority = Authority::new();
         let ports = free_ports();
         // Every test has addresses of its own: they share the machine.
@@ -84,7 +84,7 @@ impl Fleet {
     }
 }
 
-fn at(node: &Node, port: u16) -> SocketAddr {
+pub(crate) fn at(node: &Node, port: u16) -> SocketAddr {
     (node.config.address, port).into()
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod client;
+mod compromised;
 mod counting;
 mod directory;
 mod faults;

@@ -1,7 +1,11 @@
 //! All roles on one node: mail in, mail out, signing in, listeners.
 
 use umail_agent::drivers::Driver;
-use umail_proto::agent::{DirectoryRow, ListenerKind, ServiceHealth, ServiceKind};
+use umail_proto::{
+    agent::{Credential, DirectoryRow, ListenerKind, ServiceHealth, ServiceKind},
+    clock::Clock,
+    functions::Function,
+};
 
 use crate::{
     client,
@@ -90,6 +94,45 @@ async fn submission_needs_tls_and_a_password() {
     client::send(port, ALICE.0, BOB.0, "no login").refused("530 5.7.0");
     client::submit(port, ALICE, BOB.0, BOB.0).refused("553 5.7.1");
     client::submit(port, ALICE, "stranger@elsewhere.example", BOB.0).refused("553 5.7.1");
+}
+
+/// Each protocol refuses what is good for the others, and what has expired.
+#[tokio::test]
+async fn an_app_password_is_good_for_its_protocols_and_its_time() {
+    let node = running().await;
+    let ports = node.config.ports;
+    let now = Clock::system().now().unix_timestamp();
+    let app_password = |number, password: &str, function: Function, expires_at_seconds| {
+        let one = directory::app_password(number, 12, password);
+        row(Credential { functions: function as u64, expires_at_seconds, ..one })
+    };
+    let rows = vec![
+        app_password(31, "for-imap", Function::Imap, 0),
+        app_password(32, "for-pop3", Function::Pop3, now + 3_600),
+        app_password(33, "for-submission", Function::Submission, 0),
+        app_password(34, "for-imap-once", Function::Imap, now - 1),
+    ];
+    directory::change(&node.replica, rows).await;
+    for (password, good) in [
+        ("for-imap", [true, false, false]),
+        ("for-pop3", [false, true, false]),
+        ("for-submission", [false, false, true]),
+        ("for-imap-once", [false, false, false]),
+    ] {
+        let login = (BOB.0, password);
+        let answers = [
+            (client::imap(ports.imap, login, ""), "AUTHENTICATIONFAILED"),
+            (client::pop3(ports.pop3, login, ""), "[AUTH]"),
+            (client::submit(ports.submission, login, BOB.0, ALICE.0), "535 5.7.8"),
+        ];
+        for ((answer, refusal), is_good) in answers.into_iter().zip(good) {
+            if is_good {
+                answer.ok();
+            } else {
+                answer.refused(refusal);
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -124,7 +124,7 @@ pub async fn delete(cx: &Context, id: AliasId, precondition: Precondition) -> Re
 }
 
 /// What an alias takes of the allowances above.
-fn one_more() -> Given {
+pub(super) fn one_more() -> Given {
     Given { amounts: Amounts { aliases: 1, ..Amounts::default() }, ..Given::default() }
 }
 

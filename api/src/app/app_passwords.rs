@@ -1,7 +1,7 @@
 //! App passwords: long random ones, for programs that sign in all the time.
 
-use umail_api_types::{app_passwords::NewAppPassword, functions};
-use umail_proto::{agent::RowKind, functions::Functions, ids::CredentialId};
+use umail_api_types::app_passwords::NewAppPassword;
+use umail_proto::{agent::RowKind, ids::CredentialId};
 
 use crate::{
     app::{
@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     model::{
         allowance::Exceeded,
-        credential::{AppPassword, MAX_APP_PASSWORDS, hash, parse_label, spell},
+        credential::{AppPassword, hash, parse_label, parse_scope, reached, spell},
         page::Page,
         user::UserRef,
     },
@@ -42,6 +42,7 @@ pub async fn create(
         other => Ok(other),
     };
     let expires_at = fields.read("/expires_at", expires_at);
+    let scope = fields.read("/functions", parse_scope(new.functions.as_deref()));
     fields.check()?;
     let (mut random, mut salt) = ([0; 28], [0; 16]);
     getrandom::fill(&mut random).map_err(Error::internal)?;
@@ -50,15 +51,15 @@ pub async fn create(
     let app_password = AppPassword {
         id: CredentialId::generate(cx.now()),
         label: given(label)?,
-        functions: new.functions.as_deref().map_or(Functions::ALL, functions::set),
+        functions: given(scope)?,
         expires_at: given(expires_at)?,
         created_at: cx.now(),
     };
     let mut tx = cx.begin().await?;
     let user = users::lock(&mut tx, cx, user.id, asked).await?;
-    if store::credentials::count_app_passwords(&mut *tx, user.id).await? >= MAX_APP_PASSWORDS {
-        let (address, most) = (&user.address, MAX_APP_PASSWORDS);
-        return Err(Exceeded::of_user(address, "app_passwords", most).into());
+    let held = store::credentials::list_scopes(&mut *tx, user.id, cx.now()).await?;
+    if let Some((kind, limit)) = reached(&held, app_password.functions) {
+        return Err(Exceeded::of_user(&user.address, kind, limit).into());
     }
     let hash = hash(&password, salt);
     store::credentials::insert_app_password(&mut *tx, user.id, &app_password, &hash).await?;

@@ -58,7 +58,8 @@ async fn read(cx: &Context, resource: Resource, row: Uuid, wait: Duration) -> Re
 }
 
 async fn look(cx: &Context, row: Uuid) -> Result<Convergence> {
-    let mut db = cx.pool().acquire().await?;
+    // How far nodes are is nobody's in particular.
+    let mut db = cx.state().pool().acquire().await?;
     let version = store::changes::version_of_row(&mut *db, row).await?;
     let nodes = directory::applied(cx, &mut db).await?;
     let (mut applied, mut unreachable, mut missing) = (0, 0, false);

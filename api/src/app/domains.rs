@@ -11,8 +11,8 @@ use umail_proto::{agent::RowKind, functions::Functions, ids::DomainId};
 use crate::{
     app::{
         audit::{self, Subject, shown},
+        domain_names,
         fields::{Fields, one},
-        renames,
     },
     authz::{self, Action, Resource},
     context::Context,
@@ -149,7 +149,7 @@ pub async fn update(
         return Ok(before);
     }
     if domain.name != before.name {
-        renames::rename(&mut tx, cx, &before.name, &mut domain, keep_old_name).await?;
+        domain_names::rename(&mut tx, cx, &before.name, &mut domain, keep_old_name).await?;
     }
     domain.revision += 1;
     domain.updated_at = cx.now();

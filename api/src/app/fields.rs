@@ -12,6 +12,11 @@ impl Fields {
         parsed.map_err(|reason| self.0.push(Violation { field: field.to_owned(), reason })).ok()
     }
 
+    /// Reads several fields; nothing if any breaks its rule.
+    pub fn read_all<T>(&mut self, parsed: Result<T, Vec<Violation>>) -> Option<T> {
+        parsed.map_err(|violations| self.0.extend(violations)).ok()
+    }
+
     /// Refuses if any field broke its rule.
     pub fn check(self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }

@@ -2,17 +2,21 @@
 
 use umail_api_types::me::{CallerKind, HeldRole, Me, PasswordChange};
 use umail_proto::ids::{OperatorId, UserId};
-use uuid::Uuid;
 
 use crate::{
     app::{
-        self,
         audit::{self, Subject},
+        fields::one,
+        lockouts, users,
     },
     authz::{Action, Role},
     context::{Assignment, Caller, Context},
     error::{Error, Result},
-    model::{password::Password, user::UserRef},
+    model::{
+        password::Password,
+        session::Confinement,
+        user::{User, UserRef},
+    },
     store,
 };
 
@@ -30,13 +34,15 @@ pub async fn read(cx: &Context) -> Result<Me> {
                     domain_id: None,
                     department_id: None,
                 }],
+                confined_to: cx.confinement(),
             })
         }
         Caller::User { id, assignments, .. } => {
             let user = store::accounts::find(cx.pool(), &UserRef::Id(*id)).await?;
             let name = user.ok_or_else(ended)?.address.to_string();
             let roles = assignments.iter().map(assigned).collect();
-            Ok(Me { id: id.uuid(), kind: CallerKind::User, name, roles })
+            let (kind, confined_to) = (CallerKind::User, cx.confinement());
+            Ok(Me { id: id.uuid(), kind, name, roles, confined_to })
         }
         Caller::Node(_) | Caller::System | Caller::Nobody => Err(ended()),
     }
@@ -44,21 +50,23 @@ pub async fn read(cx: &Context) -> Result<Me> {
 
 /// Changes the caller's own password, and ends all other sessions of the caller.
 pub async fn update_password(cx: &Context, change: PasswordChange) -> Result<()> {
-    let new = Password::new(&change.new_password)
-        .map_err(|reason| Error::invalid("/new_password", reason))?;
-    let current = Password::any(&change.current_password)
-        .map_err(|reason| Error::invalid("/current_password", reason))?;
-    let (owner, stored) = match cx.caller() {
-        Caller::Operator { id, .. } => {
-            (id.uuid(), store::operators::find_hash(cx.pool(), *id).await?)
-        }
-        Caller::User { id, .. } => {
-            (id.uuid(), store::credentials::find_password_hash(cx.pool(), *id).await?)
-        }
-        Caller::Node(_) | Caller::System | Caller::Nobody => return Err(ended()),
+    let policy = store::settings::get(cx.pool()).await?.password_policy;
+    let user = match cx.caller() {
+        Caller::User { id, .. } => store::accounts::find(cx.pool(), &UserRef::Id(*id)).await?,
+        Caller::Operator { .. } | Caller::Node(_) | Caller::System | Caller::Nobody => None,
     };
-    verify(cx, owner, current, stored).await?;
+    let own_name = read(cx).await?.name;
+    let names = user.as_ref().map_or_else(|| vec![own_name.as_str()], User::names);
+    let new = one("/new_password", policy.check(&change.new_password, &names))?;
+    verify_password(cx, &change.current_password).await?;
+    let must_change = cx.confinement() == Some(Confinement::PasswordChange);
+    if must_change && change.new_password == change.current_password {
+        return Err(Error::invalid("/new_password", "must not be the current one"));
+    }
     let hash = cx.state().passwords().hash(new).await?;
+    if let Some(id) = cx.caller().id() {
+        lockouts::forget(cx, &id.to_string()).await?;
+    }
     match cx.caller() {
         Caller::Operator { id, .. } => store_of_operator(cx, *id, &hash).await?,
         Caller::User { id, .. } => store_of_user(cx, *id, &hash).await?,
@@ -68,20 +76,25 @@ pub async fn update_password(cx: &Context, change: PasswordChange) -> Result<()>
     Ok(())
 }
 
-/// A stolen access token must not become a way to guess the password.
-async fn verify(
-    cx: &Context,
-    owner: Uuid,
-    current: Password,
-    stored: Option<String>,
-) -> Result<()> {
-    let (throttle, name) = (cx.state().throttle(), owner.to_string());
-    throttle.check(&name, cx.now())?;
+/// Refuses whoever does not know the caller's password: a stolen access token is not enough, and
+/// must not become a way to guess it. Failures count until they are forgotten.
+pub(super) async fn verify_password(cx: &Context, current: &str) -> Result<()> {
+    let current = one("/current_password", Password::any(current))?;
+    let (owner, stored) = match cx.caller() {
+        Caller::Operator { id, .. } => {
+            (id.uuid(), store::operators::find_hash(cx.pool(), *id).await?)
+        }
+        Caller::User { id, .. } => {
+            (id.uuid(), store::credentials::find_password_hash(cx.pool(), *id).await?)
+        }
+        Caller::Node(_) | Caller::System | Caller::Nobody => return Err(ended()),
+    };
+    let name = owner.to_string();
+    lockouts::check(cx, &name).await?;
     if cx.state().passwords().verify(current, stored).await? {
-        throttle.succeeded(&name);
         return Ok(());
     }
-    throttle.failed(&name, cx.now());
+    lockouts::count(cx, &name).await?;
     Err(Error::invalid("/current_password", "is wrong"))
 }
 
@@ -90,6 +103,7 @@ async fn store_of_operator(cx: &Context, id: OperatorId, hash: &str) -> Result<(
     let mut operator = store::operators::lock(&mut *tx, id).await?;
     operator.revision += 1;
     operator.updated_at = cx.now();
+    operator.must_change_password = false;
     store::operators::update(&mut *tx, &operator, Some(hash)).await?;
     store::sessions::revoke_of_owner(&mut *tx, id.uuid(), cx.session(), cx.now()).await?;
     let subject = Subject::system("operator password", id);
@@ -99,7 +113,7 @@ async fn store_of_operator(cx: &Context, id: OperatorId, hash: &str) -> Result<(
 
 async fn store_of_user(cx: &Context, id: UserId, hash: &str) -> Result<()> {
     let user = store::accounts::find(cx.pool(), &UserRef::Id(id)).await?.ok_or_else(ended)?;
-    app::users::store_password(cx, &user, hash, cx.session()).await
+    users::store_password(cx, &user, (hash, false), cx.session()).await
 }
 
 fn assigned(assignment: &Assignment) -> HeldRole {

@@ -4,14 +4,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use time::OffsetDateTime;
 use umail_api_types::operations::{Operation, OperationKind, OperationResult, OperationState};
-use umail_proto::ids::{NodeId, OperationId};
+use umail_proto::ids::{NodeId, OperationId, UserId};
 
 use crate::{
-    app::{flushes, moves, waiting},
+    app::{compromised, flushes, moves, users, waiting},
     authz::{Action, Resource},
     context::{Caller, Context},
     error::{Error, Result},
-    model::{moves::Step, page::Page},
+    model::{moves::Step, page::Page, user::UserRef},
     store,
 };
 
@@ -39,11 +39,29 @@ pub async fn list(cx: &Context, page: Page) -> Result<Vec<Operation>> {
 
 /// An operation; waits for its end, at most this long.
 pub async fn read(cx: &Context, id: OperationId, wait: Duration) -> Result<Operation> {
-    cx.authorize(Action::Read, Resource::Operations)?;
-    let asked = (Action::Read, Resource::Operations);
+    let asked = readable(cx, id).await?;
     let row =
         waiting::watch(cx, asked, wait, || find(cx, id), |row| row.state != "running").await?;
     shown(&row)
+}
+
+/// What the caller must be allowed to read the operation: to read operations, or the user whose
+/// account it secures, which is for whoever outranks the user.
+async fn readable(cx: &Context, id: OperationId) -> Result<(Action, Resource)> {
+    let any = (Action::Read, Resource::Operations);
+    let Err(refusal) = cx.authorize(any.0, any.1.clone()) else { return Ok(any) };
+    let row = store::operations::find(cx.pool(), id).await?;
+    let Some(row) = row.filter(|row| row.kind == OperationKind::SecureAccount.name()) else {
+        return Err(refusal);
+    };
+    let user = row.input.get("user_id").and_then(|id| id.as_str()?.parse().ok());
+    let user: UserId = user.ok_or_else(|| Error::corrupt("operation", id, "user_id"))?;
+    let update = |scope| (Action::Update, Resource::User(scope));
+    match users::find(cx, &UserRef::Id(user), update).await {
+        Ok(user) => Ok(update(user.scope())),
+        Err(Error::NotFound { .. } | Error::Forbidden(_)) => Err(refusal),
+        Err(error) => Err(error),
+    }
 }
 
 /// Asks an operation to end. It may take a while to clean up; a move that has passed its switch
@@ -80,6 +98,7 @@ pub async fn carry_on(cx: &Context, id: OperationId) -> Result<u64> {
         let effects = match kind(&row)? {
             OperationKind::MoveMailbox => moves::advance(cx, &mut tx, &mut row).await?,
             OperationKind::FlushQueue => flushes::advance(cx, &mut tx, &mut row).await?,
+            OperationKind::SecureAccount => compromised::advance(cx, &mut tx, &mut row).await?,
         };
         if !effects.is_progress {
             // Nothing was written; the end of the transaction gives the row free at once.
@@ -163,6 +182,10 @@ pub fn shown(row: &store::operations::Operation) -> Result<Operation> {
         state: OperationState::from_name(&row.state).ok_or_else(|| corrupt("state"))?,
         step: Some(row.step.clone()).filter(|step| !step.is_empty()),
         user_id: id("user_id").map(uuid::Uuid::into),
+        nodes: match kind {
+            OperationKind::SecureAccount => compromised::nodes(row)?,
+            OperationKind::MoveMailbox | OperationKind::FlushQueue => Vec::new(),
+        },
         node_id: id("node_id").or_else(|| id("destination_node_id")).map(uuid::Uuid::into),
         cancel_requested: row.cancel_requested,
         result: result.map_err(|cause| corrupt(&cause.to_string()))?,

@@ -14,7 +14,6 @@ use crate::{
     model::{
         operator::{Operator, OperatorName, OperatorRole},
         page::Page,
-        password::Password,
         revision::Precondition,
     },
     store,
@@ -39,7 +38,8 @@ pub async fn create(cx: &Context, new: NewOperator) -> Result<Operator> {
     cx.authorize(Action::Create, Resource::Operators)?;
     let mut fields = Fields::default();
     let name = fields.read("/name", OperatorName::parse(&new.name));
-    let password = fields.read("/password", Password::new(&new.password));
+    let policy = store::settings::get(cx.pool()).await?.password_policy;
+    let password = fields.read("/password", policy.check(&new.password, &[&new.name]));
     fields.check()?;
     let hash = cx.state().passwords().hash(given(password)?).await?;
     let operator = Operator {
@@ -47,6 +47,7 @@ pub async fn create(cx: &Context, new: NewOperator) -> Result<Operator> {
         name: given(name)?,
         role: new.role,
         active: true,
+        must_change_password: false,
         revision: 1,
         created_at: cx.now(),
         updated_at: cx.now(),
@@ -67,8 +68,8 @@ pub async fn update(
     patch: OperatorPatch,
 ) -> Result<Operator> {
     cx.authorize(Action::Update, Resource::Operators)?;
-    let hash = match patch.password.as_deref().map(Password::new) {
-        Some(password) => Some(cx.state().passwords().hash(one("/password", password)?).await?),
+    let hash = match &patch.password {
+        Some(password) => Some(hash(cx, id, password).await?),
         None => None,
     };
     let mut tx = cx.begin().await?;
@@ -80,6 +81,11 @@ pub async fn update(
         return Ok(before);
     }
     keep_an_admin(&mut tx, &before, Some(&operator)).await?;
+    // The server itself speaks for the operator: the command line is the way back in.
+    let is_of_another = cx.caller().id().is_some_and(|caller| caller != id.uuid());
+    if hash.is_some() {
+        operator.must_change_password = is_of_another;
+    }
     operator.revision += 1;
     operator.updated_at = cx.now();
     store::operators::update(&mut *tx, &operator, hash.as_deref()).await?;
@@ -91,6 +97,15 @@ pub async fn update(
     tx.commit().await?;
     cx.state().callers().forget();
     Ok(operator)
+}
+
+/// The hash of a new password of an operator.
+async fn hash(cx: &Context, id: OperatorId, password: &str) -> Result<String> {
+    let operator = store::operators::find(cx.pool(), id).await?;
+    let operator = operator.ok_or_else(|| Error::not_found("operator", id))?;
+    let policy = store::settings::get(cx.pool()).await?.password_policy;
+    let password = one("/password", policy.check(password, &[operator.name.as_str()]))?;
+    cx.state().passwords().hash(password).await
 }
 
 /// Removes an operator; its sessions end.

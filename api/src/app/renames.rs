@@ -1,65 +1,87 @@
-//! Another name for a domain. No mail moves, since nothing is stored under a name.
+//! Another address for a user: the mailbox is found by the user's id and stays as it is; whoever
+//! names the old address names the new one from now on.
 
-use umail_proto::{agent::RowKind, ids::DomainAliasId};
+use umail_proto::{agent::RowKind, ids::AliasId};
 
 use crate::{
-    app::domain_aliases,
-    context::Context,
-    error::Result,
-    model::{
-        address::DomainName,
-        domain::Domain,
-        domain_alias::{DomainAlias, DomainAliasRef},
+    app::{
+        aliases,
+        allowances::Given,
+        audit::{self, Subject, shown},
     },
+    authz::Action,
+    context::Context,
+    error::{Error, Result},
+    model::{alias::Alias, user::User},
     store,
     transaction::Transaction,
 };
 
-/// Takes the name that the domain is to have, and keeps or gives back the old one. What leads to
-/// addresses of the domain from inside of it leads there under the new name.
-pub(super) async fn rename(
+/// Exchanges the address of a user, if it is another one afterwards; the user's own row is written
+/// by who asks. Returns what it takes of the allowances.
+pub(super) async fn apply(
     tx: &mut Transaction,
     cx: &Context,
-    old: &DomainName,
-    domain: &mut Domain,
-    keep_old_name: bool,
-) -> Result<()> {
-    take(tx, cx, domain).await?;
-    store::domains::update_name(&mut **tx, domain.id, &domain.name).await?;
-    if keep_old_name {
-        keep(tx, cx, old, domain).await?;
-    } else {
-        store::domain_names::delete(&mut **tx, old).await?;
+    (before, after): (&User, &User),
+    leave_alias: bool,
+) -> Result<Vec<Given>> {
+    if before.address == after.address {
+        return Ok(Vec::new());
     }
-    domain.catch_all = domain.catch_all.take().map(|address| address.renamed(old, &domain.name));
-    let names = (old, &domain.name);
-    let aliases = store::aliases::update_renamed(&mut **tx, domain.id, names, cx.now()).await?;
-    let keys: Vec<_> = aliases.iter().map(|id| id.uuid()).collect();
-    store::changes::insert_all(&mut **tx, RowKind::Alias, &keys).await
-}
-
-/// Takes the name for the domain. Another name of its own becomes its name.
-async fn take(tx: &mut Transaction, cx: &Context, domain: &Domain) -> Result<()> {
-    let wanted = DomainAliasRef::Name(domain.name.clone());
-    let alias = store::domain_aliases::find(&mut **tx, &wanted).await?;
-    let (name, owner) = (&domain.name, domain.id.uuid());
-    match alias.filter(|one| one.domain_id == domain.id) {
-        Some(alias) => {
-            domain_aliases::remove(tx, cx, &alias).await?;
-            store::domain_names::update(&mut **tx, name, owner).await
+    if before.moving {
+        return Err(Error::Conflict("the mailbox is being moved; try again later".to_owned()));
+    }
+    let (domain, owner) = (after.domain_id, after.id.uuid());
+    store::domains::hold(&mut **tx, domain).await?;
+    let forwarding = store::aliases::find_forwarding(&mut **tx, after.id).await?;
+    store::addresses::delete(&mut **tx, owner).await?;
+    store::addresses::insert(&mut **tx, domain, &after.local_part, owner, &after.address).await?;
+    if let Some(forwarding) = forwarding {
+        store::aliases::rename(&mut **tx, forwarding.id, &after.local_part).await?;
+        log(tx, forwarding.id).await?;
+    }
+    let addresses = (&before.address, &after.address);
+    for id in store::aliases::retarget(&mut **tx, domain, addresses, cx.now()).await? {
+        log(tx, id).await?;
+    }
+    if store::domains::retarget(&mut **tx, domain, addresses, cx.now()).await? {
+        store::changes::insert(&mut **tx, RowKind::Domain, domain.uuid(), None).await?;
+    }
+    if !leave_alias {
+        let settings = store::settings::get(&mut **tx).await?;
+        if settings.postmaster_address.as_ref() == Some(&before.address) {
+            let text = "the address is the postmaster_address of the settings: leave an alias";
+            return Err(Error::Conflict(text.to_owned()));
         }
-        None => store::domain_names::insert(&mut **tx, name, owner).await,
+        return Ok(Vec::new());
     }
+    leave(tx, cx, (before, after)).await?;
+    Ok(vec![aliases::one_more()])
 }
 
-/// Makes the old name another name of the domain.
-async fn keep(tx: &mut Transaction, cx: &Context, old: &DomainName, domain: &Domain) -> Result<()> {
-    let alias = DomainAlias {
-        id: DomainAliasId::generate(cx.now()),
-        domain_id: domain.id,
-        name: old.clone(),
+/// Makes the old address an alias of the user.
+async fn leave(tx: &mut Transaction, cx: &Context, (before, after): (&User, &User)) -> Result<()> {
+    let alias = Alias {
+        id: AliasId::generate(cx.now()),
+        domain_id: after.domain_id,
+        local_part: before.local_part.clone(),
+        address: before.address.clone(),
+        targets: vec![after.address.clone()],
+        user_id: Some(after.id),
+        keep_copy: false,
+        revision: 1,
         created_at: cx.now(),
+        updated_at: cx.now(),
     };
-    store::domain_names::update(&mut **tx, old, alias.id.uuid()).await?;
-    domain_aliases::insert(tx, cx, &alias).await
+    let (domain, id) = (alias.domain_id, alias.id.uuid());
+    store::addresses::insert(&mut **tx, domain, &alias.local_part, id, &alias.address).await?;
+    store::aliases::insert(&mut **tx, &alias).await?;
+    log(tx, alias.id).await?;
+    let subject = Subject::of(domain, "alias", alias.id);
+    audit::record(tx, cx, Action::Create, subject, None, shown(&alias)?).await
+}
+
+/// Storage nodes carry no aliases.
+async fn log(tx: &mut Transaction, id: AliasId) -> Result<()> {
+    store::changes::insert(&mut **tx, RowKind::Alias, id.uuid(), Some(&[])).await
 }

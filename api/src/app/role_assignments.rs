@@ -40,14 +40,17 @@ pub async fn list_of_domain(
     let asked = |id| (Action::List, Resource::RoleAssignments(id));
     let domain = domains::find(cx, domain, asked).await?;
     let among = authz::visible_among(cx.caller(), domain.id, filter.department_id);
-    store::role_assignments::list_of_domain(cx.pool(), domain.id, among.as_deref(), page).await
+    // Whoever has a role here may be of another domain.
+    store::role_assignments::list_of_domain(cx.state().pool(), domain.id, among.as_deref(), page)
+        .await
 }
 
 /// One role assignment.
 pub async fn read(cx: &Context, id: RoleAssignmentId) -> Result<RoleAssignment> {
     let missing = || Error::not_found("role assignment", id);
-    let found = store::role_assignments::find(cx.pool(), id).await?.ok_or_else(missing)?;
-    let user = store::accounts::find(cx.pool(), &UserRef::Id(found.user_id)).await?;
+    let pool = cx.state().pool();
+    let found = store::role_assignments::find(pool, id).await?.ok_or_else(missing)?;
+    let user = store::accounts::find(pool, &UserRef::Id(found.user_id)).await?;
     let holder = user.ok_or_else(missing)?.scope();
     may(cx, Action::Read, holder, found.grant(), missing).map(|()| found)
 }
@@ -94,7 +97,8 @@ pub async fn create(
 pub async fn delete(cx: &Context, id: RoleAssignmentId) -> Result<()> {
     let user_id = read(cx, id).await?.user_id;
     let missing = || Error::not_found("role assignment", id);
-    let mut tx = cx.begin().await?;
+    // The holder may be of another domain.
+    let mut tx = cx.beyond().begin().await?;
     store::accounts::lock(&mut *tx, user_id).await?;
     let found = store::role_assignments::find(&mut *tx, id).await?.ok_or_else(missing)?;
     let user = store::accounts::find(&mut *tx, &UserRef::Id(user_id)).await?;

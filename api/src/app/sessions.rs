@@ -1,15 +1,28 @@
-//! Signing in, staying signed in, signing out.
+//! Signing in, staying signed in, signing out, here and everywhere.
 
 use time::Duration;
 use umail_api_types::sessions::{NewSession, Session};
-use umail_proto::ids::SessionId;
+use umail_proto::ids::{OperatorId, SessionId};
 
 use crate::{
+    app::{
+        audit::{self, Subject},
+        lockouts, totp, users,
+    },
     authn::{random, tokens},
-    context::Context,
+    authz::{Action, Resource},
+    context::{Caller, Context},
     error::{Error, Result},
-    model::{address::EmailAddress, operator::OperatorName, password::Password},
+    model::{
+        address::EmailAddress,
+        operator::OperatorName,
+        page::Page,
+        password::Password,
+        session::{Client, SignIn},
+        user::UserRef,
+    },
     store::{self, sessions::Owner},
+    transaction::Transaction,
 };
 
 /// How long somebody stays signed in without giving the password again.
@@ -17,13 +30,12 @@ const LIFETIME: Duration = Duration::days(30);
 const WRONG: Error = Error::Unauthenticated("the name or the password is wrong");
 
 /// Signs in. A wrong name and a wrong password look the same and take the same time.
-pub async fn create(cx: &Context, new: NewSession) -> Result<Session> {
+pub async fn create(cx: &Context, client: &Client, new: NewSession) -> Result<Session> {
     let password =
         Password::any(&new.password).map_err(|reason| Error::invalid("/password", reason))?;
-    let throttle = cx.state().throttle();
     let name = canonical(&new.name);
     if let Some(name) = &name {
-        throttle.check(name, cx.now())?;
+        lockouts::check(cx, name).await?;
     }
     let found = match &name {
         Some(name) => find(cx, name).await?,
@@ -33,19 +45,24 @@ pub async fn create(cx: &Context, new: NewSession) -> Result<Session> {
     let verified = cx.state().passwords().verify(password, hash).await?;
     let (Some(owner), Some(name)) = (owner.filter(|_| verified), &name) else {
         if let Some(name) = &name {
-            throttle.failed(name, cx.now());
+            lockouts::count(cx, name).await?;
         }
         return Err(WRONG);
     };
-    throttle.succeeded(name);
+    if !totp::is_passed(cx, owner, name, new.totp.as_deref()).await? {
+        lockouts::count(cx, name).await?;
+        return Err(Error::invalid("/totp", "is wrong, or was used"));
+    }
+    lockouts::forget(cx, name).await?;
     let (id, refresh_token) = (SessionId::generate(cx.now()), random::secret("umr_")?);
     let hash = random::hash(&refresh_token);
-    store::sessions::insert(cx.pool(), id, owner, &hash, cx.now(), cx.now() + LIFETIME).await?;
+    let time = (cx.now(), cx.now() + LIFETIME);
+    store::sessions::insert(cx.pool(), id, owner, &hash, client, time).await?;
     answer(cx, id, refresh_token)
 }
 
 /// Gets the next tokens. A refresh token that is shown again ends the session: somebody stole it.
-pub async fn refresh(cx: &Context, refresh_token: &str) -> Result<Session> {
+pub async fn refresh(cx: &Context, client: &Client, refresh_token: &str) -> Result<Session> {
     const ENDED: Error = Error::Unauthenticated("the session has ended; sign in again");
     let mut tx = cx.begin().await?;
     let hash = random::hash(refresh_token);
@@ -58,7 +75,8 @@ pub async fn refresh(cx: &Context, refresh_token: &str) -> Result<Session> {
         return Err(ENDED);
     }
     let next = random::secret("umr_")?;
-    store::sessions::rotate(&mut *tx, session.id, &random::hash(&next)).await?;
+    let hash = random::hash(&next);
+    store::sessions::rotate(&mut *tx, session.id, &hash, client, cx.now()).await?;
     tx.commit().await?;
     crate::authn::callers::of_session(cx.state(), session.id).await?;
     answer(cx, session.id, next)
@@ -68,6 +86,88 @@ pub async fn refresh(cx: &Context, refresh_token: &str) -> Result<Session> {
 pub async fn delete_current(cx: &Context) -> Result<()> {
     let id = cx.session().ok_or(Error::Unauthenticated("sign in first"))?;
     store::sessions::revoke(cx.pool(), id, cx.now()).await?;
+    cx.state().callers().forget();
+    Ok(())
+}
+
+/// Whose sessions are meant.
+#[derive(Clone, Debug)]
+pub enum Whose {
+    /// Those of the caller.
+    Own,
+    /// Those of a user.
+    User(UserRef),
+    /// Those of an operator.
+    Operator(OperatorId),
+}
+
+/// A page of the places where somebody is signed in.
+pub async fn list(cx: &Context, whose: &Whose, page: Page) -> Result<Vec<SignIn>> {
+    let owner = find_owner(cx, whose, Action::List).await?;
+    store::sessions::list(cx.pool(), owner.id, page, cx.now()).await
+}
+
+/// Ends one session of somebody.
+pub async fn delete(cx: &Context, whose: &Whose, id: SessionId) -> Result<()> {
+    let owner = find_owner(cx, whose, Action::Delete).await?;
+    let mut tx = cx.begin().await?;
+    lock_owner(&mut tx, cx, whose, owner).await?;
+    if !store::sessions::revoke_one_of_owner(&mut *tx, owner.id, id, cx.now()).await? {
+        return Err(Error::not_found("session", id));
+    }
+    finish(tx, cx, Subject { id: id.uuid(), kind: "session", ..owner }).await
+}
+
+/// Ends all sessions of somebody: signs out everywhere.
+pub async fn delete_all(cx: &Context, whose: &Whose) -> Result<()> {
+    let owner = find_owner(cx, whose, Action::Delete).await?;
+    let mut tx = cx.begin().await?;
+    lock_owner(&mut tx, cx, whose, owner).await?;
+    store::sessions::revoke_of_owner(&mut *tx, owner.id, None, cx.now()).await?;
+    finish(tx, cx, owner).await
+}
+
+/// The owner, if the caller may do this to the sessions.
+async fn find_owner(cx: &Context, whose: &Whose, action: Action) -> Result<Subject> {
+    match (whose, cx.caller()) {
+        (Whose::Own, Caller::Operator { id, .. }) => Ok(Subject::system("sessions", *id)),
+        (Whose::Own, Caller::User { id, domain_id, .. }) => {
+            Ok(Subject::of(*domain_id, "sessions", *id))
+        }
+        (Whose::Own, Caller::Node(_) | Caller::System | Caller::Nobody) => {
+            Err(Error::Unauthenticated("sign in first"))
+        }
+        (Whose::User(user), _) => {
+            let user = users::find(cx, user, |scope| (action, Resource::Profile(scope))).await?;
+            Ok(Subject::of(user.domain_id, "sessions", user.id))
+        }
+        (Whose::Operator(id), _) => {
+            cx.authorize(action, Resource::Operators)?;
+            let operator = store::operators::find(cx.pool(), *id).await?;
+            let operator = operator.ok_or_else(|| Error::not_found("operator", id))?;
+            Ok(Subject::system("sessions", operator.id))
+        }
+    }
+}
+
+/// Locks a user whose sessions somebody else ends: the caller may do this still. One's own are
+/// nobody else's business.
+async fn lock_owner(
+    tx: &mut Transaction,
+    cx: &Context,
+    whose: &Whose,
+    owner: Subject,
+) -> Result<()> {
+    if let Whose::User(_) = whose {
+        let asked = |scope| (Action::Delete, Resource::Profile(scope));
+        users::lock(tx, cx, owner.id.into(), asked).await?;
+    }
+    Ok(())
+}
+
+async fn finish(mut tx: Transaction, cx: &Context, subject: Subject) -> Result<()> {
+    audit::record(&mut tx, cx, Action::Delete, subject, None, None).await?;
+    tx.commit().await?;
     cx.state().callers().forget();
     Ok(())
 }
@@ -93,10 +193,8 @@ fn canonical(name: &str) -> Option<String> {
 async fn find(cx: &Context, name: &str) -> Result<Option<(Owner, String)>> {
     let Some((local_part, domain)) = name.rsplit_once('@') else {
         let operator = store::operators::find_password(cx.pool(), name).await?;
-        return Ok(
-            operator.map(|(id, hash)| (Owner { operator_id: Some(id), user_id: None }, hash))
-        );
+        return Ok(operator.map(|(id, hash)| (id.into(), hash)));
     };
     let user = store::accounts::find_password(cx.pool(), local_part, domain).await?;
-    Ok(user.map(|(id, hash)| (Owner { operator_id: None, user_id: Some(id) }, hash)))
+    Ok(user.map(|(id, hash)| (id.into(), hash)))
 }

@@ -14,6 +14,7 @@ use crate::{
     error::Result,
     model::{
         address::EmailAddress,
+        password::Policy,
         revision::Precondition,
         settings::{
             Settings, parse_deleted_grace_days, parse_message_size_limit,
@@ -29,7 +30,7 @@ pub async fn read(cx: &Context) -> Result<Settings> {
     store::settings::get(cx.pool()).await
 }
 
-/// Changes the settings. Every node learns of it by a new desired state.
+/// Changes the settings. Every node learns of what concerns it by a new desired state.
 pub async fn update(
     cx: &Context,
     precondition: Precondition,
@@ -42,6 +43,10 @@ pub async fn update(
     let postmaster_address = patch.postmaster_address.map(read).transpose()?;
     let limit = patch.message_size_limit_bytes.map(parse_message_size_limit);
     let limit = limit.map(|limit| one("/message_size_limit_bytes", limit)).transpose()?;
+    let length = patch.password_min_length.map(Policy::parse_min_length);
+    let length = length.map(|length| one("/password_min_length", length)).transpose()?;
+    let strength = patch.password_min_strength.map(Policy::parse_min_strength);
+    let strength = strength.map(|strength| one("/password_min_strength", strength)).transpose()?;
     let defer_days = patch.suspended_defer_days.map(parse_suspended_defer_days);
     let defer_days = defer_days.map(|days| one("/suspended_defer_days", days)).transpose()?;
     let grace_days = patch.deleted_grace_days.map(parse_deleted_grace_days);
@@ -55,6 +60,11 @@ pub async fn update(
     settings.postmaster_address =
         postmaster_address.unwrap_or_else(|| before.postmaster_address.clone());
     settings.message_size_limit_bytes = limit.unwrap_or(before.message_size_limit_bytes);
+    let policy = before.password_policy;
+    settings.password_policy = Policy {
+        min_length: length.unwrap_or(policy.min_length),
+        min_strength: strength.unwrap_or(policy.min_strength),
+    };
     settings.suspended_defer_days = defer_days.unwrap_or(before.suspended_defer_days);
     settings.deleted_grace_days = grace_days.unwrap_or(before.deleted_grace_days);
     if settings == before {
@@ -63,10 +73,15 @@ pub async fn update(
     }
     settings.revision += 1;
     store::settings::update(&mut *tx, &settings).await?;
-    store::nodes::raise_generations(&mut *tx).await?;
+    let concerns_nodes = settings.concern_nodes(&before);
+    if concerns_nodes {
+        store::nodes::raise_generations(&mut *tx).await?;
+    }
     let subject = Subject::system("settings", Uuid::nil());
     audit::record(&mut tx, cx, Action::Update, subject, shown(&before)?, shown(&settings)?).await?;
     tx.commit().await?;
-    desired_state::all_changed(cx.state()).await?;
+    if concerns_nodes {
+        desired_state::all_changed(cx.state()).await?;
+    }
     Ok(settings)
 }

@@ -17,7 +17,7 @@ use crate::{
         audit::{self, Subject, shown},
         departments, domains,
         fields::{Fields, given, one},
-        nodes, plans,
+        nodes, plans, renames,
     },
     authz::{self, Action, Resource, UserScope},
     context::Context,
@@ -27,8 +27,8 @@ use crate::{
         deletion::Deletion,
         domain::DomainRef,
         page::Page,
-        password::Password,
         plan::{Plan, parse_own_quota},
+        profile::{self, Profile},
         revision::Precondition,
         user::{User, UserRef, parse_display_name},
     },
@@ -48,7 +48,14 @@ pub async fn list(
     if filter.deleted == Some(true) {
         return store::accounts::list_deleted(cx.pool(), domain.id, wanted.as_deref(), page).await;
     }
-    store::accounts::list(cx.pool(), domain.id, wanted.as_deref(), page).await
+    let external_id = filter.external_id.as_deref();
+    let external_id = external_id.map(profile::external_id).transpose();
+    let external_id = external_id.map_err(|reason| Error::invalid("external_id", reason))?;
+    let (db, wanted) = (cx.pool(), wanted.as_deref());
+    match external_id {
+        Some(id) => store::accounts::list_by_external_id(db, domain.id, wanted, &id, page).await,
+        None => store::accounts::list(db, domain.id, wanted, page).await,
+    }
 }
 
 /// One user.
@@ -134,10 +141,15 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
     if new.storage_node.is_some() {
         cx.authorize(Action::Operate, Resource::User(place(domain.id)))?;
     }
+    let full_name = format!("{} {}", new.profile.given_name, new.profile.family_name);
     let mut fields = Fields::default();
     let local_part = fields.read("/local_part", LocalPart::parse(&new.local_part));
-    let password = fields.read("/password", Password::new(&new.password));
     let display_name = fields.read("/display_name", parse_display_name(&new.display_name));
+    let profile = fields.read_all(Profile::new(new.profile));
+    let policy = store::settings::get(cx.pool()).await?.password_policy;
+    let address = format!("{}@{}", new.local_part, domain.name);
+    let password = policy.check(&new.password, &[&address, &new.display_name, &full_name]);
+    let password = fields.read("/password", password);
     fields.check()?;
     let hash = cx.state().passwords().hash(given(password)?).await?;
     let storage_node = place_user(cx, new.storage_node.as_deref()).await?;
@@ -155,6 +167,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
         domain_id: domain.id,
         department_id: new.department_id,
         display_name: given(display_name)?,
+        profile: given(profile)?,
         status: Status::Active,
         functions: Functions::ALL,
         plan_id: plan.id,
@@ -169,7 +182,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
         created_at: cx.now(),
         updated_at: cx.now(),
     };
-    insert(cx, tx, (&user, &plan), &hash).await?;
+    insert(cx, tx, (&user, &plan), (&hash, new.must_change_password)).await?;
     Ok(user)
 }
 
@@ -183,13 +196,14 @@ async fn insert(
     cx: &Context,
     mut tx: Transaction,
     (user, plan): (&User, &Plan),
-    hash: &str,
+    password: (&str, bool),
 ) -> Result<()> {
     store::domains::hold(&mut *tx, user.domain_id).await?;
     let (owner, address) = (user.id.uuid(), &user.address);
     store::addresses::insert(&mut *tx, user.domain_id, &user.local_part, owner, address).await?;
     store::accounts::insert(&mut *tx, user).await?;
-    let credential = store::credentials::upsert_password(&mut *tx, user.id, hash, cx.now()).await?;
+    let credential =
+        store::credentials::upsert_password(&mut *tx, user.id, password, cx.now()).await?;
     let nodes = user.nodes();
     store::changes::insert(&mut *tx, RowKind::User, owner, Some(&nodes)).await?;
     store::changes::insert(&mut *tx, RowKind::Credential, credential.uuid(), Some(&nodes)).await?;
@@ -202,34 +216,46 @@ async fn insert(
 
 async fn place_user(cx: &Context, named: Option<&str>) -> Result<Option<(NodeId, String)>> {
     let Some(named) = named else {
-        return store::nodes::find_emptiest(cx.pool()).await;
+        // All users count, in reach or not.
+        return store::nodes::find_emptiest(cx.state().pool()).await;
     };
     let node = nodes::find_storage(cx.pool(), named).await?;
     Ok(Some((node.id, node.name)))
 }
 
-/// Changes a user. The display name is the user's own; all else is set by administrators.
-pub async fn update(
-    cx: &Context,
-    user: &UserRef,
-    precondition: Precondition,
-    patch: UserPatch,
-) -> Result<User> {
-    let only_name = patch.status.is_none()
-        && patch.functions.is_none()
-        && patch.plan_id.is_none()
-        && patch.quota_bytes.is_none()
-        && patch.department_id.is_none();
-    let what = if only_name { Resource::Profile } else { Resource::User };
+/// What of a user is to change.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What the user must be like.
+    pub precondition: Precondition,
+    /// What is to change.
+    pub patch: UserPatch,
+    /// Whether the old address of a user who gets another one becomes an alias.
+    pub leave_alias: bool,
+}
+
+/// Changes a user. Names, phone, locale and time zone are the user's own; all else is set by
+/// administrators.
+pub async fn update(cx: &Context, user: &UserRef, change: Change) -> Result<User> {
+    let Change { precondition, patch, leave_alias } = change;
+    let what = if is_own(&patch) { Resource::Profile } else { Resource::User };
     let asked = |scope| (Action::Update, what(scope));
     let id = find(cx, user, asked).await?.id;
     let display_name = patch.display_name.as_deref().map(parse_display_name);
     let display_name = display_name.map(|name| one("/display_name", name)).transpose()?;
+    let local_part = patch.local_part.as_deref().map(LocalPart::parse);
+    let local_part = local_part.map(|part| one("/local_part", part)).transpose()?;
     let mut tx = cx.begin().await?;
     let before = lock(&mut tx, cx, id, asked).await?;
     precondition.check(before.revision)?;
     let mut user = before.clone();
+    if let Some(local_part) = local_part {
+        user.rename(local_part);
+    }
     user.display_name = display_name.unwrap_or_else(|| before.display_name.clone());
+    if let Some(patch) = &patch.profile {
+        user.profile = before.profile.changed(patch).map_err(Error::Invalid)?;
+    }
     user.status = patch.status.unwrap_or(before.status);
     user.functions = patch.functions.as_deref().map_or(before.functions, functions::set);
     user.department_id = patch.department_id.unwrap_or(before.department_id);
@@ -252,6 +278,7 @@ pub async fn update(
     }
     user.revision += 1;
     user.updated_at = cx.now();
+    let mut given = renames::apply(&mut tx, cx, (&before, &user), leave_alias).await?;
     store::accounts::update(&mut *tx, &user).await?;
     store::changes::insert(&mut *tx, RowKind::User, id.uuid(), Some(&user.nodes())).await?;
     audit::record(&mut tx, cx, Action::Update, subject(&user), shown(&before)?, shown(&user)?)
@@ -260,13 +287,26 @@ pub async fn update(
     if let Some((from, to)) = &plans
         && counts(&user) != counts(&before)
     {
-        let given = [Given::user(&before, from).back(), Given::user(&user, to)];
+        given.extend([Given::user(&before, from).back(), Given::user(&user, to)]);
+    }
+    if !given.is_empty() {
         allowances::give(&mut tx, user.domain_id, &given).await?;
     }
     tx.commit().await?;
     cx.state().callers().forget();
     cx.state().changes().notify_one();
     Ok(user)
+}
+
+/// Whether a user may change all this of itself.
+fn is_own(patch: &UserPatch) -> bool {
+    patch.local_part.is_none()
+        && patch.status.is_none()
+        && patch.functions.is_none()
+        && patch.plan_id.is_none()
+        && patch.quota_bytes.is_none()
+        && patch.department_id.is_none()
+        && patch.profile.as_ref().is_none_or(profile::is_own)
 }
 
 /// The plan of a user, and the one that it is to have, if anything changes that is counted. A plan
@@ -365,22 +405,25 @@ async fn write(
 /// Sets the password of somebody else, and ends all sessions of the user.
 pub async fn reset_password(cx: &Context, user: &UserRef, new: NewPassword) -> Result<()> {
     let user = find(cx, user, |scope| (Action::Update, Resource::User(scope))).await?;
-    let password = one("/new_password", Password::new(&new.new_password))?;
+    let policy = store::settings::get(cx.pool()).await?.password_policy;
+    let password = one("/new_password", policy.check(&new.new_password, &user.names()))?;
     let hash = cx.state().passwords().hash(password).await?;
-    store_password(cx, &user, &hash, None).await
+    store_password(cx, &user, (&hash, new.must_change), None).await
 }
 
-/// Stores a new password, and ends all sessions of the user but this one.
+/// Stores a new password, given as its hash and whether it must be changed, and ends all sessions
+/// of the user but this one.
 pub(super) async fn store_password(
     cx: &Context,
     user: &User,
-    hash: &str,
+    password: (&str, bool),
     except: Option<SessionId>,
 ) -> Result<()> {
     let mut tx = cx.begin().await?;
     let user =
         lock(&mut tx, cx, user.id, |scope| (Action::Update, Resource::Profile(scope))).await?;
-    let credential = store::credentials::upsert_password(&mut *tx, user.id, hash, cx.now()).await?;
+    let credential =
+        store::credentials::upsert_password(&mut *tx, user.id, password, cx.now()).await?;
     let nodes = user.nodes();
     store::changes::insert(&mut *tx, RowKind::Credential, credential.uuid(), Some(&nodes)).await?;
     store::sessions::revoke_of_owner(&mut *tx, user.id.uuid(), except, cx.now()).await?;

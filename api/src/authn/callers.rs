@@ -12,33 +12,45 @@ use umail_proto::ids::{DomainId, SessionId};
 use crate::{
     context::{Assignment, Caller, State},
     error::{Error, Result},
-    store,
+    model::session::Confinement,
+    store::{self, sessions::Owner},
 };
 
 /// With this and the time after which a request that waits looks again (200 ms), a demotion or
 /// revocation is effective everywhere within a second.
 const REMEMBERED: Duration = Duration::from_millis(750);
+/// The use of a session is noted so often.
+const NOTED_EVERY: time::Duration = time::Duration::minutes(1);
 /// Sessions remembered at most.
 const SESSIONS: usize = 20_000;
 
 /// Callers seen within the last second.
 #[derive(Debug, Default)]
-pub struct Callers(Mutex<HashMap<SessionId, (Instant, Arc<Caller>)>>);
+pub struct Callers(Mutex<HashMap<SessionId, (Instant, Known)>>);
+
+/// Who is behind a session, and what the session is good for, if not for everything.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Who.
+    pub caller: Arc<Caller>,
+    /// For what.
+    pub confinement: Option<Confinement>,
+}
 
 impl Callers {
-    fn recall(&self, session: SessionId) -> Option<Arc<Caller>> {
+    fn recall(&self, session: SessionId) -> Option<Known> {
         let callers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (seen, caller) = callers.get(&session)?;
-        (seen.elapsed() < REMEMBERED).then(|| Arc::clone(caller))
+        let (seen, known) = callers.get(&session)?;
+        (seen.elapsed() < REMEMBERED).then(|| known.clone())
     }
 
-    fn remember(&self, session: SessionId, caller: Arc<Caller>) {
+    fn remember(&self, session: SessionId, known: Known) {
         let mut callers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if callers.len() >= SESSIONS {
             callers.retain(|_, (seen, _)| seen.elapsed() < REMEMBERED);
         }
         if callers.len() < SESSIONS {
-            callers.insert(session, (Instant::now(), caller));
+            callers.insert(session, (Instant::now(), known));
         }
     }
 
@@ -49,19 +61,33 @@ impl Callers {
 }
 
 /// The caller of a session that is still good.
-pub async fn of_session(state: &State, session: SessionId) -> Result<Arc<Caller>> {
-    if let Some(caller) = state.callers().recall(session) {
-        return Ok(caller);
+pub async fn of_session(state: &State, session: SessionId) -> Result<Known> {
+    if let Some(known) = state.callers().recall(session) {
+        return Ok(known);
     }
-    let caller = Arc::new(load(state, session).await?);
-    state.callers().remember(session, Arc::clone(&caller));
-    Ok(caller)
+    let known = load(state, session).await?;
+    state.callers().remember(session, known.clone());
+    Ok(known)
 }
 
-async fn load(state: &State, session: SessionId) -> Result<Caller> {
-    const ENDED: Error = Error::Unauthenticated("the session has ended; sign in again");
+const ENDED: Error = Error::Unauthenticated("the session has ended; sign in again");
+
+async fn load(state: &State, session: SessionId) -> Result<Known> {
     let now = state.clock().now();
-    let owner = store::sessions::find_owner(state.pool(), session, now).await?.ok_or(ENDED)?;
+    let good = store::sessions::find_good(state.pool(), session, now).await?.ok_or(ENDED)?;
+    if now - good.last_used_at >= NOTED_EVERY {
+        store::sessions::touch(state.pool(), session, now).await?;
+    }
+    let needs_totp = good.owner.operator_id.is_some() && state.operators_need_totp();
+    let confinement = if good.must_change_password {
+        Some(Confinement::PasswordChange)
+    } else {
+        (needs_totp && !good.has_totp).then_some(Confinement::TotpEnrolment)
+    };
+    Ok(Known { caller: Arc::new(find(state, good.owner).await?), confinement })
+}
+
+async fn find(state: &State, owner: Owner) -> Result<Caller> {
     if let Some(id) = owner.operator_id {
         let operator = store::operators::find(state.pool(), id).await?;
         let operator = operator.filter(|one| one.active).ok_or(ENDED)?;

@@ -4,5 +4,4 @@ pub mod callers;
 pub mod passwords;
 pub mod random;
 pub mod rates;
-pub mod throttle;
 pub mod tokens;

@@ -2,9 +2,10 @@
 
 use clap::Subcommand;
 use umail_api_types::operators::{NewOperator, OperatorPatch, OperatorRole};
+use umail_proto::ids::OperatorId;
 
 use crate::{
-    app,
+    app::{self, sessions::Whose},
     authn::random,
     commands::{print, with_system},
     config::Config,
@@ -36,29 +37,52 @@ pub(super) enum Operator {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Remove the second factor of an operator who has lost it
+    ResetTotp {
+        /// The name that the operator signs in with
+        name: String,
+    },
 }
 
 impl Operator {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
-        let (Self::Create { password_stdin, .. } | Self::ResetPassword { password_stdin, .. }) =
-            &self;
-        let password = if *password_stdin { read_password()? } else { random::secret("")? };
-        let shown = (!password_stdin).then(|| format!("password: {password}"));
-        let name = match &self {
-            Self::Create { name, .. } | Self::ResetPassword { name, .. } => name.clone(),
+        let (name, password) = match self {
+            Self::Create { name, role, password_stdin } => {
+                let password = Given::take(password_stdin)?;
+                let text = password.text.clone();
+                with_system(config, async |cx| create(cx, name.clone(), &role, text).await).await?;
+                (name, password.shown())
+            }
+            Self::ResetPassword { name, password_stdin } => {
+                let password = Given::take(password_stdin)?;
+                let text = password.text.clone();
+                with_system(config, async |cx| reset_password(cx, &name, text).await).await?;
+                (name, password.shown())
+            }
+            Self::ResetTotp { name } => {
+                with_system(config, async |cx| reset_totp(cx, &name).await).await?;
+                (name, None)
+            }
         };
-        with_system(config, async |cx| match self {
-            Self::Create { name, role, .. } => create(cx, name, &role, password).await,
-            Self::ResetPassword { name, .. } => reset_password(cx, &name, password).await,
-        })
-        .await?;
-        print(
-            &[Some(format!("operator: {name}")), shown]
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>()
-                .join("\n"),
-        )
+        let lines = [Some(format!("operator: {name}")), password];
+        print(&lines.into_iter().flatten().collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// A password that was read, or was made and is to be shown.
+struct Given {
+    text: String,
+    is_made: bool,
+}
+
+impl Given {
+    fn take(is_read: bool) -> Result<Self> {
+        let text = if is_read { read_password()? } else { random::secret("")? };
+        Ok(Self { text, is_made: !is_read })
+    }
+
+    fn shown(&self) -> Option<String> {
+        self.is_made.then(|| format!("password: {}", self.text))
     }
 }
 
@@ -69,9 +93,17 @@ async fn create(cx: &Context, name: String, role: &str, password: String) -> Res
     app::operators::create(cx, NewOperator { name, role, password }).await.map(|_| ())
 }
 
-async fn reset_password(cx: &Context, name: &str, password: String) -> Result<()> {
+async fn find(cx: &Context, name: &str) -> Result<OperatorId> {
     let found = store::operators::find_id(cx.pool(), name).await?;
-    let id = found.ok_or_else(|| Error::not_found("operator", name))?;
+    found.ok_or_else(|| Error::not_found("operator", name))
+}
+
+async fn reset_totp(cx: &Context, name: &str) -> Result<()> {
+    app::totp::reset(cx, &Whose::Operator(find(cx, name).await?)).await
+}
+
+async fn reset_password(cx: &Context, name: &str, password: String) -> Result<()> {
+    let id = find(cx, name).await?;
     let patch = OperatorPatch { password: Some(password), ..OperatorPatch::default() };
     app::operators::update(cx, id, Precondition::Any, patch).await.map(|_| ())
 }

@@ -3,8 +3,12 @@
 use umail_proto::clock::Clock;
 
 use crate::{
-    config::Config, context::State, database::Database, error::Result, sealer::Sealer, server,
-    telemetry,
+    config::Config,
+    context::{State, Terms},
+    database::Database,
+    error::Result,
+    sealer::Sealer,
+    server, telemetry,
 };
 
 pub(super) async fn run(config: &Config) -> Result<()> {
@@ -17,8 +21,11 @@ pub(super) async fn run(config: &Config) -> Result<()> {
         database.migrate().await?;
         let sealer = Sealer::open_or_create(&config.key_file)?;
         let pool = database.pool(config.database.max_connections);
-        let rate = config.http.requests_per_minute;
-        State::limited(pool, Clock::system(), sealer, rate).await
+        let terms = Terms {
+            rate: config.http.requests_per_minute,
+            operators_need_totp: config.authn.operators_need_totp,
+        };
+        State::under(pool, Clock::system(), sealer, terms).await
     };
     match prepared.await {
         Ok(state) => server::run(state, listeners, metrics, database.into_cluster(), signals).await,

@@ -34,6 +34,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Where agents are served.
     pub grpc: Listen,
+    /// How people sign in.
+    pub authn: AuthnConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -54,6 +56,13 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Requests of one caller.
     pub requests_per_minute: Rate,
+}
+
+/// How people sign in.
+#[derive(Clone, Copy, Debug)]
+pub struct AuthnConfig {
+    /// Whether operators without a second factor can do nothing but enrol one.
+    pub operators_need_totp: bool,
 }
 
 /// One listener.
@@ -111,6 +120,9 @@ impl Config {
                     .unwrap_or(Rate::DEFAULT),
             },
             grpc: Listen { listen: reader.take("grpc.listen")?.unwrap_or(GRPC_LISTEN) },
+            authn: AuthnConfig {
+                operators_need_totp: reader.take("authn.operators_need_totp")?.unwrap_or(true),
+            },
             log: LogConfig {
                 format: reader.take("log.format")?.unwrap_or(LogFormat::Human),
                 level: reader.take("log.level")?.unwrap_or_else(|| "info".to_owned()),
@@ -138,6 +150,7 @@ impl Config {
             ("http.listen", self.http.listen.to_string()),
             ("http.requests_per_minute", self.http.requests_per_minute.to_string()),
             ("grpc.listen", self.grpc.listen.to_string()),
+            ("authn.operators_need_totp", self.authn.operators_need_totp.to_string()),
             ("log.format", format!("{:?}", self.log.format).to_lowercase()),
             ("log.level", self.log.level.clone()),
         ])

@@ -50,7 +50,7 @@ impl Reader {
             if let toml::Value::Table(section) = value {
                 let keys = section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value));
                 self.file.extend(keys);
-            } else if matches!(name.as_str(), "database" | "http" | "grpc" | "log") {
+            } else if matches!(name.as_str(), "database" | "http" | "grpc" | "authn" | "log") {
                 return Err(self.wrong(Some(&name), "is not a table"));
             } else {
                 self.file.insert(name, value);

@@ -39,7 +39,25 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Connections as one role with the same settings; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Pool(managed::Pool<Connector>);
+pub struct Pool {
+    links: managed::Pool<Connector>,
+    /// For whom they work; nothing: for the server itself, which sees all rows.
+    reach: Option<Arc<Reach>>,
+}
+
+/// What row-level security lets a signed-in user see: each field is a setting of the connection,
+/// lists as PostgreSQL writes arrays (decision 0024).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// The user.
+    pub user: String,
+    /// Domains that the user administers.
+    pub domains: String,
+    /// Departments that the user administers, with all below.
+    pub departments: String,
+    /// The user's own domain, and all in which the user administers anything.
+    pub homes: String,
+}
 
 impl Pool {
     /// Connections are made when they are needed, at most so many.
@@ -48,14 +66,29 @@ impl Pool {
     pub fn new(options: PgConnectOptions, max_connections: u32) -> Self {
         let connector = Connector(Arc::new(options.statement_cache_capacity(STATEMENTS)));
         let size = usize::try_from(max_connections).unwrap_or(usize::MAX);
-        let pool = managed::Pool::builder(connector).max_size(size).build();
-        Self(pool.expect("a pool without time limits is built"))
+        let links = managed::Pool::builder(connector).max_size(size).build();
+        Self { links: links.expect("a pool without time limits is built"), reach: None }
+    }
+
+    /// As many connections again, as the role that sees only what is in somebody's reach: nothing,
+    /// until it is said whose ([`Self::within`]).
+    #[must_use]
+    pub fn of_tenants(&self) -> Self {
+        let options = self.connect_options().clone().options([("role", "umail_tenant")]);
+        let size = u32::try_from(self.links.status().max_size).unwrap_or(u32::MAX);
+        Self { reach: Some(Arc::default()), ..Self::new(options, size) }
+    }
+
+    /// The same connections, for somebody.
+    #[must_use]
+    pub fn within(&self, reach: Reach) -> Self {
+        Self { links: self.links.clone(), reach: Some(Arc::new(reach)) }
     }
 
     /// How connections are made.
     #[must_use]
     pub fn connect_options(&self) -> &PgConnectOptions {
-        &self.0.manager().0
+        &self.links.manager().0
     }
 
     /// Takes a connection out of the pool; it goes back when it is dropped.
@@ -85,16 +118,21 @@ impl Pool {
 
     /// Closes all connections; those in use, once they are given back.
     pub fn close(&self) {
-        self.0.close();
+        self.links.close();
     }
 
     async fn take(&self) -> sqlx::Result<Object<Connector>> {
-        let link = timeout(PATIENCE, self.0.get()).await;
-        link.map_err(|_elapsed| sqlx::Error::PoolTimedOut)?.map_err(|cause| match cause {
+        let link = timeout(PATIENCE, self.links.get()).await;
+        let link = link.map_err(|_elapsed| sqlx::Error::PoolTimedOut)?;
+        let mut link = link.map_err(|cause| match cause {
             PoolError::Backend(cause) => cause,
             PoolError::Closed => sqlx::Error::PoolClosed,
             other => sqlx::Error::Protocol(other.to_string()),
-        })
+        })?;
+        if let Some(reach) = &self.reach {
+            link.narrow(reach).await?;
+        }
+        Ok(link)
     }
 }
 
@@ -115,6 +153,8 @@ struct Link {
     doubtful: bool,
     /// It is in a transaction.
     open: bool,
+    /// For whom it works, if that is said.
+    reach: Option<Arc<Reach>>,
 }
 
 impl managed::Manager for Connector {
@@ -126,7 +166,7 @@ impl managed::Manager for Connector {
         let connect = || PgConnection::connect_with(&self.0);
         let pauses = ConstantBuilder::default().with_delay(PAUSE).without_max_times();
         let connection = connect.retry(pauses).when(is_away).await?;
-        Ok(Link { connection, doubtful: false, open: false })
+        Ok(Link { connection, doubtful: false, open: false, reach: None })
     }
 
     async fn recycle(&self, link: &mut Link, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
@@ -220,6 +260,27 @@ impl Drop for Transaction {
 }
 
 impl Link {
+    /// Says for whom the connection works, unless that is who it worked for last.
+    async fn narrow(&mut self, reach: &Arc<Reach>) -> sqlx::Result<()> {
+        if self.reach.as_ref() == Some(reach) {
+            return Ok(());
+        }
+        self.reach = None;
+        let set = sqlx::query!(
+            "SELECT set_config('umail.user', $1, false) AS one,
+                    set_config('umail.domains', $2, false) AS two,
+                    set_config('umail.departments', $3, false) AS three,
+                    set_config('umail.homes', $4, false) AS four",
+            reach.user,
+            reach.domains,
+            reach.departments,
+            reach.homes,
+        );
+        self.attempt(async |one| one.fetch_one(set).await).await?;
+        self.reach = Some(Arc::clone(reach));
+        Ok(())
+    }
+
     /// Uses the connection, which is in doubt until the use has ended well.
     async fn attempt<T>(
         &mut self,

@@ -17,8 +17,8 @@ impl From<Error> for Status {
 
 fn code(cause: &Error) -> Code {
     match cause {
-        Error::Unauthenticated(_) => Code::Unauthenticated,
-        Error::Forbidden(_) => Code::PermissionDenied,
+        Error::Unauthenticated(_) | Error::TotpRequired => Code::Unauthenticated,
+        Error::Forbidden(_) | Error::Confined(_) => Code::PermissionDenied,
         Error::NotFound { .. } => Code::NotFound,
         Error::AlreadyExists { .. } => Code::AlreadyExists,
         Error::Conflict(_) | Error::RevisionRequired => Code::FailedPrecondition,

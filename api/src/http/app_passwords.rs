@@ -14,7 +14,7 @@ use crate::{
     context::{Context, State},
     error::Result,
     http::extract::{Json, Named, Pages, Parsed},
-    model::{self, user::UserRef},
+    model::{self, credential::protocols, user::UserRef},
 };
 
 pub(super) fn router() -> OpenApiRouter<State> {
@@ -28,7 +28,7 @@ impl From<model::credential::AppPassword> for AppPassword {
         Self {
             id: app_password.id,
             label: app_password.label,
-            functions: names(app_password.functions),
+            functions: names(protocols(app_password.functions)),
             expires_at: app_password.expires_at,
             created_at: app_password.created_at,
         }
@@ -50,7 +50,8 @@ async fn list_app_passwords(
 
 /// Make an app password
 ///
-/// The password is made by the server and shown in this answer only.
+/// The password is made by the server and shown in this answer only. It signs in to the protocols
+/// that it is good for, and nowhere else. For each of them a user has 8 at most.
 #[utoipa::path(post, path = "/v1/users/{user}/app_passwords", tag = "users",
     params(("user" = String, Path, description = "Id or address of the user")),
     request_body = NewAppPassword,

@@ -13,6 +13,8 @@ use utoipa::{
     },
 };
 
+use crate::http::idempotency;
+
 const SECURITY: &str = "bearer";
 const TAGS: [(&str, &str); 16] = [
     ("sessions", "Signing in and staying signed in"),
@@ -75,6 +77,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         }
         if let Some(post) = &mut item.post
             && is_secured(post)
+            && idempotency::is_kept(path)
         {
             post.parameters.get_or_insert_default().push(RefOr::T(idempotency_key()));
         }

@@ -23,6 +23,8 @@ use crate::{
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_LEN: usize = 255;
+/// Where keys are of no effect: the answers are secrets of those who sign in.
+const UNKEPT: [&str; 2] = ["/v1/sessions", "/v1/me/totp"];
 /// Headers that belong to an answer.
 const HEADERS: [HeaderName; 3] = [CONTENT_TYPE, ETAG, LOCATION];
 
@@ -30,13 +32,18 @@ const HEADERS: [HeaderName; 3] = [CONTENT_TYPE, ETAG, LOCATION];
 pub(super) async fn layer(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let carries_key = parts.method == Method::POST && parts.headers.contains_key(KEY);
-    if !carries_key || parts.uri.path().starts_with("/v1/sessions") {
+    if !carries_key || !is_kept(parts.uri.path()) {
         return next.run(Request::from_parts(parts, body)).await;
     }
     match Context::from_request_parts(&mut parts, &state).await {
         Ok(cx) => answer(&cx, parts, body, next).await.unwrap_or_else(IntoResponse::into_response),
         Err(error) => error.into_response(),
     }
+}
+
+/// Whether a key is of effect for this path.
+pub(super) fn is_kept(path: &str) -> bool {
+    !UNKEPT.iter().any(|start| path.starts_with(start))
 }
 
 async fn answer(cx: &Context, parts: Parts, body: Body, next: Next) -> Result<Response> {

@@ -6,9 +6,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app,
-    context::{Context, State},
+    context::State,
     error::Result,
-    http::extract::Json,
+    http::extract::{Confined, Json},
 };
 
 pub(super) fn router() -> OpenApiRouter<State> {
@@ -18,7 +18,7 @@ pub(super) fn router() -> OpenApiRouter<State> {
 /// Who am I
 #[utoipa::path(get, path = "/v1/me", tag = "me",
     responses((status = 200, description = "The caller", body = Me)))]
-async fn read_me(cx: Context) -> Result<Json<Me>> {
+async fn read_me(Confined(cx): Confined) -> Result<Json<Me>> {
     Ok(Json(app::me::read(&cx).await?))
 }
 
@@ -27,7 +27,10 @@ async fn read_me(cx: Context) -> Result<Json<Me>> {
 /// Ends all other sessions of the caller.
 #[utoipa::path(put, path = "/v1/me/password", tag = "me", request_body = PasswordChange,
     responses((status = 204, description = "Changed")))]
-async fn update_my_password(cx: Context, Json(change): Json<PasswordChange>) -> Result<StatusCode> {
+async fn update_my_password(
+    Confined(cx): Confined,
+    Json(change): Json<PasswordChange>,
+) -> Result<StatusCode> {
     app::me::update_password(&cx, change).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -29,6 +29,7 @@ use crate::context::State;
 mod aliases;
 mod allowances;
 mod app_passwords;
+mod compromised;
 mod convergence;
 mod departments;
 mod directory;
@@ -40,6 +41,7 @@ pub mod extract;
 mod forwarding;
 mod idempotency;
 mod join_tokens;
+mod lockouts;
 mod me;
 mod metering;
 mod moves;
@@ -54,6 +56,7 @@ mod role_assignments;
 mod services;
 mod sessions;
 mod settings;
+mod totp;
 mod traffic;
 mod users;
 
@@ -67,12 +70,15 @@ fn resources() -> OpenApiRouter<State> {
     OpenApiRouter::with_openapi(document::head())
         .merge(sessions::router())
         .merge(me::router())
+        .merge(totp::router())
         .merge(operators::router())
+        .merge(lockouts::router())
         .merge(nodes::router())
         .merge(services::router())
         .merge(join_tokens::router())
         .merge(operations::router())
         .merge(moves::router())
+        .merge(compromised::router())
         .merge(traffic::router())
         .merge(directory::router())
         .merge(convergence::router())

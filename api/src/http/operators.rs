@@ -31,6 +31,7 @@ impl From<model::operator::Operator> for Operator {
             name: operator.name.as_str().to_owned(),
             role: operator.role,
             active: operator.active,
+            must_change_password: operator.must_change_password,
             created_at: operator.created_at,
             updated_at: operator.updated_at,
         }

@@ -17,7 +17,7 @@ use umail_api_types::problem::{ExceededLimit, FieldProblem, Problem};
 
 use crate::{
     error::{self, Error, Violation},
-    model::allowance::Exceeded,
+    model::{allowance::Exceeded, session::Confinement},
 };
 
 impl From<Exceeded> for ExceededLimit {
@@ -123,6 +123,21 @@ impl From<Error> for Refusal {
         let text = error.to_string();
         match error {
             Error::Unauthenticated(_) => Self::new(StatusCode::UNAUTHORIZED, text),
+            Error::TotpRequired => Self {
+                kind: "totp-required",
+                title: "a code is needed as well",
+                ..Self::new(StatusCode::UNAUTHORIZED, text)
+            },
+            Error::Confined(Confinement::PasswordChange) => Self {
+                kind: "password-change-required",
+                title: "the password must be changed first",
+                ..Self::new(StatusCode::FORBIDDEN, text)
+            },
+            Error::Confined(Confinement::TotpEnrolment) => Self {
+                kind: "totp-enrolment-required",
+                title: "a second factor must be enrolled first",
+                ..Self::new(StatusCode::FORBIDDEN, text)
+            },
             Error::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, text),
             Error::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, text),
             Error::AlreadyExists { .. } | Error::Conflict(_) => {

@@ -19,6 +19,8 @@ fn tagged(settings: model::settings::Settings) -> Tagged<Settings> {
     let shown = Settings {
         postmaster_address: settings.postmaster_address.map(|address| address.to_string()),
         message_size_limit_bytes: settings.message_size_limit_bytes,
+        password_min_length: settings.password_policy.min_length,
+        password_min_strength: settings.password_policy.min_strength,
         suspended_defer_days: settings.suspended_defer_days,
         deleted_grace_days: settings.deleted_grace_days,
     };

@@ -5,15 +5,15 @@ use umail_api_types::{
     functions::names,
     page::{Page, PageQuery},
     problem::Problem,
-    users::{NewPassword, NewUser, User, UserFilter, UserPatch},
+    users::{NewPassword, NewUser, Profile, RenameQuery, User, UserFilter, UserPatch},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    app,
+    app::{self, users::Change},
     context::{Context, State},
     error::Result,
-    http::extract::{IfMatch, Json, Named, Pages, Parsed, Tagged},
+    http::extract::{IfMatch, Json, Named, Pages, Parsed, Query, Tagged},
     model::{self, domain::DomainRef, user::UserRef},
 };
 
@@ -35,6 +35,7 @@ impl From<model::user::User> for User {
             domain_id: user.domain_id,
             department_id: user.department_id,
             display_name: user.display_name,
+            profile: user.profile.into(),
             status: user.status,
             functions: names(user.functions),
             plan_id: user.plan_id,
@@ -46,6 +47,21 @@ impl From<model::user::User> for User {
             purge_at: user.deletion.map(|one| one.purge_at),
             created_at: user.created_at,
             updated_at: user.updated_at,
+        }
+    }
+}
+
+impl From<model::profile::Profile> for Profile {
+    fn from(profile: model::profile::Profile) -> Self {
+        Self {
+            given_name: profile.given_name,
+            family_name: profile.family_name,
+            employee_number: profile.employee_number,
+            title: profile.title,
+            phone: profile.phone,
+            locale: profile.locale,
+            time_zone: profile.time_zone,
+            external_id: profile.external_id,
         }
     }
 }
@@ -98,18 +114,20 @@ async fn read_user(
 
 /// Change a user
 ///
-/// Users change their own display name only.
+/// Users change their own display name, and of the profile their names, phone, locale and time zone.
 #[utoipa::path(patch, path = "/v1/users/{user}", tag = "users",
-    params(("user" = String, Path, description = "Id or address of the user"), IfMatch),
+    params(("user" = String, Path, description = "Id or address of the user"), RenameQuery, IfMatch),
     request_body(content = UserPatch, content_type = "application/merge-patch+json"),
     responses((status = 200, description = "Changed", body = User)))]
 async fn update_user(
     cx: Context,
     Named(Parsed(user)): Named<Parsed<UserRef>>,
+    Query(query): Query<RenameQuery>,
     IfMatch(precondition): IfMatch,
     Json(patch): Json<UserPatch>,
 ) -> Result<Tagged<User>> {
-    Ok(tagged(app::users::update(&cx, &user, precondition, patch).await?))
+    let change = Change { precondition, patch, leave_alias: query.leave_alias.unwrap_or(true) };
+    Ok(tagged(app::users::update(&cx, &user, change).await?))
 }
 
 /// Delete a user
@@ -133,7 +151,8 @@ async fn delete_user(
 
 /// Reset the password of a user
 ///
-/// For administrators; ends all sessions of the user. Users change their own password at
+/// For administrators; ends all sessions of the user, who has to change it at the next sign-in
+/// (403, `urn:umail:problem:password-change-required`) unless `must_change` is false. Users change their own password at
 /// `/v1/me/password`.
 #[utoipa::path(put, path = "/v1/users/{user}/password", tag = "users",
     params(("user" = String, Path, description = "Id or address of the user")),

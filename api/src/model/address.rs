@@ -139,6 +139,12 @@ impl EmailAddress {
         Self(format!("{local_part}@{domain}"))
     }
 
+    /// The address of another local part in the same domain.
+    #[must_use]
+    pub fn beside(&self, local_part: &LocalPart) -> Self {
+        Self(format!("{local_part}@{}", self.parts().1))
+    }
+
     /// The canonical address.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -154,7 +160,7 @@ impl EmailAddress {
 
     /// The same in the domain of another address of ours.
     #[must_use]
-    pub fn beside(&self, other: &Self) -> Self {
+    pub fn in_domain_of(&self, other: &Self) -> Self {
         Self(format!("{}@{}", self.parts().0, other.parts().1))
     }
 

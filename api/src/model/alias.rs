@@ -78,7 +78,7 @@ pub fn parse_targets(
 /// A target under another name of the domain, under the name of the domain.
 fn at_home(target: EmailAddress, own: &EmailAddress, names: &[DomainAlias]) -> EmailAddress {
     let is_ours = names.iter().any(|one| one.name.as_str() == target.parts().1);
-    if is_ours { target.beside(own) } else { target }
+    if is_ours { target.in_domain_of(own) } else { target }
 }
 
 #[cfg(test)]

@@ -4,12 +4,23 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 use sha2::{Digest, Sha512};
 use time::OffsetDateTime;
-use umail_proto::{functions::Functions, ids::CredentialId};
+use umail_api_types::functions::{FunctionName, set};
+use umail_proto::{
+    APP_PASSWORDS_TRIED,
+    functions::{Function, Functions},
+    ids::CredentialId,
+};
 
 use crate::model::{functions, text};
 
-/// How many one user may have.
-pub const MAX_APP_PASSWORDS: i64 = 50;
+/// How many one user may have, those that have expired included.
+const MAX_APP_PASSWORDS: usize = 50;
+/// What an app password can be good for, and what those for it are called.
+const PROTOCOLS: [(Function, &str); 3] = [
+    (Function::Pop3, "app passwords for pop3"),
+    (Function::Imap, "app passwords for imap"),
+    (Function::Submission, "app passwords for submission"),
+];
 /// 32 letters and digits that look different: 5 bits each.
 const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstvwxyz0123456789";
 /// 28 of them: 140 bits.
@@ -37,6 +48,41 @@ pub struct AppPassword {
 /// Reads what an app password is for.
 pub fn parse_label(label: &str) -> Result<String, String> {
     text::name(label, 64)
+}
+
+/// Reads what an app password is good for; nothing given: every protocol, those of later versions
+/// included.
+pub fn parse_scope(names: Option<&[FunctionName]>) -> Result<Functions, String> {
+    let Some(names) = names else { return Ok(Functions::ALL) };
+    let scope = set(names);
+    if names.is_empty() || scope != protocols(scope) {
+        return Err("must be one or more of pop3, imap, submission".to_owned());
+    }
+    Ok(scope)
+}
+
+/// What of a set an app password is good for.
+#[must_use]
+pub fn protocols(functions: Functions) -> Functions {
+    let all = PROTOCOLS.into_iter().fold(Functions::NONE, |set, (one, _)| set.with(one));
+    functions.intersection(all)
+}
+
+/// The limit that does not allow one more for this, beside those that a user has: of each whether
+/// it is good still, and for what. Nodes would not try all of them.
+#[must_use]
+pub fn reached(held: &[(bool, Functions)], new: Functions) -> Option<(&'static str, i64)> {
+    let is_full = |protocol: Function| {
+        let good = held.iter().filter(|(is_good, scope)| *is_good && scope.contains(protocol));
+        new.contains(protocol) && good.count() >= APP_PASSWORDS_TRIED
+    };
+    let full = PROTOCOLS.into_iter().find(|(protocol, _)| is_full(*protocol));
+    let (kind, limit) = match full {
+        Some((_, kind)) => (kind, APP_PASSWORDS_TRIED),
+        None if held.len() >= MAX_APP_PASSWORDS => ("app_passwords", MAX_APP_PASSWORDS),
+        None => return None,
+    };
+    Some((kind, i64::try_from(limit).unwrap_or(i64::MAX)))
 }
 
 /// Spells out random bytes as a password.
@@ -71,6 +117,31 @@ mod tests {
     fn a_password_has_28_letters_in_groups() {
         let password = spell(&[255; LEN]);
         assert_eq!(password, "9999-9999-9999-9999-9999-9999-9999");
+    }
+
+    #[test]
+    fn an_app_password_is_good_for_protocols() {
+        use FunctionName::{ExternalSend, Imap, Pop3};
+        assert_eq!(parse_scope(None), Ok(Functions::ALL));
+        assert_eq!(parse_scope(Some(&[Pop3, Imap])), Ok(set(&[Pop3, Imap])));
+        assert!(parse_scope(Some(&[])).is_err());
+        assert!(parse_scope(Some(&[Imap, ExternalSend])).is_err());
+    }
+
+    #[test]
+    fn as_many_are_good_for_a_protocol_as_nodes_try() {
+        let (imap, pop3) = (set(&[FunctionName::Imap]), set(&[FunctionName::Pop3]));
+        let mut held = vec![(true, imap); APP_PASSWORDS_TRIED - 1];
+        assert_eq!(reached(&held, Functions::ALL), None);
+        held.extend([(false, imap), (true, pop3)]);
+        assert_eq!(reached(&held, imap), None);
+        held.push((true, Functions::ALL));
+        for new in [imap, Functions::ALL] {
+            assert_eq!(reached(&held, new), Some(("app passwords for imap", 8)));
+        }
+        assert_eq!(reached(&held, pop3), None);
+        let old = [(false, imap); MAX_APP_PASSWORDS];
+        assert_eq!(reached(&old, pop3), Some(("app_passwords", 50)));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Operator {
     pub role: OperatorRole,
     /// Whether the operator may sign in.
     pub active: bool,
+    /// Whether somebody else set the password.
+    pub must_change_password: bool,
     /// Counts the changes.
     pub revision: i64,
     /// When it was made.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
-use crate::model::address::EmailAddress;
+use crate::model::{address::EmailAddress, password::Policy};
 
 /// Settings of the whole system.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct Settings {
     pub postmaster_address: Option<EmailAddress>,
     /// How large a message may be.
     pub message_size_limit_bytes: i64,
+    /// What passwords to be must be like.
+    pub password_policy: Policy,
     /// How long mail of a suspended domain is deferred.
     pub suspended_defer_days: i32,
     /// How long what was deleted can be restored.
@@ -21,6 +23,13 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether nodes have to know of what is different in the other ones.
+    #[must_use]
+    pub fn concern_nodes(&self, other: &Self) -> bool {
+        self.postmaster_address != other.postmaster_address
+            || self.message_size_limit_bytes != other.message_size_limit_bytes
+    }
+
     /// Until when mail of a domain is deferred that is suspended now.
     #[must_use]
     pub fn deferred_until(&self, now: OffsetDateTime) -> OffsetDateTime {

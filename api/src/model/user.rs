@@ -14,6 +14,7 @@ use crate::model::{
     address::{EmailAddress, LocalPart},
     deletion::Deletion,
     functions,
+    profile::Profile,
     role::{Grant, UserScope},
     text,
 };
@@ -34,6 +35,8 @@ pub struct User {
     pub department_id: Option<DepartmentId>,
     /// The name shown to people.
     pub display_name: String,
+    /// What directories know of the person.
+    pub profile: Profile,
     /// What mail and sign-in do.
     pub status: Status,
     /// What the user may use at most.
@@ -77,6 +80,19 @@ impl User {
             department_id: self.department_id,
             grants: self.grants.clone(),
         }
+    }
+
+    /// Gives the user another address in the same domain.
+    pub fn rename(&mut self, local_part: LocalPart) {
+        self.address = self.address.beside(&local_part);
+        self.local_part = local_part;
+    }
+
+    /// What the user goes by.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        let Profile { given_name, family_name, .. } = &self.profile;
+        vec![self.address.as_str(), &self.display_name, given_name, family_name]
     }
 
     /// Storage nodes whose view the user is in.

@@ -14,6 +14,7 @@ use crate::{
         deletion::Deletion,
         functions,
         page::Page,
+        profile::Profile,
         role::Grant,
         user::{User, UserRef},
     },
@@ -26,6 +27,14 @@ struct Row {
     department_id: Option<DepartmentId>,
     local_part: String,
     display_name: String,
+    given_name: String,
+    family_name: String,
+    employee_number: String,
+    title: String,
+    phone: String,
+    locale: String,
+    time_zone: String,
+    external_id: String,
     status: i16,
     functions: i64,
     plan_id: PlanId,
@@ -59,6 +68,16 @@ impl TryFrom<Row> for User {
             domain_id: row.domain_id,
             department_id: row.department_id,
             display_name: row.display_name,
+            profile: Profile {
+                given_name: row.given_name,
+                family_name: row.family_name,
+                employee_number: row.employee_number,
+                title: row.title,
+                phone: row.phone,
+                locale: row.locale,
+                time_zone: row.time_zone,
+                external_id: row.external_id,
+            },
             status: Status::from_number(row.status).ok_or_else(|| corrupt("status"))?,
             functions: functions::from_column(row.functions),
             plan_id: row.plan_id,
@@ -83,7 +102,9 @@ macro_rules! select_users {
         sqlx::query_as!(
             Row,
             r#"SELECT account.id, account.domain_id, domain.name AS domain_name,
-                      account.department_id, local_part, display_name, account.status,
+                      account.department_id, local_part, display_name, given_name, family_name,
+                      employee_number, title, phone, locale, time_zone, external_id,
+                      account.status,
                       account.functions, plan_id, quota_bytes, storage_node_id,
                       (SELECT node.name FROM node WHERE node.id = storage_node_id)
                           AS storage_node_name, companion_node_id, moving,
@@ -187,13 +208,42 @@ pub async fn list_deleted(
     .collect()
 }
 
+/// The user of a domain, or of these departments, whom another directory knows by this, on a page.
+pub async fn list_by_external_id(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    departments: Option<&[DepartmentId]>,
+    external_id: &str,
+    page: Page,
+) -> Result<Vec<User>> {
+    let departments: Option<Vec<Uuid>> =
+        departments.map(|ids| ids.iter().map(|one| one.uuid()).collect());
+    select_users!(
+        "account.domain_id = $1 AND external_id = $4 AND external_id <> ''
+         AND ($2::uuid IS NULL OR account.id > $2)
+         AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
+         AND account.deleted_at IS NULL AND domain.deleted_at IS NULL",
+        domain.uuid(),
+        page.after,
+        departments.as_deref(),
+        external_id,
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(User::try_from)
+    .collect()
+}
+
 /// Adds a user.
 pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
     sqlx::query!(
         "INSERT INTO account (id, domain_id, department_id, local_part, display_name, status,
                               functions, quota_bytes, storage_node_id, revision, created_at,
-                              updated_at, plan_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                              updated_at, plan_id, given_name, family_name, employee_number,
+                              title, phone, locale, time_zone, external_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                 $19, $20, $21)",
         user.id.uuid(),
         user.domain_id.uuid(),
         user.department_id.map(DepartmentId::uuid),
@@ -207,9 +257,18 @@ pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
         user.created_at,
         user.updated_at,
         user.plan_id.uuid(),
+        user.profile.given_name,
+        user.profile.family_name,
+        user.profile.employee_number,
+        user.profile.title,
+        user.profile.phone,
+        user.profile.locale,
+        user.profile.time_zone,
+        user.profile.external_id,
     )
     .execute(db)
     .await
+    .on_constraint("account_external_id_key", || known_twice(user))
     .on_constraint("account_department_id_fkey", no_department)?;
     Ok(())
 }
@@ -219,7 +278,9 @@ pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
     sqlx::query!(
         "UPDATE account
             SET department_id = $2, display_name = $3, status = $4, functions = $5,
-                quota_bytes = $6, revision = $7, updated_at = $8, plan_id = $9
+                quota_bytes = $6, revision = $7, updated_at = $8, plan_id = $9, given_name = $10,
+                family_name = $11, employee_number = $12, title = $13, phone = $14, locale = $15,
+                time_zone = $16, external_id = $17, local_part = $18
           WHERE id = $1",
         user.id.uuid(),
         user.department_id.map(DepartmentId::uuid),
@@ -230,9 +291,19 @@ pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
         user.revision,
         user.updated_at,
         user.plan_id.uuid(),
+        user.profile.given_name,
+        user.profile.family_name,
+        user.profile.employee_number,
+        user.profile.title,
+        user.profile.phone,
+        user.profile.locale,
+        user.profile.time_zone,
+        user.profile.external_id,
+        user.local_part.as_str(),
     )
     .execute(db)
     .await
+    .on_constraint("account_external_id_key", || known_twice(user))
     .on_constraint("account_department_id_fkey", no_department)?;
     Ok(())
 }
@@ -249,8 +320,13 @@ pub async fn update_deletion(db: impl PgExecutor<'_>, user: &User) -> Result<()>
         user.updated_at,
     )
     .execute(db)
-    .await?;
+    .await
+    .on_constraint("account_external_id_key", || known_twice(user))?;
     Ok(())
+}
+
+fn known_twice(user: &User) -> Error {
+    Error::AlreadyExists { kind: "external_id", name: user.profile.external_id.clone() }
 }
 
 /// Removes a user with credentials, sessions and roles; aliases are removed before.

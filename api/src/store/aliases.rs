@@ -160,6 +160,35 @@ pub async fn delete(db: impl PgExecutor<'_>, id: AliasId) -> Result<()> {
     Ok(())
 }
 
+/// Gives a forwarding the other address of its user.
+pub async fn rename(db: impl PgExecutor<'_>, id: AliasId, local_part: &LocalPart) -> Result<()> {
+    sqlx::query!("UPDATE alias SET local_part = $2 WHERE id = $1", id.uuid(), local_part.as_str())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Puts one address in the place of another one among the targets of a domain's aliases, and returns
+/// whose targets those were.
+pub async fn retarget(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    (from, to): (&EmailAddress, &EmailAddress),
+    now: OffsetDateTime,
+) -> Result<Vec<AliasId>> {
+    let rows = sqlx::query_scalar!(
+        "UPDATE alias
+            SET targets = array_replace(array_remove(targets, $3), $2, $3),
+                revision = revision + 1, updated_at = $4
+          WHERE domain_id = $1 AND $2 = ANY (targets) RETURNING id",
+        domain.uuid(),
+        from.as_str(),
+        to.as_str(),
+        now,
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
 /// An alias, or a forwarding, that leads to a user.
 #[derive(Clone, Debug)]
 pub struct LeadingTo {

@@ -2,7 +2,10 @@
 
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
-use umail_proto::ids::{CredentialId, UserId};
+use umail_proto::{
+    functions::Functions,
+    ids::{CredentialId, UserId},
+};
 
 use crate::{
     error::Result,
@@ -18,23 +21,26 @@ pub async fn find_password_hash(db: impl PgExecutor<'_>, user: UserId) -> Result
     Ok(row.fetch_optional(db).await?)
 }
 
-/// Sets the password of a user, and returns which credential it is.
+/// Sets the password of a user, given as its hash and whether it must be changed, and returns which
+/// credential it is.
 pub async fn upsert_password(
     db: impl PgExecutor<'_>,
     user: UserId,
-    hash: &str,
+    (hash, must_change): (&str, bool),
     now: OffsetDateTime,
 ) -> Result<CredentialId> {
     let row = sqlx::query_scalar!(
-        "INSERT INTO credential (id, account_id, kind, hash, functions, created_at)
-         VALUES ($1, $2, 1, $3, $4, $5)
-         ON CONFLICT (account_id) WHERE kind = 1 DO UPDATE SET hash = excluded.hash
+        "INSERT INTO credential (id, account_id, kind, hash, functions, created_at, must_change)
+         VALUES ($1, $2, 1, $3, $4, $5, $6)
+         ON CONFLICT (account_id) WHERE kind = 1
+         DO UPDATE SET hash = excluded.hash, must_change = excluded.must_change
          RETURNING id",
         CredentialId::generate(now).uuid(),
         user.uuid(),
         hash,
         i64::MAX,
         now,
+        must_change,
     );
     Ok(row.fetch_one(db).await?)
 }
@@ -63,13 +69,20 @@ pub async fn list_app_passwords(
     Ok(rows.collect())
 }
 
-/// How many app passwords a user has.
-pub async fn count_app_passwords(db: impl PgExecutor<'_>, user: UserId) -> Result<i64> {
-    let row = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM credential WHERE account_id = $1 AND kind = 2"#,
+/// Of each app password of a user, whether it is good still, and for what.
+pub async fn list_scopes(
+    db: impl PgExecutor<'_>,
+    user: UserId,
+    now: OffsetDateTime,
+) -> Result<Vec<(bool, Functions)>> {
+    let rows = sqlx::query!(
+        r#"SELECT expires_at IS NULL OR expires_at > $2 AS "is_good!", functions FROM credential
+            WHERE account_id = $1 AND kind = 2"#,
         user.uuid(),
+        now,
     );
-    Ok(row.fetch_one(db).await?)
+    let rows = rows.fetch_all(db).await?.into_iter();
+    Ok(rows.map(|row| (row.is_good, functions::from_column(row.functions))).collect())
 }
 
 /// Adds an app password.
@@ -110,4 +123,13 @@ pub async fn delete_app_password(
     .execute(db)
     .await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// Removes the password and all app passwords of a user, and returns which they were.
+pub async fn delete_all(db: impl PgExecutor<'_>, user: UserId) -> Result<Vec<CredentialId>> {
+    let rows = sqlx::query_scalar!(
+        "DELETE FROM credential WHERE account_id = $1 RETURNING id",
+        user.uuid(),
+    );
+    Ok(rows.fetch_all(db).await?)
 }

@@ -221,3 +221,23 @@ pub async fn delete(db: impl PgExecutor<'_>, id: DomainId) -> Result<()> {
     sqlx::query!("DELETE FROM domain WHERE id = $1", id.uuid()).execute(db).await?;
     Ok(())
 }
+
+/// Puts one address in the place of another one as the catch-all of a domain; false if it was not.
+pub async fn retarget(
+    db: impl PgExecutor<'_>,
+    id: DomainId,
+    (from, to): (&EmailAddress, &EmailAddress),
+    now: OffsetDateTime,
+) -> Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE domain SET catch_all = $3, revision = revision + 1, updated_at = $4
+          WHERE id = $1 AND catch_all = $2",
+        id.uuid(),
+        from.as_str(),
+        to.as_str(),
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}

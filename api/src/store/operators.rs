@@ -17,6 +17,7 @@ struct Row {
     name: String,
     role: String,
     active: bool,
+    must_change_password: bool,
     revision: i64,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
@@ -32,6 +33,7 @@ impl TryFrom<Row> for Operator {
             name: OperatorName::parse(&row.name).map_err(|_cause| corrupt("name"))?,
             role: OperatorRole::from_name(&row.role).ok_or_else(|| corrupt("role"))?,
             active: row.active,
+            must_change_password: row.must_change_password,
             revision: row.revision,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -43,7 +45,7 @@ impl TryFrom<Row> for Operator {
 pub async fn find(db: impl PgExecutor<'_>, id: OperatorId) -> Result<Option<Operator>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, name, role, active, revision, created_at, updated_at
+        "SELECT id, name, role, active, must_change_password, revision, created_at, updated_at
            FROM operator WHERE id = $1",
         id.uuid(),
     );
@@ -54,7 +56,7 @@ pub async fn find(db: impl PgExecutor<'_>, id: OperatorId) -> Result<Option<Oper
 pub async fn lock(db: impl PgExecutor<'_>, id: OperatorId) -> Result<Operator> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, name, role, active, revision, created_at, updated_at
+        "SELECT id, name, role, active, must_change_password, revision, created_at, updated_at
            FROM operator WHERE id = $1 FOR UPDATE",
         id.uuid(),
     );
@@ -76,7 +78,7 @@ pub async fn find_password(
 pub async fn list(db: impl PgExecutor<'_>, page: Page) -> Result<Vec<Operator>> {
     sqlx::query_as!(
         Row,
-        "SELECT id, name, role, active, revision, created_at, updated_at
+        "SELECT id, name, role, active, must_change_password, revision, created_at, updated_at
            FROM operator WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2",
         page.after,
         page.limit,
@@ -92,8 +94,8 @@ pub async fn list(db: impl PgExecutor<'_>, page: Page) -> Result<Vec<Operator>> 
 pub async fn insert(db: impl PgExecutor<'_>, operator: &Operator, hash: &str) -> Result<()> {
     sqlx::query!(
         "INSERT INTO operator (id, name, role, password_hash, active, revision, created_at,
-                               updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                               updated_at, must_change_password)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         operator.id.uuid(),
         operator.name.as_str(),
         operator.role.name(),
@@ -102,6 +104,7 @@ pub async fn insert(db: impl PgExecutor<'_>, operator: &Operator, hash: &str) ->
         operator.revision,
         operator.created_at,
         operator.updated_at,
+        operator.must_change_password,
     )
     .execute(db)
     .await
@@ -121,7 +124,7 @@ pub async fn update(
     sqlx::query!(
         "UPDATE operator
             SET role = $2, active = $3, password_hash = coalesce($4, password_hash),
-                revision = $5, updated_at = $6
+                revision = $5, updated_at = $6, must_change_password = $7
           WHERE id = $1",
         operator.id.uuid(),
         operator.role.name(),
@@ -129,6 +132,7 @@ pub async fn update(
         hash,
         operator.revision,
         operator.updated_at,
+        operator.must_change_password,
     )
     .execute(db)
     .await?;

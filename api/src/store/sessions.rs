@@ -5,7 +5,13 @@ use time::OffsetDateTime;
 use umail_proto::ids::{OperatorId, SessionId, UserId};
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::{
+    error::Result,
+    model::{
+        page::Page,
+        session::{Client, SignIn},
+    },
+};
 
 /// Whose session it is: exactly one of the two.
 #[derive(Clone, Copy, Debug)]
@@ -16,44 +22,124 @@ pub struct Owner {
     pub user_id: Option<UserId>,
 }
 
-/// Adds a session.
+impl Owner {
+    /// The id of the operator or user.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        let operator = self.operator_id.map(OperatorId::uuid);
+        operator.or_else(|| self.user_id.map(UserId::uuid)).unwrap_or_default()
+    }
+}
+
+impl From<OperatorId> for Owner {
+    fn from(id: OperatorId) -> Self {
+        Self { operator_id: Some(id), user_id: None }
+    }
+}
+
+impl From<UserId> for Owner {
+    fn from(id: UserId) -> Self {
+        Self { operator_id: None, user_id: Some(id) }
+    }
+}
+
+/// Adds a session that is good from one time to another.
 pub async fn insert(
     db: impl PgExecutor<'_>,
     id: SessionId,
     owner: Owner,
     refresh_hash: &[u8],
-    created_at: OffsetDateTime,
-    expires_at: OffsetDateTime,
+    client: &Client,
+    (created_at, expires_at): (OffsetDateTime, OffsetDateTime),
 ) -> Result<()> {
     sqlx::query!(
-        "INSERT INTO session (id, operator_id, account_id, refresh_hash, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO session (id, operator_id, account_id, refresh_hash, created_at, expires_at,
+                              last_used_at, client_address, user_agent)
+         VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8)",
         id.uuid(),
         owner.operator_id.map(OperatorId::uuid),
         owner.user_id.map(UserId::uuid),
         refresh_hash,
         created_at,
         expires_at,
+        client.address.map(|address| address.to_string()),
+        client.user_agent,
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Whose session it is, if it is still good.
-pub async fn find_owner(
+/// A session that is good.
+#[derive(Clone, Copy, Debug)]
+pub struct Good {
+    /// Whose it is.
+    pub owner: Owner,
+    /// When it was used last.
+    pub last_used_at: OffsetDateTime,
+    /// Whether somebody else set the password of the owner.
+    pub must_change_password: bool,
+    /// Whether the owner has a second factor.
+    pub has_totp: bool,
+}
+
+/// The session, if it is still good.
+pub async fn find_good(
     db: impl PgExecutor<'_>,
     id: SessionId,
     now: OffsetDateTime,
-) -> Result<Option<Owner>> {
+) -> Result<Option<Good>> {
     let row = sqlx::query!(
-        "SELECT operator_id, account_id FROM session
-          WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2",
+        r#"SELECT session.operator_id, session.account_id, last_used_at,
+                  coalesce(operator.must_change_password, credential.must_change, false)
+                      AS "must_change_password!",
+                  EXISTS (SELECT FROM totp
+                           WHERE owner_id = coalesce(session.operator_id, session.account_id)
+                             AND confirmed_at IS NOT NULL) AS "has_totp!"
+             FROM session
+             LEFT JOIN operator ON operator.id = session.operator_id
+             LEFT JOIN credential ON credential.account_id = session.account_id
+                                 AND credential.kind = 1
+            WHERE session.id = $1 AND revoked_at IS NULL AND session.expires_at > $2"#,
         id.uuid(),
         now,
     );
     let row = row.fetch_optional(db).await?;
-    Ok(row.map(|row| Owner { operator_id: row.operator_id, user_id: row.account_id }))
+    Ok(row.map(|row| Good {
+        owner: Owner { operator_id: row.operator_id, user_id: row.account_id },
+        last_used_at: row.last_used_at,
+        must_change_password: row.must_change_password,
+        has_totp: row.has_totp,
+    }))
+}
+
+/// Notes that a session was used.
+pub async fn touch(db: impl PgExecutor<'_>, id: SessionId, now: OffsetDateTime) -> Result<()> {
+    sqlx::query!("UPDATE session SET last_used_at = $2 WHERE id = $1", id.uuid(), now)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// A page of the sessions of an operator or user that are good.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    owner: Uuid,
+    page: Page,
+    now: OffsetDateTime,
+) -> Result<Vec<SignIn>> {
+    let rows = sqlx::query_as!(
+        SignIn,
+        "SELECT id, client_address, user_agent, created_at, last_used_at, expires_at FROM session
+          WHERE (operator_id = $1 OR account_id = $1) AND revoked_at IS NULL AND expires_at > $2
+            AND ($3::uuid IS NULL OR id > $3)
+          ORDER BY id LIMIT $4",
+        owner,
+        now,
+        page.after,
+        page.limit,
+    );
+    Ok(rows.fetch_all(db).await?)
 }
 
 /// A session that a refresh token leads to, locked.
@@ -83,12 +169,24 @@ pub async fn lock_by_refresh_hash(
     Ok(row.map(|row| Found { id: row.id, is_current: row.is_current }))
 }
 
-/// Replaces the refresh token, and remembers the one before.
-pub async fn rotate(db: impl PgExecutor<'_>, id: SessionId, hash: &[u8]) -> Result<()> {
+/// Replaces the refresh token, remembers the one before, and notes from where.
+pub async fn rotate(
+    db: impl PgExecutor<'_>,
+    id: SessionId,
+    hash: &[u8],
+    client: &Client,
+    now: OffsetDateTime,
+) -> Result<()> {
     sqlx::query!(
-        "UPDATE session SET former_hash = refresh_hash, refresh_hash = $2 WHERE id = $1",
+        "UPDATE session
+            SET former_hash = refresh_hash, refresh_hash = $2, last_used_at = $3,
+                client_address = $4, user_agent = $5
+          WHERE id = $1",
         id.uuid(),
         hash,
+        now,
+        client.address.map(|address| address.to_string()),
+        client.user_agent,
     )
     .execute(db)
     .await?;
@@ -101,6 +199,26 @@ pub async fn revoke(db: impl PgExecutor<'_>, id: SessionId, now: OffsetDateTime)
         .execute(db)
         .await?;
     Ok(())
+}
+
+/// Ends a session of an operator or user; false if there is none that is good.
+pub async fn revoke_one_of_owner(
+    db: impl PgExecutor<'_>,
+    owner: Uuid,
+    id: SessionId,
+    now: OffsetDateTime,
+) -> Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE session SET revoked_at = $3
+          WHERE id = $2 AND (operator_id = $1 OR account_id = $1) AND revoked_at IS NULL
+            AND expires_at > $3",
+        owner,
+        id.uuid(),
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// Ends all sessions of an operator or user, except this one.

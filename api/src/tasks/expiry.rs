@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Task;
-use crate::{context::Context, error::Result, store};
+use crate::{context::Context, error::Result, model::lockout::PAUSE, store};
 
 /// A node may have begun an action just before its deadline.
 const GRACE: time::Duration = time::Duration::minutes(5);
@@ -26,6 +26,7 @@ impl Task for Expiry {
         let mut done = store::actions::expire(db, now - GRACE, now).await?;
         done += store::actions::delete_before(db, now - ACTIONS_KEPT).await?;
         done += store::sessions::delete_ended(db, now - SESSIONS_KEPT).await?;
+        done += store::lockouts::delete_before(db, now - PAUSE).await?;
         done += store::idempotency_keys::delete_old(db, now - ANSWERS_KEPT).await?;
         let (keys, figures) = (now - REPORT_KEYS_KEPT, now - FIGURES_KEPT);
         done += store::traffic::delete_before(db, keys, figures).await?;

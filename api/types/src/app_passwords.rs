@@ -15,7 +15,7 @@ pub struct AppPassword {
     /// What it is for.
     #[schema(example = "phone")]
     pub label: String,
-    /// What it is good for.
+    /// What it is good for: `pop3`, `imap`, `submission`.
     pub functions: Vec<FunctionName>,
     /// Until when it is good; null: until it is removed.
     #[serde(with = "time::serde::rfc3339::option")]
@@ -43,9 +43,10 @@ pub struct NewAppPassword {
     /// What it is for.
     #[schema(example = "phone", min_length = 1, max_length = 64)]
     pub label: String,
-    /// What it is good for; absent: everything that the user may use.
+    /// What it is good for, of `pop3`, `imap` and `submission`; absent: every protocol that the user
+    /// may use.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_items = 1)]
     pub functions: Option<Vec<FunctionName>>,
     /// Until when it is good; absent or null: until it is removed.
     #[serde(default, with = "time::serde::rfc3339::option")]

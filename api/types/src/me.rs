@@ -27,6 +27,16 @@ pub struct HeldRole {
     pub department_id: Option<DepartmentId>,
 }
 
+/// What a session is good for that is not good for everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Confinement {
+    /// Changing the password, which somebody else set.
+    PasswordChange,
+    /// Enrolling a second factor, which is required.
+    TotpEnrolment,
+}
+
 /// The caller.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Me {
@@ -39,6 +49,8 @@ pub struct Me {
     pub name: String,
     /// What the caller may do.
     pub roles: Vec<HeldRole>,
+    /// What the session is good for, beside signing out, until it is done; null: everything.
+    pub confined_to: Option<Confinement>,
 }
 
 /// A change of one's own password.
@@ -48,7 +60,7 @@ pub struct PasswordChange {
     /// The password that is good now.
     #[schema(format = Password, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub current_password: String,
-    /// At least 10 characters.
-    #[schema(format = Password, min_length = 10, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    /// As the settings want it: at least 10 characters, unless they say otherwise.
+    #[schema(format = Password, min_length = 8, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub new_password: String,
 }

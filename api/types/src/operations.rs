@@ -13,6 +13,8 @@ pub enum OperationKind {
     MoveMailbox,
     /// Delivers what waits in the queue of a node.
     FlushQueue,
+    /// Ends all that a compromised account can be used for.
+    SecureAccount,
 }
 
 impl OperationKind {
@@ -22,13 +24,16 @@ impl OperationKind {
         match self {
             Self::MoveMailbox => "move_mailbox",
             Self::FlushQueue => "flush_queue",
+            Self::SecureAccount => "secure_account",
         }
     }
 
     /// Reads the name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::MoveMailbox, Self::FlushQueue].into_iter().find(|kind| kind.name() == name)
+        [Self::MoveMailbox, Self::FlushQueue, Self::SecureAccount]
+            .into_iter()
+            .find(|kind| kind.name() == name)
     }
 }
 
@@ -83,6 +88,9 @@ pub struct Operation {
     pub user_id: Option<UserId>,
     /// The node that it is about, if any: of a move, the destination.
     pub node_id: Option<NodeId>,
+    /// Where it has to be done, and how far it is there; empty for operations that do not tell.
+    #[serde(default)]
+    pub nodes: Vec<OperationNode>,
     /// Whether somebody wants it to end.
     pub cancel_requested: bool,
     /// What came out, once it has succeeded.
@@ -97,10 +105,25 @@ pub struct Operation {
     pub updated_at: OffsetDateTime,
 }
 
+/// How far an operation is on a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OperationNode {
+    /// The node.
+    pub node_id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Whether the node has done all of it.
+    pub done: bool,
+    /// Queued messages that were put on hold there.
+    pub held_messages: u64,
+    /// What it waits for, or why the last try failed; empty when all is well.
+    pub detail: String,
+}
+
 /// What came out of an operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OperationResult {
-    /// Messages that were moved, if it was a move.
+    /// Messages that were moved, or put on hold.
     pub messages: Option<u64>,
     /// Their bytes.
     pub bytes: Option<u64>,

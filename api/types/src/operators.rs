@@ -46,6 +46,8 @@ pub struct Operator {
     pub role: OperatorRole,
     /// Whether the operator may sign in.
     pub active: bool,
+    /// Whether somebody else set the password: the operator has to change it first.
+    pub must_change_password: bool,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -63,8 +65,8 @@ pub struct NewOperator {
     pub name: String,
     /// What the operator may do.
     pub role: OperatorRole,
-    /// At least 10 characters.
-    #[schema(format = Password, min_length = 10, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    /// As the settings want it: at least 10 characters, unless they say otherwise.
+    #[schema(format = Password, min_length = 8, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub password: String,
 }
 
@@ -80,8 +82,8 @@ pub struct OperatorPatch {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false)]
     pub active: Option<bool>,
-    /// A new password; ends the sessions of the operator.
+    /// A new password; ends the sessions of the operator, who has to change it first.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    #[schema(nullable = false, format = Password, min_length = 10, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(nullable = false, format = Password, min_length = 8, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub password: Option<String>,
 }

@@ -1,6 +1,8 @@
 //! Signing in and staying signed in.
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use umail_proto::ids::SessionId;
 use utoipa::ToSchema;
 
 /// Who signs in.
@@ -13,6 +15,10 @@ pub struct NewSession {
     /// The password.
     #[schema(format = Password, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub password: String,
+    /// What the authenticator shows, or a recovery code; for whoever has a second factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "287082", max_length = 32)]
+    pub totp: Option<String>,
 }
 
 /// The refresh token that was given last.
@@ -37,4 +43,27 @@ pub struct Session {
     pub expires_in_seconds: u32,
     /// Gets the next access token; good once.
     pub refresh_token: String,
+}
+
+/// Where somebody is signed in.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SignIn {
+    /// Identifies the session.
+    pub id: SessionId,
+    /// Whether it is the session of this request.
+    pub is_current: bool,
+    /// The address that it was begun or refreshed from last; null: from before this was noted.
+    #[schema(example = "192.0.2.7")]
+    pub client_address: Option<String>,
+    /// What the client called itself then; empty: nothing.
+    pub user_agent: String,
+    /// When it was begun.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When it was used last, to the minute.
+    #[serde(with = "time::serde::rfc3339")]
+    pub last_used_at: OffsetDateTime,
+    /// When it ends by itself.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
 }

@@ -7,6 +7,75 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{functions::FunctionName, patch::present, status::Status};
 
+/// What directories know of a person; empty: not known. Users change their own names, phone, locale
+/// and time zone; the other fields are set by administrators.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Profile {
+    /// The name given to the person.
+    #[schema(required = false, example = "Alice", max_length = 128)]
+    pub given_name: String,
+    /// The name of the family.
+    #[schema(required = false, example = "Example", max_length = 128)]
+    pub family_name: String,
+    /// The number of the person in the organisation.
+    #[schema(required = false, example = "4711", max_length = 64)]
+    pub employee_number: String,
+    /// What the person is in the organisation.
+    #[schema(required = false, example = "Head of Sales", max_length = 128)]
+    pub title: String,
+    /// 3 to 20 digits, with `+` before and blanks, `(`, `)`, `-`, `.` and `/` between them.
+    #[schema(required = false, example = "+43 1 234567", max_length = 40)]
+    pub phone: String,
+    /// A language tag (BCP 47).
+    #[schema(required = false, example = "de-AT", max_length = 64)]
+    pub locale: String,
+    /// A name of the time zone database.
+    #[schema(required = false, example = "Europe/Vienna", max_length = 64)]
+    pub time_zone: String,
+    /// What the directory that the person comes from knows it by; once in a domain.
+    #[schema(required = false, max_length = 255)]
+    pub external_id: String,
+}
+
+/// What of a profile is to change (RFC 7396); an empty text: not known any more.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProfilePatch {
+    /// The name given to the person.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 128)]
+    pub given_name: Option<String>,
+    /// The name of the family.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 128)]
+    pub family_name: Option<String>,
+    /// The number of the person in the organisation; for administrators.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 64)]
+    pub employee_number: Option<String>,
+    /// What the person is in the organisation; for administrators.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 128)]
+    pub title: Option<String>,
+    /// A phone number.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 40)]
+    pub phone: Option<String>,
+    /// A language tag (BCP 47).
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 64)]
+    pub locale: Option<String>,
+    /// A name of the time zone database.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 64)]
+    pub time_zone: Option<String>,
+    /// What another directory knows the person by; for administrators.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 255)]
+    pub external_id: Option<String>,
+}
+
 /// A user.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct User {
@@ -22,6 +91,8 @@ pub struct User {
     /// The name shown to people.
     #[schema(example = "Alice Example")]
     pub display_name: String,
+    /// What directories know of the person.
+    pub profile: Profile,
     /// What mail and sign-in do, as far as the user itself is concerned.
     pub status: Status,
     /// What the user itself may use at most; domain and departments narrow it.
@@ -59,13 +130,21 @@ pub struct NewUser {
     /// What stands before the `@`; lower-case, without `+`.
     #[schema(example = "alice", min_length = 1, max_length = 64)]
     pub local_part: String,
-    /// At least 10 characters.
-    #[schema(format = Password, min_length = 10, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    /// As the settings want it: at least 10 characters, unless they say otherwise.
+    #[schema(format = Password, min_length = 8, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub password: String,
+    /// Whether the user has to change the password first; mail does not wait for it.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub must_change_password: bool,
     /// The name shown to people.
     #[serde(default)]
     #[schema(example = "Alice Example", max_length = 128)]
     pub display_name: String,
+    /// What directories know of the person.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub profile: Profile,
     /// A quota of its own, narrower than that of the plan; absent or null: the plan's.
     #[serde(default)]
     #[schema(minimum = 1)]
@@ -87,10 +166,19 @@ pub struct NewUser {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserPatch {
+    /// Another address in the same domain: what stands before the `@`. The mailbox stays as it is,
+    /// and the old address becomes an alias, unless `leave_alias=false`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, min_length = 1, max_length = 64)]
+    pub local_part: Option<String>,
     /// The name shown to people.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false, max_length = 128)]
     pub display_name: Option<String>,
+    /// What directories know of the person; only the fields that are given change.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub profile: Option<ProfilePatch>,
     /// What mail and sign-in do.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false)]
@@ -117,9 +205,27 @@ pub struct UserPatch {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPassword {
-    /// At least 10 characters.
-    #[schema(format = Password, min_length = 10, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    /// As the settings want it: at least 10 characters, unless they say otherwise.
+    #[schema(format = Password, min_length = 8, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub new_password: String,
+    /// Whether the user has to change it first; mail does not wait for it. True when absent.
+    #[serde(default = "yes")]
+    #[schema(required = false, default = true)]
+    pub must_change: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// What becomes of the old address of a user who gets another one.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct RenameQuery {
+    /// Whether it becomes an alias of the user; true when absent. False: it is free for others.
+    #[param(nullable = false)]
+    pub leave_alias: Option<bool>,
 }
 
 /// Which users of a domain are wanted.
@@ -130,6 +236,9 @@ pub struct UserFilter {
     /// Only users of this department, those below not included.
     #[param(nullable = false)]
     pub department_id: Option<DepartmentId>,
+    /// Only the user that another directory knows by this.
+    #[param(nullable = false, min_length = 1, max_length = 255)]
+    pub external_id: Option<String>,
     /// Those that were deleted and can be restored still; the others when absent or false.
     #[param(nullable = false)]
     pub deleted: Option<bool>,

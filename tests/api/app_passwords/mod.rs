@@ -2,6 +2,8 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+use umail_proto::clock::Clock;
 use umail_tests::api::Api;
 
 const PATH: &str = "/v1/users/anna@example.com/app_passwords";
@@ -53,6 +55,9 @@ async fn create_app_password_refuses_fields_that_break_their_rules() {
         (json!({"label": ""}), "/label"),
         (json!({"label": "a\u{0}"}), "/label"),
         (json!({"label": "x", "functions": null}), "/functions"),
+        (json!({"label": "x", "functions": []}), "/functions"),
+        (json!({"label": "x", "functions": ["imap", "forwarding"]}), "/functions"),
+        (json!({"label": "x", "functions": ["ftp"]}), "/functions/0"),
         (json!({"label": "x", "expires_at": "2001-01-01T00:00:00Z"}), "/expires_at"),
         (json!({"label": "x", "expires_at": "soon"}), "/expires_at"),
     ] {
@@ -63,16 +68,29 @@ async fn create_app_password_refuses_fields_that_break_their_rules() {
 }
 
 #[tokio::test]
-async fn a_user_has_a_bounded_number_of_app_passwords() {
-    let api = Api::start().await;
+async fn a_user_has_as_many_app_passwords_for_a_protocol_as_nodes_try() {
+    let clock = Clock::manual(OffsetDateTime::UNIX_EPOCH + Duration::days(20_000));
+    let api = Api::start_at(clock.clone()).await;
     api.domain("example.com").await;
     api.user("anna@example.com").await;
-    for index in 0..50 {
-        let body = json!({"label": index.to_string()});
-        api.post(PATH, body).await.is(StatusCode::CREATED);
+    let end = (clock.now() + Duration::hours(1)).format(&Rfc3339).unwrap();
+    let body = json!({"label": "short", "functions": ["imap"], "expires_at": end});
+    api.post(PATH, body).await.is(StatusCode::CREATED);
+    let more = |functions| api.post(PATH, json!({"label": "x", "functions": functions}));
+    for _ in 1..8 {
+        more(json!(["imap"])).await.is(StatusCode::CREATED);
     }
-    let one_more = api.post(PATH, json!({"label": "x"})).await;
-    one_more.is_problem(StatusCode::CONFLICT);
+    let refused = more(json!(["imap"])).await.is_problem(StatusCode::CONFLICT);
+    assert_eq!(refused.body["exceeded"]["kind"], "app passwords for imap");
+    api.post(PATH, json!({"label": "all"})).await.is_problem(StatusCode::CONFLICT);
+    more(json!(["pop3", "submission"])).await.is(StatusCode::CREATED);
+    // One that has expired is in nobody's way.
+    clock.advance(Duration::hours(1));
+    more(json!(["imap"])).await.is_problem(StatusCode::UNAUTHORIZED);
+    let root = api.sign_in("root").await;
+    let body = json!({"label": "x", "functions": ["imap"]});
+    let ask = api.ask(Method::POST, PATH).by(&root).json(body);
+    ask.send().await.is(StatusCode::CREATED);
 }
 
 #[tokio::test]

@@ -157,6 +157,19 @@ async fn a_name_that_is_refused_changes_nothing() {
 }
 
 #[tokio::test]
+async fn the_name_that_the_system_writes_to_is_not_given_up() {
+    let (api, _) = start().await;
+    let settings = json!({"postmaster_address": "anna@example.com"});
+    api.patch("/v1/settings", settings).await.is(StatusCode::OK);
+    let given_up = format!("{OLD}?keep_old_name=false");
+    let body = json!({"name": "example.org"});
+    let refused = api.patch(given_up, body).await.is_problem(StatusCode::CONFLICT);
+    assert!(refused.body["detail"].as_str().unwrap().contains("postmaster_address"));
+    assert_eq!(api.get("/v1/users/anna@example.com").await.status, StatusCode::OK);
+    rename(&api, "").await;
+}
+
+#[tokio::test]
 async fn of_two_domains_that_want_one_name_one_gets_it() {
     let (api, _) = start().await;
     let body = json!({"name": "wanted.example"});

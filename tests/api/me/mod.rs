@@ -1,10 +1,13 @@
 //! `/v1/me`
 
+mod password;
+pub(crate) mod totp;
+
 use std::num::NonZeroU32;
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use umail_api::{authn::rates::Rate, model::operator::OperatorRole};
+use umail_api::{authn::rates::Rate, context::Terms, model::operator::OperatorRole};
 use umail_proto::clock::Clock;
 use umail_tests::api::{Api, PASSWORD};
 
@@ -45,7 +48,7 @@ async fn update_my_password_ends_the_other_sessions() {
 #[tokio::test]
 async fn a_caller_who_asks_too_often_waits() {
     let rate = Rate::PerMinute(NonZeroU32::new(3).unwrap());
-    let api = Api::start_limited(Clock::system(), rate).await;
+    let api = Api::start_under(Clock::system(), Terms { rate, ..Terms::LAX }).await;
     for left in ["2", "1", "0"] {
         let answer = api.get("/v1/me").await.is(StatusCode::OK);
         assert_eq!(answer.headers["ratelimit-policy"], "\"caller\";q=3;w=60");

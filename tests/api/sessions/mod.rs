@@ -1,5 +1,7 @@
 //! `/v1/sessions`
 
+mod places;
+
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};

@@ -1,6 +1,12 @@
 //! `/v1/domains/{domain}/users` and `/v1/users`
 
+mod compromised;
 pub(crate) mod life;
+mod lockout;
+mod password;
+mod profile;
+mod rename;
+mod totp;
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;

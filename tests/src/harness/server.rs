@@ -41,7 +41,8 @@ impl Server {
         let grpc = format!("{address}:7443");
         let config = format!(
             "data_dir = \"{0}/data\"\n\n[http]\nlisten = \"127.0.0.1:{http_port}\"\n\n\
-             [grpc]\nlisten = \"{grpc}\"\n\n[log]\nformat = \"human\"\nlevel = \"info\"\n",
+             [grpc]\nlisten = \"{grpc}\"\n\n\
+             [authn]\noperators_need_totp = false\n\n[log]\nformat = \"human\"\nlevel = \"info\"\n",
             folder.display(),
         );
         fs::write(folder.join("umail-api.toml"), config)?;

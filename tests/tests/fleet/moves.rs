@@ -30,6 +30,7 @@ use crate::fixture::{domain, node, now, sequence, user};
 fn word(action: &Action) -> &'static str {
     match action.verb.as_ref().unwrap() {
         Verb::FlushQueue(_) => "flush",
+        Verb::HoldMail(_) => "hold",
         Verb::PrepareMove(_) => "prepare",
         Verb::CopyMailbox(_) => "copy",
         Verb::FreezeMailbox(_) => "freeze",

@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, net::IpAddr};
 
-use umail_proto::agent::{ListenerKind, Role};
+use umail_proto::{
+    APP_PASSWORDS_TRIED,
+    agent::{ListenerKind, Role},
+};
 
 use super::{MAIL_USER, Source, queries};
 use crate::drivers::tls;
@@ -207,7 +210,7 @@ fn passdbs(source: &Source<'_>) -> String {
         path(queries::FORWARD),
         path(queries::ACCOUNT),
     );
-    for place in 0..queries::APP_PASSWORDS {
+    for place in 0..APP_PASSWORDS_TRIED {
         let _ = write!(
             text,
             "passdb {{\n  driver = sql\n  mechanisms = plain login\n  args = {}\n  \

@@ -2,6 +2,7 @@
 
 mod conf;
 mod queries;
+pub mod sessions;
 
 use std::{ffi::OsString, path::Path, sync::Arc, time::Duration};
 

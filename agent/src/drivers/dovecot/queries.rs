@@ -5,12 +5,10 @@
 
 use std::{net::IpAddr, path::Path};
 
-use umail_proto::agent::Role;
+use umail_proto::{APP_PASSWORDS_TRIED, agent::Role};
 
 use super::Source;
 
-/// How many app passwords of a user are tried.
-pub(super) const APP_PASSWORDS: usize = 8;
 /// Who somebody is that signs in.
 pub(super) const ACCOUNT: &str = "account.conf.ext";
 /// The node that mail for somebody is forwarded to.
@@ -139,7 +137,9 @@ pub(super) fn all(source: &Source<'_>) -> Vec<(String, String)> {
             .replace("{place}", &place.to_string())
     };
     files.push((PASSWORD.to_owned(), credential(1, 0)));
-    files.extend((0..APP_PASSWORDS).map(|place| (app_password_file(place), credential(2, place))));
+    files.extend(
+        (0..APP_PASSWORDS_TRIED).map(|place| (app_password_file(place), credential(2, place))),
+    );
     files
 }
 

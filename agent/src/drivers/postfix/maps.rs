@@ -99,10 +99,13 @@ const INSIDE_RECIPIENTS: &str = "
      WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d') AND local_part = '%u'
        AND NOT functions & {external_receive}";
 
-/// Who sends no mail to the outside; the answer is the name of a class of restrictions.
+/// Who has signed in and sends no mail to the outside, which a class of restrictions sees to, or
+/// none any more: a session outlasts the right to have one.
 const INSIDE_SENDERS: &str = "
-    SELECT 'inside_only' FROM account
-     WHERE domain = '%d' AND local_part = '%u' AND NOT functions & {external_send}";
+    SELECT CASE WHEN status IN (1, 3) THEN 'inside_only' ELSE '550 5.7.1 The account is locked' END
+      FROM account
+     WHERE domain = '%d' AND local_part = '%u'
+       AND (status NOT IN (1, 3) OR NOT functions & {external_send})";
 
 /// Who has signed in and cannot send for now; the client keeps the message and tries again.
 const RESTING_SENDERS: &str = "

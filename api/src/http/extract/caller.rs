@@ -1,17 +1,20 @@
 //! The context of a request: who is calling, by the bearer token.
 
-use std::sync::Arc;
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use axum::{
-    extract::{FromRef, FromRequestParts},
-    http::{header::AUTHORIZATION, request::Parts},
+    extract::{ConnectInfo, FromRef, FromRequestParts},
+    http::{
+        header::{AUTHORIZATION, USER_AGENT},
+        request::Parts,
+    },
 };
 
 use crate::{
-    authn::callers,
     context::{Caller, Context, State},
     error::{Error, Result},
     http::{problem::request_id, rate_limits},
+    model::session::{Client, Confinement},
 };
 
 impl<S: Send + Sync> FromRequestParts<S> for Context
@@ -21,9 +24,47 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let Confined(cx) = Confined::from_request_parts(parts, state).await?;
+        match cx.confinement() {
+            Some(confinement) => Err(Error::Confined(confinement)),
+            None => Ok(cx),
+        }
+    }
+}
+
+/// The context of a request that whoever has to enrol a second factor may make.
+#[derive(Debug)]
+pub struct Enrolling(pub Context);
+
+impl<S: Send + Sync> FromRequestParts<S> for Enrolling
+where
+    State: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let Confined(cx) = Confined::from_request_parts(parts, state).await?;
+        match cx.confinement() {
+            Some(confinement @ Confinement::PasswordChange) => Err(Error::Confined(confinement)),
+            Some(Confinement::TotpEnrolment) | None => Ok(Self(cx)),
+        }
+    }
+}
+
+/// The context of a request that every session is good for.
+#[derive(Debug)]
+pub struct Confined(pub Context);
+
+impl<S: Send + Sync> FromRequestParts<S> for Confined
+where
+    State: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         // The layer for idempotent requests has made it already.
-        if let Some(cx) = parts.extensions.get::<Self>() {
-            return Ok(cx.clone());
+        if let Some(cx) = parts.extensions.get::<Context>() {
+            return Ok(Self(cx.clone()));
         }
         let state = State::from_ref(state);
         let header = parts.headers.get(AUTHORIZATION);
@@ -35,11 +76,9 @@ where
         let session = token
             .and_then(|token| state.tokens().read(token, state.clock().now()))
             .ok_or(Error::Unauthenticated("the access token is not good; refresh it"))?;
-        let caller = callers::of_session(&state, session).await?;
-        let request_id = request_id(&parts.extensions);
-        let cx = Self::new(state, caller, request_id).in_session(session);
+        let cx = Context::of_session(state, session, request_id(&parts.extensions)).await?;
         rate_limits::count(&cx, &parts.extensions)?;
-        Ok(cx)
+        Ok(Self(cx))
     }
 }
 
@@ -56,5 +95,20 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let request_id = request_id(&parts.extensions);
         Ok(Self(Context::new(State::from_ref(state), Arc::new(Caller::Nobody), request_id)))
+    }
+}
+
+/// Where the request comes from.
+#[derive(Debug)]
+pub struct Peer(pub Client);
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let user_agent = parts.headers.get(USER_AGENT).and_then(|name| name.to_str().ok());
+        let address = peer.map(|ConnectInfo(peer)| peer.ip());
+        Ok(Self(Client::new(address, user_agent.unwrap_or_default())))
     }
 }

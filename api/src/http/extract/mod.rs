@@ -7,7 +7,7 @@ mod query;
 mod revision;
 
 pub use self::{
-    caller::Public,
+    caller::{Confined, Enrolling, Peer, Public},
     json::Json,
     named::{Named, Parsed},
     query::{NoFilter, Pages, Query},

@@ -1,0 +1,73 @@
+//! Lock-out: who failed too often waits, on every server, until an administrator lifts it.
+
+use crate::{
+    app::{
+        audit::{self, Subject},
+        sessions::Whose,
+        users,
+    },
+    authz::{Action, Resource},
+    context::Context,
+    error::{Error, Result},
+    model::lockout::Lockout,
+    store,
+};
+
+/// Refuses a name that failed too often lately.
+pub(super) async fn check(cx: &Context, name: &str) -> Result<()> {
+    let found = store::lockouts::find(cx.pool(), &[name.to_owned()]).await?;
+    let Some(until) = found.and_then(|lockout| lockout.until(cx.now())) else { return Ok(()) };
+    let rest = (until - cx.now()).whole_seconds().max(1);
+    Err(Error::TooManyRequests(rest.unsigned_abs()))
+}
+
+/// Counts a failure.
+pub(super) async fn count(cx: &Context, name: &str) -> Result<()> {
+    store::lockouts::count(cx.pool(), name, cx.now()).await
+}
+
+/// Forgets the failures of a name that signed in.
+pub(super) async fn forget(cx: &Context, name: &str) -> Result<()> {
+    store::lockouts::delete(cx.pool(), &[name.to_owned()]).await
+}
+
+/// The failures of a user or an operator.
+pub async fn read(cx: &Context, whose: &Whose) -> Result<Option<Lockout>> {
+    let (_, names) = find(cx, whose, Action::Read).await?;
+    let found = store::lockouts::find(cx.pool(), &names).await?;
+    Ok(found.filter(|lockout| !lockout.is_over(cx.now())))
+}
+
+/// Forgets the failures of a user or an operator, who may try again at once.
+pub async fn delete(cx: &Context, whose: &Whose) -> Result<()> {
+    let (subject, names) = find(cx, whose, Action::Update).await?;
+    let mut tx = cx.begin().await?;
+    if let Whose::User(_) = whose {
+        let asked = |scope| (Action::Update, Resource::User(scope));
+        users::lock(&mut tx, cx, subject.id.into(), asked).await?;
+    }
+    store::lockouts::delete(&mut *tx, &names).await?;
+    audit::record(&mut tx, cx, Action::Delete, subject, None, None).await?;
+    tx.commit().await
+}
+
+/// Whom it is about, and the names that failures are counted for: signing in, and changing the
+/// password or the second factor.
+async fn find(cx: &Context, whose: &Whose, action: Action) -> Result<(Subject, Vec<String>)> {
+    match whose {
+        Whose::User(user) => {
+            let what = if action == Action::Read { Resource::Profile } else { Resource::User };
+            let user = users::find(cx, user, |scope| (action, what(scope))).await?;
+            let names = vec![user.address.to_string(), user.id.to_string()];
+            Ok((Subject::of(user.domain_id, "lockout", user.id), names))
+        }
+        Whose::Operator(id) => {
+            cx.authorize(action, Resource::Operators)?;
+            let operator = store::operators::find(cx.pool(), *id).await?;
+            let operator = operator.ok_or_else(|| Error::not_found("operator", id))?;
+            let names = vec![operator.name.as_str().to_owned(), operator.id.to_string()];
+            Ok((Subject::system("lockout", operator.id), names))
+        }
+        Whose::Own => Err(Error::internal("whoever asks has signed in")),
+    }
+}

@@ -1,0 +1,48 @@
+//! Failures to sign in, by the name that was tried.
+
+use sqlx::PgExecutor;
+use time::OffsetDateTime;
+
+use crate::{
+    error::Result,
+    model::lockout::{Lockout, PAUSE},
+};
+
+/// The worst of these names.
+pub async fn find(db: impl PgExecutor<'_>, names: &[String]) -> Result<Option<Lockout>> {
+    let row = sqlx::query_as!(
+        Lockout,
+        "SELECT failures, failed_at FROM lockout WHERE name = ANY ($1)
+          ORDER BY failures DESC, failed_at DESC LIMIT 1",
+        names,
+    );
+    Ok(row.fetch_optional(db).await?)
+}
+
+/// Counts a failure; the first one again after a pause.
+pub async fn count(db: impl PgExecutor<'_>, name: &str, now: OffsetDateTime) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO lockout AS before (name, failures, failed_at) VALUES ($1, 1, $2)
+         ON CONFLICT (name) DO UPDATE
+            SET failures = CASE WHEN before.failed_at > $3 THEN before.failures + 1 ELSE 1 END,
+                failed_at = excluded.failed_at",
+        name,
+        now,
+        now - PAUSE,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Forgets the failures of these names.
+pub async fn delete(db: impl PgExecutor<'_>, names: &[String]) -> Result<()> {
+    sqlx::query!("DELETE FROM lockout WHERE name = ANY ($1)", names).execute(db).await?;
+    Ok(())
+}
+
+/// Forgets failures from before this time.
+pub async fn delete_before(db: impl PgExecutor<'_>, time: OffsetDateTime) -> Result<u64> {
+    let done = sqlx::query!("DELETE FROM lockout WHERE failed_at < $1", time).execute(db).await?;
+    Ok(done.rows_affected())
+}
