@@ -108,7 +108,9 @@ async fn targets_under_another_name_are_those_of_the_domain() {
     api.patch(&path, itself).await.is_invalid(&["/targets/1"]);
     let forwarding = "/v1/users/anna@example.com/forwarding";
     let itself = json!({"targets": ["anna@example.net"], "keep_copy": false});
-    api.put(forwarding, itself).await.is_invalid(&["/targets/0"]);
+    let token = api.sign_in("anna@example.com").await;
+    let own = api.ask(Method::PUT, forwarding).by(&token).header("if-match", "*");
+    own.json(itself).send().await.is_invalid(&["/targets/0"]);
     let away = json!({"targets": ["sales@example.net", "x@example.org"], "keep_copy": true});
     let away = api.put(forwarding, away).await.is(StatusCode::OK);
     assert_eq!(away.body["targets"], json!(["sales@example.com", "x@example.org"]));
