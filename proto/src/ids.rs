@@ -74,6 +74,8 @@ ids! {
     CredentialId,
     /// Identifies a department.
     DepartmentId,
+    /// Identifies another name of a mail domain.
+    DomainAliasId,
     /// Identifies a mail domain.
     DomainId,
     /// Identifies a join token.

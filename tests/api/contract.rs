@@ -42,6 +42,7 @@ impl Operation {
         let mut path = self.path.clone();
         for (name, value) in [
             ("{domain}", "example.com"),
+            ("{domain_alias}", "example.net"),
             ("{user}", "anna@example.com"),
             ("{node}", "node-1"),
             ("{plan}", "standard"),
@@ -214,6 +215,7 @@ fn bodies() -> serde_json::Map<String, Value> {
         "update_department_allowance": {},
         "create_domain": {"name": "new.example"},
         "update_domain": {},
+        "create_domain_alias": {"name": "new.example"},
         "create_department": {"name": "x"},
         "update_department": {},
         "create_user": {"local_part": "x", "password": "correct horse"},

@@ -8,6 +8,7 @@ mod app_passwords;
 mod contract;
 mod departments;
 mod directory;
+mod domain_aliases;
 mod domains;
 mod forwarding;
 mod join_tokens;

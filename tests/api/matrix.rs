@@ -66,6 +66,9 @@ impl World {
         let api = Api::start().await;
         for name in [HOME, AWAY, RESTING, GONE] {
             api.domain(name).await;
+            let body = json!({"name": format!("also-{name}")});
+            let path = format!("/v1/domains/{name}/domain_aliases");
+            api.post(path, body).await.is(StatusCode::CREATED);
         }
         let mut world = Self {
             api,
@@ -204,6 +207,12 @@ impl World {
             let path = format!("/v1/role_assignments/{}", answer.id());
             self.api.delete(path).await.is(StatusCode::NO_CONTENT);
         }
+        if answer.status.is_success() && case.operation.id() == "delete_domain_alias" {
+            let home = domain(relation);
+            let body = json!({"name": format!("also-{home}")});
+            let path = format!("/v1/domains/{home}/domain_aliases");
+            self.api.post(path, body).await.is(StatusCode::CREATED);
+        }
         // So are sessions.
         if answer.status.is_success() && ENDS_SESSIONS.contains(&case.operation.id()) {
             for caller in &CALLERS[..5] {
@@ -245,6 +254,7 @@ impl World {
         };
         let filled = path
             .replace("{domain}", domain(relation))
+            .replace("{domain_alias}", &format!("also-{}", domain(relation)))
             .replace("{user}", &user)
             .replace("{node}", "node-1")
             .replace("{kind}", "postfix")
@@ -293,9 +303,15 @@ struct Case {
 impl Case {
     fn is_of_the_system(&self) -> bool {
         let path = &self.operation.path;
-        !["/v1/domains/{", "/v1/users/", "/v1/departments/", "/v1/aliases/", "/v1/role_assign"]
-            .iter()
-            .any(|start| path.starts_with(start))
+        let inside = [
+            "/v1/domains/{",
+            "/v1/domain_aliases/",
+            "/v1/users/",
+            "/v1/departments/",
+            "/v1/aliases/",
+            "/v1/role_assign",
+        ];
+        !inside.iter().any(|start| path.starts_with(start))
     }
 
     /// Where things of this kind can be.
@@ -307,7 +323,7 @@ impl Case {
             &RELATIONS
         } else if path.starts_with("/v1/aliases/") {
             &["own", "foreign", "suspended", "deleted", "peer", "elsewhere"]
-        } else if path.starts_with("/v1/domains/") && !self.names_department() {
+        } else if path.starts_with("/v1/domain") && !self.names_department() {
             &["own", "foreign", "suspended", "deleted"]
         } else {
             &RELATIONS[1..8]
@@ -339,8 +355,10 @@ fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
         "create_plan" => vec![("", json!({"name": "NEW", "quota_bytes": 1}))],
         "create_domain" => vec![("", json!({"name": "NEW.example"}))],
         "update_domain" => {
-            vec![("", json!({})), (" status", json!({"status": "locked"}))]
+            let name = json!({"name": "NEW.example"});
+            vec![("", json!({})), (" status", json!({"status": "locked"})), (" name", name)]
         }
+        "create_domain_alias" => vec![("", json!({"name": "NEW.example"}))],
         "create_department" => vec![
             (" at the top", json!({"name": "NEW"})),
             (" below", json!({"name": "NEW", "parent_id": "DEPARTMENT"})),

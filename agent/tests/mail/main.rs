@@ -14,6 +14,7 @@ mod faults;
 mod fleet;
 mod hostile;
 mod installing;
+mod names;
 mod node;
 mod outage;
 mod replica;

@@ -55,7 +55,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewAlias) -> Result<A
     let domain = domains::find(cx, domain, |id| (Action::Create, anybodys(id))).await?;
     let local_part = one("/local_part", LocalPart::parse(&new.local_part))?;
     let address = EmailAddress::of(&local_part, &domain.name);
-    let targets = read_targets(&new.targets, &address)?;
+    let targets = read_targets(cx, domain.id, &new.targets, &address).await?;
     let id = AliasId::generate(cx.now());
     let mut tx = cx.begin().await?;
     store::domains::hold(&mut *tx, domain.id).await?;
@@ -88,8 +88,10 @@ pub async fn update(
     patch: AliasPatch,
 ) -> Result<Alias> {
     let found = find(cx, id, Action::Update).await?;
-    let targets =
-        patch.targets.map(|targets| read_targets(&targets, &found.address)).transpose()?;
+    let targets = match &patch.targets {
+        Some(targets) => Some(read_targets(cx, found.domain_id, targets, &found.address).await?),
+        None => None,
+    };
     let mut tx = cx.begin().await?;
     let before = lock(&mut tx, cx, Action::Update, id).await?;
     precondition.check(before.revision)?;
@@ -144,11 +146,17 @@ async fn check_holder(
     cx.authorize(action, Resource::Alias { domain_id: alias.domain_id, holder })
 }
 
-fn read_targets(targets: &[String], own: &EmailAddress) -> Result<Vec<EmailAddress>> {
+async fn read_targets(
+    cx: &Context,
+    domain: DomainId,
+    targets: &[String],
+    own: &EmailAddress,
+) -> Result<Vec<EmailAddress>> {
     if targets.is_empty() {
         return Err(Error::invalid("/targets", "must have at least one item"));
     }
-    parse_targets(targets, own).map_err(Error::Invalid)
+    let names = store::domain_aliases::list_all(cx.pool(), domain).await?;
+    parse_targets(targets, own, &names).map_err(Error::Invalid)
 }
 
 /// Locks an alias, and reads what holds now: the caller may do this to who has it.

@@ -7,12 +7,12 @@ use umail_proto::ids::{AliasId, DepartmentId};
 use uuid::Uuid;
 
 use crate::{
-    app::{aliases, departments, directory, domains, plans, users, waiting},
+    app::{aliases, departments, directory, domain_aliases, domains, plans, users, waiting},
     authz::{Action, Resource},
     context::Context,
     error::Result,
     fleet::liveness::is_unreachable,
-    model::{domain::DomainRef, plan::PlanRef, user::UserRef},
+    model::{domain::DomainRef, domain_alias::DomainAliasRef, plan::PlanRef, user::UserRef},
     store,
 };
 
@@ -26,6 +26,16 @@ pub async fn of_user(cx: &Context, user: &UserRef, wait: Duration) -> Result<Con
 pub async fn of_domain(cx: &Context, domain: &DomainRef, wait: Duration) -> Result<Convergence> {
     let id = domains::read(cx, domain).await?.id;
     read(cx, Resource::Domain(id), id.uuid(), wait).await
+}
+
+/// Of a domain alias.
+pub async fn of_domain_alias(
+    cx: &Context,
+    alias: &DomainAliasRef,
+    wait: Duration,
+) -> Result<Convergence> {
+    let alias = domain_aliases::read(cx, alias).await?;
+    read(cx, Resource::DomainAlias(alias.domain_id), alias.id.uuid(), wait).await
 }
 
 /// Of a department.

@@ -1,5 +1,6 @@
 //! Hosted mail domains.
 
+use time::OffsetDateTime;
 use umail_api_types::{
     domains::{DomainFilter, DomainPatch, NewDomain},
     functions,
@@ -10,7 +11,8 @@ use umail_proto::{agent::RowKind, functions::Functions, ids::DomainId};
 use crate::{
     app::{
         audit::{self, Subject, shown},
-        fields::one,
+        domain_names,
+        fields::{Fields, one},
     },
     authz::{self, Action, Resource},
     context::Context,
@@ -89,7 +91,7 @@ pub async fn create(cx: &Context, new: NewDomain) -> Result<Domain> {
     cx.authorize(Action::Create, Resource::Domains)?;
     let domain = Domain {
         id: DomainId::generate(cx.now()),
-        name: one("/name", DomainName::parse(&new.name))?,
+        name: one("/name", DomainName::parse_hosted(&new.name))?,
         status: Status::Active,
         functions: Functions::ALL,
         catch_all: None,
@@ -100,6 +102,7 @@ pub async fn create(cx: &Context, new: NewDomain) -> Result<Domain> {
         updated_at: cx.now(),
     };
     let mut tx = cx.begin().await?;
+    store::domain_names::insert(&mut *tx, &domain.name, domain.id.uuid()).await?;
     store::domains::insert(&mut *tx, &domain).await?;
     store::allowances::insert(&mut *tx, domain.id.uuid(), domain.id).await?;
     store::changes::insert(&mut *tx, RowKind::Domain, domain.id.uuid(), None).await?;
@@ -110,39 +113,43 @@ pub async fn create(cx: &Context, new: NewDomain) -> Result<Domain> {
     Ok(domain)
 }
 
-/// Changes a domain. Status and functions are set from above.
+/// Changes a domain. Name, status and functions are set from above. One that is renamed can keep its
+/// old name as a domain alias.
 pub async fn update(
     cx: &Context,
     domain: &DomainRef,
     precondition: Precondition,
     patch: DomainPatch,
+    keep_old_name: bool,
 ) -> Result<Domain> {
     let found = find(cx, domain, |id| (Action::Update, Resource::Domain(id))).await?;
-    if patch.status.is_some() || patch.functions.is_some() {
+    if patch.name.is_some() || patch.status.is_some() || patch.functions.is_some() {
         cx.authorize(Action::Operate, Resource::Domain(found.id))?;
     }
-    let read = |address: Option<String>| {
-        address.map(|text| one("/catch_all", EmailAddress::parse(&text))).transpose()
-    };
-    let catch_all = patch.catch_all.map(read).transpose()?;
+    let mut fields = Fields::default();
+    let name = patch.name.as_deref().map(DomainName::parse_hosted);
+    let name = name.and_then(|name| fields.read("/name", name));
+    let catch_all = patch.catch_all.map(|address| {
+        address.and_then(|text| fields.read("/catch_all", EmailAddress::parse(&text)))
+    });
+    fields.check()?;
     let mut tx = cx.begin().await?;
     let before = store::domains::lock(&mut *tx, found.id).await?;
     precondition.check(before.revision)?;
     let mut domain = before.clone();
+    domain.name = name.unwrap_or_else(|| before.name.clone());
     domain.status = patch.status.unwrap_or(before.status);
     if domain.status != before.status {
-        domain.deferred_until = match domain.status {
-            Status::Suspended => {
-                Some(store::settings::get(&mut *tx).await?.deferred_until(cx.now()))
-            }
-            _ => None,
-        };
+        domain.deferred_until = deferred_until(&mut tx, cx, domain.status).await?;
     }
     domain.functions = patch.functions.as_deref().map_or(before.functions, functions::set);
     domain.catch_all = catch_all.unwrap_or_else(|| before.catch_all.clone());
     if domain == before {
         tx.commit().await?;
         return Ok(before);
+    }
+    if domain.name != before.name {
+        domain_names::rename(&mut tx, cx, &before.name, &mut domain, keep_old_name).await?;
     }
     domain.revision += 1;
     domain.updated_at = cx.now();
@@ -154,6 +161,21 @@ pub async fn update(
     cx.state().callers().forget();
     cx.state().changes().notify_one();
     Ok(domain)
+}
+
+/// Until when mail is deferred for a domain that has this status from now on.
+async fn deferred_until(
+    tx: &mut Transaction,
+    cx: &Context,
+    status: Status,
+) -> Result<Option<OffsetDateTime>> {
+    match status {
+        Status::Suspended => {
+            let settings = store::settings::get(&mut **tx).await?;
+            Ok(Some(settings.deferred_until(cx.now())))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Deletes a domain with all in it: mail is refused, nobody signs in, the name stays taken.

@@ -34,7 +34,9 @@ pub async fn update(
 ) -> Result<Option<Alias>> {
     let asked = |scope| (Action::Update, Resource::Profile(scope));
     let user = users::find(cx, user, asked).await?;
-    let targets = parse_targets(&forwarding.targets, &user.address).map_err(Error::Invalid)?;
+    let names = store::domain_aliases::list_all(cx.pool(), user.domain_id).await?;
+    let targets = parse_targets(&forwarding.targets, &user.address, &names);
+    let targets = targets.map_err(Error::Invalid)?;
     let mut tx = cx.begin().await?;
     let user = users::lock(&mut tx, cx, user.id, asked).await?;
     let before = store::aliases::find_forwarding(&mut *tx, user.id).await?;

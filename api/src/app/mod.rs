@@ -10,6 +10,8 @@ pub mod convergence;
 pub mod departments;
 pub mod desired_state;
 pub mod directory;
+pub mod domain_aliases;
+mod domain_names;
 pub mod domains;
 pub mod enrolment;
 pub mod entitlements;

@@ -13,7 +13,7 @@ use crate::{
         actions,
         allowances::{self, Given},
         audit::{self, Subject, shown},
-        plans,
+        domain_aliases, plans,
     },
     authz::Action,
     context::Context,
@@ -204,5 +204,10 @@ async fn remove_empty_domain(tx: &mut Transaction, cx: &Context, domain: &Domain
     store::role_assignments::delete_of_domain(&mut **tx, id).await?;
     store::departments::delete_all(&mut **tx, id).await?;
     store::allowances::delete_of_domain(&mut **tx, id).await?;
-    store::domains::delete(&mut **tx, id).await
+    for alias in store::domain_aliases::list_all(&mut **tx, id).await? {
+        domain_aliases::remove(tx, cx, &alias).await?;
+        store::domain_names::delete(&mut **tx, &alias.name).await?;
+    }
+    store::domains::delete(&mut **tx, id).await?;
+    store::domain_names::delete(&mut **tx, &domain.name).await
 }

@@ -252,27 +252,9 @@ pub async fn update(cx: &Context, user: &UserRef, change: Change) -> Result<User
     let mut tx = cx.begin().await?;
     let before = lock(&mut tx, cx, id, asked).await?;
     precondition.check(before.revision)?;
-    let mut user = before.clone();
-    if let Some(local_part) = local_part {
-        user.rename(local_part);
-    }
-    user.display_name = display_name.unwrap_or_else(|| before.display_name.clone());
-    if let Some(patch) = &patch.profile {
-        user.profile = before.profile.changed(patch).map_err(Error::Invalid)?;
-    }
-    user.status = patch.status.unwrap_or(before.status);
-    user.functions = patch.functions.as_deref().map_or(before.functions, functions::set);
-    user.department_id = patch.department_id.unwrap_or(before.department_id);
     let plans = hold_plans(&mut tx, &before, &patch).await?;
-    if let Some((_, plan)) = &plans {
-        user.plan_id = plan.id;
-        user.quota = match patch.quota_bytes {
-            Some(bytes) => own_quota(bytes, plan)?,
-            None => before.quota,
-        };
-        user.sending =
-            before.sending.narrowed(patch.sending(), &plan.sending).map_err(Error::Invalid)?;
-    }
+    let plan = plans.as_ref().map(|(_, to)| to);
+    let mut user = changed(&before, &patch, (local_part, display_name), plan)?;
     if user == before {
         tx.commit().await?;
         return Ok(before);
@@ -301,6 +283,36 @@ pub async fn update(cx: &Context, user: &UserRef, change: Change) -> Result<User
     tx.commit().await?;
     cx.state().callers().forget();
     cx.state().changes().notify_one();
+    Ok(user)
+}
+
+/// The user as it is to be, with these names, and with this plan if that matters.
+fn changed(
+    before: &User,
+    patch: &UserPatch,
+    (local_part, display_name): (Option<LocalPart>, Option<String>),
+    plan: Option<&Plan>,
+) -> Result<User> {
+    let mut user = before.clone();
+    if let Some(local_part) = local_part {
+        user.rename(local_part);
+    }
+    user.display_name = display_name.unwrap_or_else(|| before.display_name.clone());
+    if let Some(patch) = &patch.profile {
+        user.profile = before.profile.changed(patch).map_err(Error::Invalid)?;
+    }
+    user.status = patch.status.unwrap_or(before.status);
+    user.functions = patch.functions.as_deref().map_or(before.functions, functions::set);
+    user.department_id = patch.department_id.unwrap_or(before.department_id);
+    if let Some(plan) = plan {
+        user.plan_id = plan.id;
+        user.quota = match patch.quota_bytes {
+            Some(bytes) => own_quota(bytes, plan)?,
+            None => before.quota,
+        };
+        user.sending =
+            before.sending.narrowed(patch.sending(), &plan.sending).map_err(Error::Invalid)?;
+    }
     Ok(user)
 }
 

@@ -70,6 +70,8 @@ pub enum Resource {
     Domains,
     /// A domain.
     Domain(DomainId),
+    /// Another name of a domain, or all of them.
+    DomainAlias(DomainId),
     /// Departments of a domain; those at its top belong to no department.
     Department {
         /// The domain.
@@ -305,6 +307,7 @@ impl Resource {
             | Self::Plans
             | Self::Domains => true,
             Self::Domain(_)
+            | Self::DomainAlias(_)
             | Self::Department { .. }
             | Self::Alias { .. }
             | Self::Users(_)
@@ -326,6 +329,7 @@ impl Resource {
             Self::Plans => "plans",
             Self::Domains => "domains",
             Self::Domain(_) => "domain",
+            Self::DomainAlias(_) => "domain alias",
             Self::Department { .. } => "department",
             Self::Alias { .. } => "alias",
             Self::Users(_) => "users",
@@ -358,9 +362,10 @@ impl Resource {
                 None
             }
             Self::Plans | Self::Domains => Some((None, None)),
-            Self::Domain(domain) | Self::Users(domain) | Self::RoleAssignments(domain) => {
-                Some((Some(domain), None))
-            }
+            Self::Domain(domain)
+            | Self::DomainAlias(domain)
+            | Self::Users(domain)
+            | Self::RoleAssignments(domain) => Some((Some(domain), None)),
             Self::Alias { domain_id, .. } => Some((Some(domain_id), Some(None))),
             Self::Department { domain_id, id: None } => Some((Some(domain_id), None)),
             Self::Department { domain_id, id } => Some((Some(domain_id), Some(id))),

@@ -11,7 +11,11 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
         (Role::SuperDomainAdmin | Role::DomainAdmin, Resource::Domain(_)) => {
             matches!(action, Read | List | Update)
         }
-        (Role::SuperDomainAdmin | Role::DomainAdmin, Resource::Domains) => {
+        // Whoever takes a name takes it from everybody else.
+        (
+            Role::SuperDomainAdmin | Role::DomainAdmin,
+            Resource::Domains | Resource::DomainAlias(_),
+        ) => {
             matches!(action, Read | List)
         }
         (
@@ -38,7 +42,10 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
         }
         (
             Role::DepartmentAdmin,
-            Resource::Domains | Resource::Domain(_) | Resource::Department { .. },
+            Resource::Domains
+            | Resource::Domain(_)
+            | Resource::DomainAlias(_)
+            | Resource::Department { .. },
         ) => matches!(action, Read | List),
         (Role::User, Resource::User(_)) => action == Read,
         (Role::User, Resource::Profile(_)) => {
@@ -79,6 +86,7 @@ mod tests {
             ("plans", Resource::Plans),
             ("domains", Resource::Domains),
             ("domain", Resource::Domain(domain)),
+            ("domain alias", Resource::DomainAlias(domain)),
             ("department", Resource::Department { domain_id: domain, id: None }),
             ("alias", Resource::Alias { domain_id: domain, holder: None }),
             ("users", Resource::Users(domain)),

@@ -1,4 +1,5 @@
-//! `/v1/users/{user}/convergence`, and the same of domains, departments, aliases and plans
+//! `/v1/users/{user}/convergence`, and the same of domains, their aliases, departments, aliases and
+//! plans
 
 use umail_api_types::{convergence::Convergence, operations::WaitQuery};
 use umail_proto::ids::{AliasId, DepartmentId};
@@ -12,13 +13,14 @@ use crate::{
         extract::{Json, Named, Parsed, Query},
         operations,
     },
-    model::{domain::DomainRef, plan::PlanRef, user::UserRef},
+    model::{domain::DomainRef, domain_alias::DomainAliasRef, plan::PlanRef, user::UserRef},
 };
 
 pub(super) fn router() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(read_user_convergence))
         .routes(routes!(read_domain_convergence))
+        .routes(routes!(read_domain_alias_convergence))
         .routes(routes!(read_department_convergence))
         .routes(routes!(read_alias_convergence))
         .routes(routes!(read_plan_convergence))
@@ -50,6 +52,22 @@ async fn read_domain_convergence(
     Query(query): Query<WaitQuery>,
 ) -> Result<Json<Convergence>> {
     Ok(Json(app::convergence::of_domain(&cx, &domain, operations::wait(query)?).await?))
+}
+
+/// Read which nodes have the last change of a domain alias
+///
+/// Waits, if asked to, until every node that can be reached has it.
+#[utoipa::path(get, path = "/v1/domain_aliases/{domain_alias}/convergence", tag = "domain_aliases",
+    params(("domain_alias" = String, Path, description = "Id or name of the domain alias"),
+        WaitQuery),
+    responses((status = 200, description = "How many nodes have it", body = Convergence)))]
+async fn read_domain_alias_convergence(
+    cx: Context,
+    Named(Parsed(alias)): Named<Parsed<DomainAliasRef>>,
+    Query(query): Query<WaitQuery>,
+) -> Result<Json<Convergence>> {
+    let wait = operations::wait(query)?;
+    Ok(Json(app::convergence::of_domain_alias(&cx, &alias, wait).await?))
 }
 
 /// Read which nodes have the last change of a department

@@ -16,13 +16,14 @@ use utoipa::{
 use crate::http::idempotency;
 
 const SECURITY: &str = "bearer";
-const TAGS: [(&str, &str); 15] = [
+const TAGS: [(&str, &str); 16] = [
     ("sessions", "Signing in and staying signed in"),
     ("me", "The caller itself"),
     ("operators", "Staff accounts without mail"),
     ("settings", "Settings of the whole system"),
     ("plans", "What users get by default, and may not exceed"),
     ("domains", "Hosted mail domains"),
+    ("domain_aliases", "Other names of domains"),
     ("departments", "The tree inside a domain"),
     ("users", "People's accounts with an address"),
     ("role_assignments", "Who administers which domain or department"),

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, StatusCode};
 use umail_api_types::{
-    domains::{Domain, DomainFilter, DomainPatch, NewDomain},
+    domains::{Domain, DomainFilter, DomainPatch, DomainQuery, NewDomain},
     functions::names,
     page::{Page, PageQuery},
     problem::Problem,
@@ -13,7 +13,7 @@ use crate::{
     app,
     context::{Context, State},
     error::Result,
-    http::extract::{IfMatch, Json, Named, Pages, Parsed, Tagged},
+    http::extract::{IfMatch, Json, Named, Pages, Parsed, Query, Tagged},
     model::{self, domain::DomainRef},
 };
 
@@ -84,18 +84,25 @@ async fn read_domain(
 
 /// Change a domain
 ///
-/// Status and functions are for system administrators.
+/// Name, status and functions are for system administrators. With a new name all addresses in the
+/// domain change at once, and no mail moves. The old name stays as a domain alias, so that mail and
+/// programs that know it go on, unless `keep_old_name=false`. Aliases, forwardings and the catch-all
+/// of the domain that lead to its old addresses lead to the new ones; those of other domains stay as
+/// they are. A domain alias of the domain can become its name.
 #[utoipa::path(patch, path = "/v1/domains/{domain}", tag = "domains",
-    params(("domain" = String, Path, description = "Id or name of the domain"), IfMatch),
+    params(("domain" = String, Path, description = "Id or name of the domain"), IfMatch,
+        DomainQuery),
     request_body(content = DomainPatch, content_type = "application/merge-patch+json"),
     responses((status = 200, description = "Changed", body = Domain)))]
 async fn update_domain(
     cx: Context,
     Named(Parsed(domain)): Named<Parsed<DomainRef>>,
     IfMatch(precondition): IfMatch,
+    Query(query): Query<DomainQuery>,
     Json(patch): Json<DomainPatch>,
 ) -> Result<Tagged<Domain>> {
-    Ok(tagged(app::domains::update(&cx, &domain, precondition, patch).await?))
+    let keep_old_name = query.keep_old_name.unwrap_or(true);
+    Ok(tagged(app::domains::update(&cx, &domain, precondition, patch, keep_old_name).await?))
 }
 
 /// Delete a domain

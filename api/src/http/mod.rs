@@ -34,6 +34,7 @@ mod convergence;
 mod departments;
 mod directory;
 mod document;
+mod domain_aliases;
 mod domains;
 mod entitlements;
 pub mod extract;
@@ -84,6 +85,7 @@ fn resources() -> OpenApiRouter<State> {
         .merge(settings::router())
         .merge(plans::router())
         .merge(domains::router())
+        .merge(domain_aliases::router())
         .merge(departments::router())
         .merge(users::router())
         .merge(entitlements::router())

@@ -4,6 +4,13 @@ use std::{fmt, net::IpAddr};
 
 use serde::Serialize;
 
+/// Octets of an address.
+const LONGEST_ADDRESS: usize = 254;
+/// Octets before the `@`.
+const LONGEST_LOCAL_PART: usize = 64;
+/// Octets of the name of a domain of ours.
+const LONGEST_HOSTED: usize = LONGEST_ADDRESS - 1 - LONGEST_LOCAL_PART;
+
 /// A domain name: lower-case ASCII, international labels as `xn--`, at least two labels, no
 /// trailing dot. Two spellings of one name are one value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -38,6 +45,15 @@ impl DomainName {
             return Err("must be a domain name, not an IP address".to_owned());
         }
         Ok(Self(name.into_owned()))
+    }
+
+    /// Reads a name that we are to host: every local part fits before it.
+    pub fn parse_hosted(text: &str) -> Result<Self, String> {
+        let name = Self::parse(text)?;
+        if name.0.len() > LONGEST_HOSTED {
+            return Err(format!("must have at most {LONGEST_HOSTED} characters"));
+        }
+        Ok(name)
     }
 
     /// The canonical name.
@@ -89,7 +105,7 @@ impl fmt::Display for LocalPart {
 /// RFC 5321's Dot-string, of at most 64 octets.
 fn dot_atom(text: &str) -> Result<&str, String> {
     let atom = |one: u8| one.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&one);
-    if text.is_empty() || text.len() > 64 {
+    if text.is_empty() || text.len() > LONGEST_LOCAL_PART {
         return Err("must have 1 to 64 characters before the @".to_owned());
     }
     if !text.split('.').all(|part| !part.is_empty() && part.bytes().all(atom)) {
@@ -111,8 +127,8 @@ impl EmailAddress {
             text.rsplit_once('@').ok_or_else(|| "must be an address: name@domain".to_owned())?;
         let (local, domain) = (dot_atom(local)?.to_ascii_lowercase(), DomainName::parse(domain)?);
         let address = format!("{local}@{domain}");
-        if address.len() > 254 {
-            return Err("must have at most 254 characters".to_owned());
+        if address.len() > LONGEST_ADDRESS {
+            return Err(format!("must have at most {LONGEST_ADDRESS} characters"));
         }
         Ok(Self(address))
     }
@@ -133,6 +149,19 @@ impl EmailAddress {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same in the domain `to`, if it is in the domain `from`, which is renamed.
+    #[must_use]
+    pub fn renamed(self, from: &DomainName, to: &DomainName) -> Self {
+        let (local, domain) = self.parts();
+        if domain == from.as_str() { Self(format!("{local}@{to}")) } else { self }
+    }
+
+    /// The same in the domain of another address of ours.
+    #[must_use]
+    pub fn in_domain_of(&self, other: &Self) -> Self {
+        Self(format!("{}@{}", self.parts().0, other.parts().1))
     }
 
     /// Before and behind the `@`.
@@ -191,6 +220,18 @@ mod tests {
         ] {
             assert!(DomainName::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn every_local_part_fits_before_a_hosted_name() {
+        let (label, longest) = ("a".repeat(62), "a".repeat(63));
+        let fits = format!("{label}.{label}.{longest}");
+        assert_eq!(fits.len(), 189);
+        let refused = DomainName::parse_hosted(&format!("{label}.{longest}.{longest}"));
+        assert_eq!(refused.unwrap_err(), "must have at most 189 characters");
+        let name = DomainName::parse_hosted(&fits).unwrap();
+        let address = EmailAddress::of(&LocalPart::parse(&"a".repeat(64)).unwrap(), &name);
+        assert_eq!(EmailAddress::parse(address.as_str()).unwrap(), address);
     }
 
     #[test]

@@ -6,7 +6,10 @@ use umail_proto::ids::{AliasId, DomainId, UserId};
 
 use crate::{
     error::Violation,
-    model::address::{EmailAddress, LocalPart},
+    model::{
+        address::{EmailAddress, LocalPart},
+        domain_alias::DomainAlias,
+    },
 };
 
 /// Targets of one alias at most.
@@ -40,10 +43,12 @@ pub struct Alias {
     pub updated_at: OffsetDateTime,
 }
 
-/// Reads the targets of an alias with this address: none of them twice, none of them itself.
+/// Reads the targets of an alias with this address: none of them twice, none of them itself. Those
+/// under another name of its domain are taken under the name of the domain.
 pub fn parse_targets(
     targets: &[String],
     own: &EmailAddress,
+    names: &[DomainAlias],
 ) -> Result<Vec<EmailAddress>, Vec<Violation>> {
     if targets.len() > MAX_TARGETS {
         let reason = format!("must have at most {MAX_TARGETS} items");
@@ -52,6 +57,7 @@ pub fn parse_targets(
     let (mut parsed, mut violations) = (Vec::new(), Vec::new());
     for (index, target) in targets.iter().enumerate() {
         let result = EmailAddress::parse(target).and_then(|target| {
+            let target = at_home(target, own, names);
             if target == *own {
                 Err("must not be the address itself".to_owned())
             } else {
@@ -69,22 +75,39 @@ pub fn parse_targets(
     if violations.is_empty() { Ok(parsed) } else { Err(violations) }
 }
 
+/// A target under another name of the domain, under the name of the domain.
+fn at_home(target: EmailAddress, own: &EmailAddress, names: &[DomainAlias]) -> EmailAddress {
+    let is_ours = names.iter().any(|one| one.name.as_str() == target.parts().1);
+    if is_ours { target.in_domain_of(own) } else { target }
+}
+
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+    use crate::model::address::DomainName;
 
     #[test]
     fn targets_are_canonical_and_never_the_address_itself() {
+        let also = |name: &str| DomainAlias {
+            id: Uuid::nil().into(),
+            domain_id: Uuid::nil().into(),
+            name: DomainName::parse(name).unwrap(),
+            created_at: OffsetDateTime::UNIX_EPOCH,
+        };
         let own = EmailAddress::parse("sales@example.com").unwrap();
         let parse = |targets: &[&str]| {
             let targets: Vec<_> = targets.iter().map(|one| (*one).to_owned()).collect();
-            parse_targets(&targets, &own)
+            parse_targets(&targets, &own, &[also("example.net")])
         };
-        let parsed = parse(&["A@example.com", "a@EXAMPLE.com", "b@example.org"]).unwrap();
-        assert_eq!(parsed.len(), 2);
-        let violations = parse(&["a@example.com", "Sales@example.com", "x"]).unwrap_err();
+        let parsed = ["A@example.com", "a@EXAMPLE.com", "b@example.org", "a@example.net"];
+        let parsed: Vec<_> = parse(&parsed).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(parsed, ["a@example.com", "b@example.org"]);
+        let refused = ["a@example.com", "Sales@example.com", "x", "sales@Example.net"];
+        let violations = parse(&refused).unwrap_err();
         let fields: Vec<_> = violations.iter().map(|one| one.field.as_str()).collect();
-        assert_eq!(fields, ["/targets/1", "/targets/2"]);
+        assert_eq!(fields, ["/targets/1", "/targets/2", "/targets/3"]);
         assert!(parse(&["a@example.com"; 101]).is_err());
     }
 }

@@ -7,6 +7,7 @@ pub mod credential;
 pub mod deletion;
 pub mod department;
 pub mod domain;
+pub mod domain_alias;
 pub mod entitlements;
 pub mod functions;
 pub mod join_token;

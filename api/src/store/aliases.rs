@@ -7,7 +7,7 @@ use umail_proto::ids::{AliasId, DomainId, UserId};
 use crate::{
     error::{Error, Result},
     model::{
-        address::{EmailAddress, LocalPart},
+        address::{DomainName, EmailAddress, LocalPart},
         alias::Alias,
         page::Page,
     },
@@ -239,6 +239,34 @@ pub async fn update_targets(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Lets the aliases and forwardings of a domain lead to addresses under its new name where they led
+/// to some under the old one; returns which.
+pub async fn update_renamed(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    (from, to): (&DomainName, &DomainName),
+    now: OffsetDateTime,
+) -> Result<Vec<AliasId>> {
+    let rows = sqlx::query_scalar!(
+        "UPDATE alias
+            SET revision = revision + 1, updated_at = $4, targets = (
+                SELECT array_agg(target ORDER BY place)
+                  FROM (SELECT CASE WHEN split_part(old, '@', 2) = $2
+                                    THEN split_part(old, '@', 1) || '@' || $3::text ELSE old END
+                               AS target, min(place) AS place
+                          FROM unnest(targets) WITH ORDINALITY AS each (old, place)
+                         GROUP BY target) AS renamed)
+          WHERE domain_id = $1
+            AND EXISTS (SELECT FROM unnest(targets) AS old WHERE split_part(old, '@', 2) = $2)
+         RETURNING id",
+        domain.uuid(),
+        from.as_str(),
+        to.as_str(),
+        now,
+    );
+    Ok(rows.fetch_all(db).await?)
 }
 
 /// Some of the aliases of a domain.

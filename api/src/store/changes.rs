@@ -54,6 +54,18 @@ pub async fn insert(
     Ok(())
 }
 
+/// The same of many rows that no storage node carries.
+pub async fn insert_all(db: impl PgExecutor<'_>, kind: RowKind, keys: &[Uuid]) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO change (entity, key, nodes) SELECT $1, key, '{}' FROM unnest($2::uuid[]) AS key",
+        entity(kind),
+        keys,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// The version of the newest change of a row, or a later one when that is no longer in the log;
 /// `None` while it waits for its version.
 pub async fn version_of_row(db: impl PgExecutor<'_>, row: Uuid) -> Result<Option<i64>> {

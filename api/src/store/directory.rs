@@ -4,8 +4,8 @@ use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use umail_proto::{
     agent::{
-        AccountStatus, Alias, Credential, Department, DirectoryRow, Domain, Plan, RowKind,
-        SendingLimits, StorageNode, User, directory_row::Row,
+        AccountStatus, Alias, Credential, Department, DirectoryRow, Domain, DomainAlias, Plan,
+        RowKind, SendingLimits, StorageNode, User, directory_row::Row,
     },
     ids::{DepartmentId, NodeId, UserId},
 };
@@ -14,8 +14,9 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 
 /// Every kind of row there is, in the order of a snapshot.
-pub const KINDS: [RowKind; 7] = [
+pub const KINDS: [RowKind; 8] = [
     RowKind::Domain,
+    RowKind::DomainAlias,
     RowKind::User,
     RowKind::Alias,
     RowKind::Credential,
@@ -70,13 +71,14 @@ impl View {
     pub const fn includes(&self, kind: RowKind) -> bool {
         match kind {
             RowKind::Domain
+            | RowKind::DomainAlias
             | RowKind::User
             | RowKind::StorageNode
             | RowKind::Department
             | RowKind::Plan => true,
             RowKind::Alias => self.sees_everybody,
             RowKind::Credential => self.verifies_passwords,
-            RowKind::Unspecified | RowKind::DomainAlias => false,
+            RowKind::Unspecified => false,
         }
     }
 
@@ -99,13 +101,14 @@ pub async fn list(
     }
     match kind {
         RowKind::Domain => domains(db, keys).await,
+        RowKind::DomainAlias => domain_aliases(db, keys).await,
         RowKind::User => users(db, view.own(), keys).await,
         RowKind::Alias => aliases(db, keys).await,
         RowKind::Credential => credentials(db, view.own(), keys).await,
         RowKind::StorageNode => storage_nodes(db, keys).await,
         RowKind::Department => departments(db, keys).await,
         RowKind::Plan => plans(db, keys).await,
-        RowKind::Unspecified | RowKind::DomainAlias => Ok(Vec::new()),
+        RowKind::Unspecified => Ok(Vec::new()),
     }
 }
 
@@ -164,6 +167,44 @@ async fn domains(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, Dir
             deferred_until_seconds: row.deferred_until.map_or(0, OffsetDateTime::unix_timestamp),
         };
         (row.id, DirectoryRow { row: Some(Row::Domain(domain)) })
+    };
+    Ok(rows.into_iter().map(convert).collect())
+}
+
+struct DomainAliasRow {
+    id: Uuid,
+    domain_id: Uuid,
+    name: String,
+}
+
+async fn domain_aliases(
+    db: &mut PgConnection,
+    keys: Keys<'_>,
+) -> Result<Vec<(Uuid, DirectoryRow)>> {
+    let rows =
+        match keys {
+            Keys::Of(ids) => {
+                sqlx::query_as!(
+                    DomainAliasRow,
+                    "SELECT id, domain_id, name FROM domain_alias WHERE id = ANY ($1) ORDER BY id",
+                    ids,
+                )
+                .fetch_all(db)
+                .await?
+            }
+            Keys::After(after, limit) => sqlx::query_as!(
+                DomainAliasRow,
+                "SELECT id, domain_id, name FROM domain_alias WHERE id > $1 ORDER BY id LIMIT $2",
+                after,
+                limit,
+            )
+            .fetch_all(db)
+            .await?,
+        };
+    let convert = |row: DomainAliasRow| {
+        let (id, domain_id) = (row.id.to_string(), row.domain_id.to_string());
+        let alias = DomainAlias { id, name: row.name, domain_id };
+        (row.id, DirectoryRow { row: Some(Row::DomainAlias(alias)) })
     };
     Ok(rows.into_iter().map(convert).collect())
 }

@@ -7,7 +7,7 @@ use umail_proto::ids::DomainId;
 use uuid::Uuid;
 
 use crate::{
-    error::{Error, OnConstraint, Result},
+    error::{Error, Result},
     model::{
         address::{DomainName, EmailAddress},
         deletion::Deletion,
@@ -151,7 +151,7 @@ pub async fn list_deleted(db: impl PgExecutor<'_>, page: Page) -> Result<Vec<Dom
     .collect()
 }
 
-/// Adds a domain.
+/// Adds a domain, whose name was taken for it.
 pub async fn insert(db: impl PgExecutor<'_>, domain: &Domain) -> Result<()> {
     sqlx::query!(
         "INSERT INTO domain (id, name, status, functions, revision, created_at, updated_at)
@@ -165,15 +165,19 @@ pub async fn insert(db: impl PgExecutor<'_>, domain: &Domain) -> Result<()> {
         domain.updated_at,
     )
     .execute(db)
-    .await
-    .on_constraint("domain_name_key", || Error::AlreadyExists {
-        kind: "domain",
-        name: domain.name.to_string(),
-    })?;
+    .await?;
     Ok(())
 }
 
-/// Writes a domain back, its deletion included.
+/// Gives a domain another name, which was taken for it.
+pub async fn update_name(db: impl PgExecutor<'_>, id: DomainId, name: &DomainName) -> Result<()> {
+    sqlx::query!("UPDATE domain SET name = $2 WHERE id = $1", id.uuid(), name.as_str())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Writes a domain back, its deletion included; the name is written by `update_name`.
 pub async fn update(db: impl PgExecutor<'_>, domain: &Domain) -> Result<()> {
     sqlx::query!(
         "UPDATE domain

@@ -11,6 +11,8 @@ pub mod control_plane;
 pub mod credentials;
 pub mod departments;
 pub mod directory;
+pub mod domain_aliases;
+pub mod domain_names;
 pub mod domains;
 pub mod idempotency_keys;
 pub mod join_tokens;

@@ -56,14 +56,28 @@ pub struct DomainFilter {
 #[serde(deny_unknown_fields)]
 pub struct NewDomain {
     /// The name; international names in either spelling.
-    #[schema(example = "example.com", max_length = 253)]
+    #[schema(example = "example.com", max_length = 189)]
     pub name: String,
+}
+
+/// How a domain is to be changed.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct DomainQuery {
+    /// Whether a domain that is renamed keeps its old name as a domain alias; it does when absent.
+    #[param(nullable = false)]
+    pub keep_old_name: Option<bool>,
 }
 
 /// What of a domain is to change (RFC 7396).
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DomainPatch {
+    /// The name, by which all addresses in the domain change at once; for system administrators.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 189)]
+    pub name: Option<String>,
     /// What mail and sign-in do; for system administrators.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false)]

@@ -6,6 +6,7 @@ pub mod app_passwords;
 pub mod convergence;
 pub mod departments;
 pub mod directory;
+pub mod domain_aliases;
 pub mod domains;
 pub mod entitlements;
 pub mod functions;

@@ -26,6 +26,9 @@ async fn a_resource_says_how_many_nodes_have_its_last_change() {
     nodes::join(api, "pop-2", &["pop"]).await;
     api.domain("example.com").await;
     let user = api.user("alice@example.com").await;
+    let second = json!({"name": "example.net"});
+    let second = api.post("/v1/domains/example.com/domain_aliases", second).await;
+    second.is(StatusCode::CREATED);
     let department = api.post("/v1/domains/example.com/departments", json!({"name": "Sales"}));
     let department = department.await.is(StatusCode::CREATED).id();
     let plan = json!({"messages_per_hour": 100});
@@ -36,6 +39,7 @@ async fn a_resource_says_how_many_nodes_have_its_last_change() {
     for path in [
         format!("/v1/users/{user}"),
         "/v1/domains/example.com".to_owned(),
+        "/v1/domain_aliases/example.net".to_owned(),
         format!("/v1/departments/{department}"),
         format!("/v1/aliases/{alias}"),
         "/v1/plans/standard".to_owned(),

@@ -157,6 +157,8 @@ async fn a_deleted_domain_is_listed_and_comes_back_with_all_in_it() {
     let admin = api.domain_admin("admin@example.com").await;
     api.user("anna@example.com").await;
     api.delete("/v1/users/anna@example.com").await.is(StatusCode::NO_CONTENT);
+    let also = json!({"name": "example.net"});
+    let also = api.post(format!("{PATH}/domain_aliases"), also).await.is(StatusCode::CREATED);
     let before = api.patch(PATH, json!({"status": "locked"})).await.is(StatusCode::OK).body;
     api.delete(PATH).await.is(StatusCode::NO_CONTENT);
     assert_eq!(api.get("/v1/domains").await.items("name"), ["example.org"]);
@@ -175,6 +177,13 @@ async fn a_deleted_domain_is_listed_and_comes_back_with_all_in_it() {
             ask.send().await.is_problem(status);
         }
     }
+    // Its other names are gone with it, and taken.
+    let second = "/v1/domain_aliases/example.net";
+    api.get(second).await.is_problem(StatusCode::NOT_FOUND);
+    api.delete(second).await.is_problem(StatusCode::NOT_FOUND);
+    let taken = json!({"name": "example.net"});
+    let taken = api.post("/v1/domains/example.org/domain_aliases", taken).await;
+    taken.is_problem(StatusCode::CONFLICT);
     // Of a domain that is deleted nothing is restored by itself.
     let alone = api.post("/v1/users/anna@example.com/restore", json!(null)).await;
     alone.is_problem(StatusCode::NOT_FOUND);
@@ -184,6 +193,7 @@ async fn a_deleted_domain_is_listed_and_comes_back_with_all_in_it() {
     }
     let again = api.post(format!("{PATH}/restore"), json!(null)).await.is(StatusCode::OK);
     assert_eq!(again.etag(), back.etag());
+    assert_eq!(api.get(second).await.is(StatusCode::OK).body, also.body);
     api.sign_in("admin@example.com").await;
     assert_eq!(api.get(format!("{PATH}/users?deleted=true")).await.items("id").len(), 1);
     let purge = api.post(format!("{PATH}/purge"), json!(null)).await;
@@ -230,6 +240,8 @@ async fn a_domain_is_purged_with_all_in_it_once_every_node_has_answered() {
     let guest = api.user("guest@example.org").await;
     fill(&api).await;
     let id = api.get(PATH).await.id();
+    let also = json!({"name": "example.net"});
+    api.post(format!("{PATH}/domain_aliases"), also).await.is(StatusCode::CREATED);
     let body = json!({"role": "domain_admin", "domain_id": id});
     api.post(format!("/v1/users/{guest}/role_assignments"), body).await.is(StatusCode::CREATED);
     api.delete("/v1/users/carl@example.com").await.is(StatusCode::NO_CONTENT);
@@ -248,15 +260,18 @@ async fn a_domain_is_purged_with_all_in_it_once_every_node_has_answered() {
         .unwrap();
     assert_eq!(users, i64::try_from(left).unwrap());
     assert!(left > 0);
-    let new = json!({"name": "example.com"});
-    api.post("/v1/domains", new.clone()).await.is_problem(StatusCode::CONFLICT);
+    let (new, also) = (json!({"name": "example.com"}), json!({"name": "example.net"}));
+    for taken in [&new, &also] {
+        api.post("/v1/domains", taken.clone()).await.is_problem(StatusCode::CONFLICT);
+    }
     assert_eq!(drift(&api).await, Vec::<String>::new());
 
     answer(&api, &second, ActionOutcome::Done).await;
     carry_on(&api).await;
-    for table in ["department", "alias", "role_assignment", "mailbox_removal"] {
+    for table in ["department", "alias", "domain_alias", "role_assignment", "mailbox_removal"] {
         assert_eq!(rows(&api, table).await, 0, "{table}");
     }
+    api.post("/v1/domains/example.org/domain_aliases", also).await.is(StatusCode::CREATED);
     assert_ne!(api.post("/v1/domains", new).await.is(StatusCode::CREATED).id(), id);
     assert_eq!(drift(&api).await, Vec::<String>::new());
     assert_eq!(seat_drift(&api).await, Vec::<String>::new());
@@ -266,7 +281,8 @@ async fn a_domain_is_purged_with_all_in_it_once_every_node_has_answered() {
         assert_eq!(allocated[kind], count, "{system:#}");
     }
     // The nodes are told of every row that is gone.
-    let told = "(SELECT DISTINCT key FROM change WHERE entity IN (1, 2, 3, 7)
-        AND key NOT IN (SELECT id FROM domain UNION SELECT id FROM account)) AS gone";
-    assert_eq!(rows(&api, told).await, 1 + 3 + 120 + 2);
+    let told = "(SELECT DISTINCT key FROM change WHERE entity IN (1, 2, 3, 6, 7)
+        AND key NOT IN (SELECT id FROM domain UNION SELECT id FROM account
+                        UNION SELECT id FROM domain_alias)) AS gone";
+    assert_eq!(rows(&api, told).await, 1 + 1 + 3 + 120 + 2);
 }

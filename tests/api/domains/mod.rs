@@ -1,6 +1,7 @@
 //! `/v1/domains`
 
 mod life;
+mod rename;
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -29,7 +30,11 @@ async fn create_domain_gives_one_name_one_owner() {
 #[tokio::test]
 async fn create_domain_refuses_what_is_no_domain() {
     let api = Api::start().await;
-    for name in ["", "localhost", "10.0.0.1", "a\u{0}.example", "xn--example-.org", "a b.example"] {
+    let label = "a".repeat(60);
+    let long = format!("{label}.{label}.{label}.example");
+    for name in
+        ["", &long, "localhost", "10.0.0.1", "a\u{0}.example", "xn--example-.org", "a b.example"]
+    {
         api.post("/v1/domains", json!({"name": name})).await.is_invalid(&["/name"]);
     }
 }
@@ -125,6 +130,8 @@ async fn roles_see_and_do_what_is_theirs() {
     for (token, domain, body, status) in [
         (&everywhere, "own", json!({"catch_all": "a@own.example"}), StatusCode::OK),
         (&everywhere, "own", json!({"status": "locked"}), StatusCode::FORBIDDEN),
+        (&everywhere, "own", json!({"name": "new.example"}), StatusCode::FORBIDDEN),
+        (&admin, "own", json!({"name": "new.example"}), StatusCode::FORBIDDEN),
         (&admin, "own", json!({"catch_all": "b@own.example"}), StatusCode::OK),
         (&admin, "own", json!({"functions": []}), StatusCode::FORBIDDEN),
         (&admin, "other", json!({"catch_all": "b@own.example"}), StatusCode::NOT_FOUND),

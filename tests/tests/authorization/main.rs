@@ -132,7 +132,7 @@ impl Random {
     fn what(&mut self, world: &World) -> What {
         let user = self.below(world.users.len());
         let (domain, department) = self.role(world);
-        match (self.below(16), department) {
+        match (self.below(17), department) {
             (0, _) => What::System,
             (1, _) => What::Domains,
             (2, _) => What::Domain(domain),
@@ -145,6 +145,7 @@ impl Random {
             (9 | 10, _) => What::User(user),
             (11, _) => What::Profile(user),
             (12, _) => What::Roles(domain),
+            (16, _) => What::DomainAliases(domain),
             (13, _) if !world.users[user].1.is_empty() => {
                 What::Role(user, self.pick(&world.users[user].1))
             }
@@ -212,6 +213,7 @@ fn resource(world: &World, what: What) -> Resource {
         What::System => Resource::Nodes,
         What::Domains => Resource::Domains,
         What::Domain(domain) => Resource::Domain(id(domain)),
+        What::DomainAliases(domain) => Resource::DomainAlias(id(domain)),
         What::Departments(domain) => Resource::Department { domain_id: id(domain), id: None },
         What::Department(one) => {
             let domain_id = id(world.departments[one].0);

@@ -48,6 +48,7 @@ pub(crate) enum What {
     System,
     Domains,
     Domain(usize),
+    DomainAliases(usize),
     Departments(usize),
     Department(usize),
     Alias(usize, Option<usize>),
@@ -77,7 +78,9 @@ impl World {
             What::System => (Anywhere, 5, 5),
             What::Domains => (Anywhere, 2, 5),
             What::Domain(domain) => (AnywhereIn(domain), 2, only(Verb::Update, 3)),
-            What::Users(domain) | What::Roles(domain) => (AnywhereIn(domain), 2, 5),
+            What::Users(domain) | What::Roles(domain) | What::DomainAliases(domain) => {
+                (AnywhereIn(domain), 2, 5)
+            }
             What::Departments(domain) => (AnywhereIn(domain), 2, 3),
             What::Department(one) => (At((self.departments[one].0, Some(one))), 2, 3),
             What::NewUser(place) => (At(place), 2, 2),

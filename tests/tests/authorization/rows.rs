@@ -12,7 +12,7 @@ use umail_tests::api::Api;
 
 /// Tables whose rows are somebody's, each with the column that tells whose: of a user, of a
 /// domain, or of a level.
-const NARROWED: [(&str, &str); 17] = [
+const NARROWED: [(&str, &str); 18] = [
     ("account", "id"),
     ("address", "domain_id"),
     ("alias", "domain_id"),
@@ -21,6 +21,7 @@ const NARROWED: [(&str, &str); 17] = [
     ("credential", "account_id"),
     ("department", "domain_id"),
     ("domain", "id"),
+    ("domain_alias", "domain_id"),
     ("idempotency_key", "caller_id"),
     ("mailbox_removal", "account_id"),
     ("mailbox_usage", "account_id"),

@@ -13,7 +13,7 @@ use umail_proto::{
 use umail_tests::database;
 use uuid::Uuid;
 
-use crate::fixture::{changed, domain, keys, node, removed, run, sequence, user};
+use crate::fixture::{changed, domain, domain_alias, keys, node, removed, run, sequence, user};
 
 async fn position(pool: &Pool) -> Position {
     sequence(pool).await;
@@ -100,6 +100,24 @@ async fn every_role_sees_its_own_part() {
     )
     .await;
     assert_eq!(keys(&snapshot(&w.pool, w.smtp).await).len(), 8);
+}
+
+#[tokio::test]
+async fn every_node_learns_the_other_names_of_domains() {
+    let w = world().await;
+    let here = position(&w.pool).await;
+    let also = domain_alias(&w.pool, w.domain, "example.net").await;
+    let own = row(RowKind::DomainAlias, also);
+    for node in [w.smtp, w.pop, w.first] {
+        assert_eq!(keys(&delta(&w.pool, node, here).await.upserts), std::slice::from_ref(&own));
+        assert!(keys(&snapshot(&w.pool, node).await).contains(&own));
+    }
+    let there = position(&w.pool).await;
+    run(&w.pool, format!("DELETE FROM domain_alias WHERE id = '{also}'")).await;
+    changed(&w.pool, RowKind::DomainAlias, also, None).await;
+    for node in [w.smtp, w.pop, w.first] {
+        assert_eq!(removed(&delta(&w.pool, node, there).await), std::slice::from_ref(&own));
+    }
 }
 
 #[tokio::test]

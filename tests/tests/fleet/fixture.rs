@@ -40,12 +40,29 @@ pub(crate) async fn domain(pool: &Pool, name: &str) -> Uuid {
     run(
         pool,
         format!(
-            "INSERT INTO domain (id, name, functions, created_at, updated_at)
+            "INSERT INTO domain_name (name, owner_id) VALUES ('{name}', '{id}');
+             INSERT INTO domain (id, name, functions, created_at, updated_at)
              VALUES ('{id}', '{name}', 63, now(), now())"
         ),
     )
     .await;
     changed(pool, RowKind::Domain, id, None).await;
+    id
+}
+
+/// Another name of a domain.
+pub(crate) async fn domain_alias(pool: &Pool, domain: Uuid, name: &str) -> Uuid {
+    let id = Uuid::new_v4();
+    run(
+        pool,
+        format!(
+            "INSERT INTO domain_name (name, owner_id) VALUES ('{name}', '{id}');
+             INSERT INTO domain_alias (id, domain_id, name, created_at)
+             VALUES ('{id}', '{domain}', '{name}', now())"
+        ),
+    )
+    .await;
+    changed(pool, RowKind::DomainAlias, id, None).await;
     id
 }
 

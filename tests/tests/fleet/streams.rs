@@ -146,9 +146,10 @@ async fn a_slow_agent_holds_up_nobody() {
     let quick = server.agent("pop-2", &["pop"]).await;
     run(
         pool,
-        "INSERT INTO domain (id, name, functions, created_at, updated_at)
-         SELECT gen_random_uuid(), 'd' || n || '.example', 63, now(), now()
-           FROM generate_series(1, 5000) AS n",
+        "INSERT INTO domain_name (name, owner_id)
+         SELECT 'd' || n || '.example', gen_random_uuid() FROM generate_series(1, 5000) AS n;
+         INSERT INTO domain (id, name, functions, created_at, updated_at)
+         SELECT owner_id, name, 63, now(), now() FROM domain_name",
     )
     .await;
     // Never read: the sender waits with the second part of the snapshot.

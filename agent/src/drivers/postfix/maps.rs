@@ -84,10 +84,12 @@ const CATCH_ALL: &str = "
                           AND o.domain_id = n.domain_id))";
 
 /// A user without a storage node falls into the safety net, and everything does before the
-/// first snapshot: mail in the queue would go out into the world.
+/// first snapshot: mail in the queue would go out into the world. Under every name of the domain:
+/// one that was renamed has mail in the queue under the old one.
 const TRANSPORT: &str = "
     SELECT 'lmtp:inet:[' || storage_address || ']:{lmtp}' FROM account
-     WHERE domain = '%d' AND local_part = '%u' AND storage_address IS NOT NULL
+     WHERE domain = (SELECT canonical FROM domain_name WHERE name = '%d')
+       AND local_part = '%u' AND storage_address IS NOT NULL
     UNION ALL SELECT 'lmtp:inet:[127.0.0.1]:9' FROM unready WHERE '%d' <> ''";
 
 const REFUSALS: &str = "
