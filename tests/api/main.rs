@@ -25,4 +25,5 @@ mod rpcs;
 mod services;
 mod sessions;
 mod settings;
+mod tasks;
 mod users;
