@@ -300,7 +300,8 @@ impl Context {
     }
 
     /// The same caller, who is to see rows beyond the own reach: only where it has been authorized
-    /// what is done with them.
+    /// what is done with them. A request with an `Idempotency-Key` has begun its transaction already,
+    /// and stays within its reach in it.
     #[must_use]
     pub fn beyond(&self) -> Self {
         Self { pool: self.state.pool().clone(), ..self.clone() }

@@ -5,7 +5,6 @@ use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use umail_api_types::status::Status;
 use umail_proto::ids::{DepartmentId, DomainId, NodeId, PlanId, UserId};
-use uuid::Uuid;
 
 use crate::{
     error::{Error, OnConstraint, Result},
@@ -19,6 +18,7 @@ use crate::{
         sending::SendingLimits,
         user::{User, UserRef},
     },
+    store::uuids,
 };
 
 struct Row {
@@ -177,8 +177,7 @@ pub async fn list(
     departments: Option<&[DepartmentId]>,
     page: Page,
 ) -> Result<Vec<User>> {
-    let departments: Option<Vec<Uuid>> =
-        departments.map(|ids| ids.iter().map(|one| one.uuid()).collect());
+    let departments = uuids(departments);
     select_users!(
         "account.domain_id = $1 AND ($2::uuid IS NULL OR account.id > $2)
          AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
@@ -203,8 +202,7 @@ pub async fn list_deleted(
     departments: Option<&[DepartmentId]>,
     page: Page,
 ) -> Result<Vec<User>> {
-    let departments: Option<Vec<Uuid>> =
-        departments.map(|ids| ids.iter().map(|one| one.uuid()).collect());
+    let departments = uuids(departments);
     select_users!(
         "account.domain_id = $1 AND ($2::uuid IS NULL OR account.id > $2)
          AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
@@ -230,8 +228,7 @@ pub async fn list_by_external_id(
     external_id: &str,
     page: Page,
 ) -> Result<Vec<User>> {
-    let departments: Option<Vec<Uuid>> =
-        departments.map(|ids| ids.iter().map(|one| one.uuid()).collect());
+    let departments = uuids(departments);
     select_users!(
         "account.domain_id = $1 AND external_id = $4 AND external_id <> ''
          AND ($2::uuid IS NULL OR account.id > $2)

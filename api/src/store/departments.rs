@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::{
     error::{Error, OnConstraint, Result},
     model::{department::Department, functions, page::Page},
+    store::uuids,
 };
 
 struct Row {
@@ -138,7 +139,7 @@ pub async fn list(
     among: Option<&[DepartmentId]>,
     page: Page,
 ) -> Result<Vec<Department>> {
-    let among: Option<Vec<Uuid>> = among.map(|ids| ids.iter().map(|one| one.uuid()).collect());
+    let among = uuids(among);
     let rows = sqlx::query_as!(
         Row,
         "SELECT id, domain_id, parent_id, name, functions, plan_id, revision, created_at,

@@ -15,6 +15,7 @@ use crate::{
         functions,
         page::Page,
     },
+    store::uuids,
 };
 
 struct Row {
@@ -112,7 +113,7 @@ pub async fn list(
     among: Option<&[DomainId]>,
     page: Page,
 ) -> Result<Vec<Domain>> {
-    let among: Option<Vec<Uuid>> = among.map(|ids| ids.iter().map(|one| one.uuid()).collect());
+    let among = uuids(among);
     sqlx::query_as!(
         Row,
         "SELECT id, name, status, functions, catch_all, deferred_until, deleted_at, purge_at,

@@ -1,5 +1,7 @@
 //! PostgreSQL, a file per table or view of several; nothing but SQL.
 
+use uuid::Uuid;
+
 pub mod accounts;
 pub mod actions;
 pub mod addresses;
@@ -37,3 +39,8 @@ pub mod settings;
 pub mod totps;
 pub mod traffic;
 pub mod usage;
+
+/// What a statement is given of ids that a list is narrowed to, if it is.
+fn uuids<T: Copy + Into<Uuid>>(ids: Option<&[T]>) -> Option<Vec<Uuid>> {
+    ids.map(|ids| ids.iter().map(|id| (*id).into()).collect())
+}

@@ -5,11 +5,11 @@ use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use umail_api_types::status::Status;
 use umail_proto::ids::{DepartmentId, DomainId, RoleAssignmentId, UserId};
-use uuid::Uuid;
 
 use crate::{
     error::{Error, OnConstraint, Result},
     model::{address::EmailAddress, page::Page, role::Grant, role_assignment::RoleAssignment},
+    store::uuids,
 };
 
 struct Row {
@@ -65,10 +65,8 @@ pub async fn list_of_user(
     among: Option<&(Vec<DomainId>, Vec<DepartmentId>)>,
     page: Page,
 ) -> Result<Vec<RoleAssignment>> {
-    let domains: Option<Vec<Uuid>> =
-        among.map(|(domains, _)| domains.iter().map(|one| one.uuid()).collect());
-    let departments: Option<Vec<Uuid>> =
-        among.map(|(_, departments)| departments.iter().map(|one| one.uuid()).collect());
+    let domains = uuids(among.map(|(domains, _)| domains.as_slice()));
+    let departments = uuids(among.map(|(_, departments)| departments.as_slice()));
     sqlx::query_as!(
         Row,
         "SELECT role_assignment.id, account_id, local_part, home.name AS domain_name,
@@ -103,8 +101,7 @@ pub async fn list_of_domain(
     departments: Option<&[DepartmentId]>,
     page: Page,
 ) -> Result<Vec<RoleAssignment>> {
-    let departments: Option<Vec<Uuid>> =
-        departments.map(|ids| ids.iter().map(|one| one.uuid()).collect());
+    let departments = uuids(departments);
     sqlx::query_as!(
         Row,
         "SELECT role_assignment.id, account_id, local_part, home.name AS domain_name,

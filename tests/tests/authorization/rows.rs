@@ -67,7 +67,7 @@ impl Side {
                 api.patch(format!("/v1/users/{id}"), inside).await.is(StatusCode::OK);
             }
             let forwarding = json!({"targets": [format!("x@{name}")], "keep_copy": true});
-            api.put(format!("/v1/users/{id}/forwarding"), forwarding).await;
+            api.put(format!("/v1/users/{id}/forwarding"), forwarding).await.is(StatusCode::OK);
             ids.push(id);
         }
         let [admin, head, member, other] = ids.try_into().unwrap();
