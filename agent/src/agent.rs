@@ -93,6 +93,7 @@ impl Agent {
             reconcile: Notify::new(),
             restart_services: AtomicBool::new(false),
             replica_moved: Notify::new(),
+            directory_changed: Notify::new(),
         });
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         Ok(Self { state, config, tracker, stop, _lock: lock })

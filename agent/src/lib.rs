@@ -24,6 +24,7 @@ pub mod moves;
 pub mod reconciler;
 pub mod replica;
 pub mod sending;
+pub mod sessions;
 pub mod spool;
 pub mod state;
 pub mod status;

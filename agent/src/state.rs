@@ -37,6 +37,8 @@ pub struct State {
     pub restart_services: AtomicBool,
     /// Wakes the directory stream: the replica stands elsewhere than before.
     pub replica_moved: Notify,
+    /// Wakes who looks for sessions that are no longer allowed: the directory has changed.
+    pub directory_changed: Notify,
 }
 
 /// How often and how patiently the agent does things.

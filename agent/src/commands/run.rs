@@ -10,8 +10,16 @@ use umail_proto::clock::Clock;
 
 use super::{Outcome, drivers, supervisor};
 use crate::{
-    agent::Agent, config::Config, layout::Layout, meters::Meters, moves::Moves, sending::Sending,
-    state::Pace, verbs::NodeVerbs, watchers,
+    agent::Agent,
+    config::Config,
+    layout::Layout,
+    meters::Meters,
+    moves::Moves,
+    sending::Sending,
+    sessions,
+    state::{Pace, State},
+    verbs::NodeVerbs,
+    watchers,
 };
 
 pub(super) async fn run(config: Config) -> Outcome {
@@ -27,7 +35,12 @@ pub(super) async fn run(config: Config) -> Outcome {
     let spool = Arc::clone(&state.spool);
     let meters = Meters::new(layout.clone(), &config, Clock::system(), replica.clone(), spool);
     let (meters, stop) = (Arc::new(meters), agent.stopping().clone());
-    agent.task(watchers::load(state, Arc::clone(&meters), stop.clone()));
+    agent.task(watchers::load(Arc::clone(&state), Arc::clone(&meters), stop.clone()));
+    let stop_looking = stop.clone();
+    agent.task(async move {
+        let State { layout, replica, directory_changed, .. } = &*state;
+        sessions::watch(layout, replica, directory_changed, stop_looking).await;
+    });
     agent.task(async move { meters.run(stop).await });
     let moves = Moves::new(layout.clone(), &config, replica.clone(), identity, Clock::system())?;
     let peers = TcpListener::bind((config.address, config.peer_port))

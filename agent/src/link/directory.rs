@@ -82,6 +82,7 @@ async fn watch(
 }
 
 fn reached(state: &State, position: &Position) {
+    state.directory_changed.notify_one();
     state.status.directory(position.version);
     state.status.alarm(AlarmKind::DirectoryRefused, None);
     state.status.alarm(AlarmKind::ReplicaDamaged, None);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::Row as _;
+use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{Replica, ReplicaError, connection::statement};
 
@@ -42,6 +42,30 @@ impl Replica {
             .fetch_optional(&mut self.files.lock().await.directory)
             .await?;
         Ok(row.is_none())
+    }
+
+    /// Which of these addresses, each with the bit of a function, would not be let in by it now:
+    /// places in the list. Nobody is named before the first snapshot.
+    pub async fn refused(&self, sessions: &[(&str, u64)]) -> Result<Vec<usize>, ReplicaError> {
+        let list = serde_json::to_string(sessions)
+            .map_err(|error| ReplicaError::Refused(error.to_string()))?;
+        let mut files = self.files.lock().await;
+        let rows = statement(
+            "SELECT s.key FROM position, json_each(?) s
+              WHERE NOT EXISTS (
+                SELECT 1 FROM account a
+                 WHERE a.local_part = substr(s.value ->> 0, 1, instr(s.value ->> 0, '@') - 1)
+                   AND a.domain = (SELECT canonical FROM domain_name
+                                    WHERE name = substr(s.value ->> 0, instr(s.value ->> 0, '@') + 1))
+                   AND a.status = 1 AND a.functions & (s.value ->> 1) <> 0)
+              ORDER BY s.key",
+        )
+        .bind(list)
+        .fetch_all(&mut files.directory)
+        .await?;
+        let place = |row: &SqliteRow| row.try_get::<i64, _>(0);
+        let places: Result<Vec<_>, _> = rows.iter().map(place).collect();
+        Ok(places?.into_iter().filter_map(|place| usize::try_from(place).ok()).collect())
     }
 
     /// The move that this user is frozen for; none when it is not.

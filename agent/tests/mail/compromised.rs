@@ -4,11 +4,6 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpSocket, TcpStream},
-    time::timeout,
-};
 use umail_agent::{
     drivers::{dovecot::sessions, postfix::queue},
     exec,
@@ -20,48 +15,11 @@ use crate::{
     directory::{self, alias, id, row, user},
     fleet::{self, Fleet, at},
     node::{NODE, Node, wait_until},
+    session::Session,
     single::{ALICE, BOB, running},
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
-
-/// An open IMAP session. It comes from the address of the server, so that Dovecot wants no TLS.
-struct Session(BufReader<TcpStream>);
-
-impl Session {
-    async fn open(server: SocketAddr, (name, password): (&str, &str)) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind((server.ip(), 0).into()).unwrap();
-        let mut session = Self(BufReader::new(socket.connect(server).await.unwrap()));
-        session.say(&format!("a LOGIN {name} \"{password}\"")).await;
-        let mut answer = String::new();
-        while !answer.starts_with("a ") {
-            answer.clear();
-            let read = session.0.read_line(&mut answer);
-            assert!(timeout(LIMIT, read).await.unwrap().unwrap() > 0, "the server hung up");
-        }
-        assert!(answer.starts_with("a OK"), "{answer}");
-        session
-    }
-
-    async fn say(&mut self, line: &str) {
-        self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
-    }
-
-    /// Waits until the server hangs up.
-    async fn ends(mut self) {
-        let mut rest = Vec::new();
-        // A connection that is reset has ended as well.
-        timeout(LIMIT, self.0.read_to_end(&mut rest)).await.unwrap().ok();
-    }
-
-    async fn lives(&mut self) -> bool {
-        self.say("b NOOP").await;
-        let mut answer = String::new();
-        timeout(LIMIT, self.0.read_line(&mut answer)).await.unwrap().unwrap();
-        answer.starts_with("b OK")
-    }
-}
 
 #[tokio::test]
 async fn sessions_of_the_user_end_and_those_of_others_do_not() {

@@ -20,5 +20,7 @@ mod outage;
 mod replica;
 mod rules;
 mod sending;
+mod session;
+mod sessions;
 mod single;
 mod statuses;
