@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use time::{Duration, OffsetDateTime};
 use tokio::sync::Notify;
 use umail_proto::{
-    agent::{AcceptedReports, Alarm, MailboxUsage, TrafficCount, TrafficReport},
+    agent::{AcceptedReports, Alarm, AppPasswordUse, MailboxUsage, TrafficCount, TrafficReport},
     clock::Clock,
 };
 
@@ -39,6 +39,8 @@ pub struct Interval {
     pub counts: Vec<TrafficCount>,
     /// Mailboxes whose size has changed.
     pub usage: Vec<MailboxUsage>,
+    /// App passwords that have been used.
+    pub app_password_uses: Vec<AppPasswordUse>,
     /// When the interval began; none stands for 1970.
     pub started_at: Option<OffsetDateTime>,
     /// When it ended; none stands for 1970.
@@ -158,6 +160,7 @@ impl Spool {
             ended_at: Some(timestamp(interval.ended_at)),
             counts: interval.counts,
             usage: interval.usage,
+            app_password_uses: interval.app_password_uses,
         };
         let path = self.folder.join(format!("{ordinal:016x}.{sequence}.{}.report", self.boot));
         let content = sealed(&report.encode_to_vec());

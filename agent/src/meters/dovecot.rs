@@ -1,5 +1,7 @@
 //! Reads the lines of Dovecot's log, as Dovecot 2.3 writes them with the plugin `mail_log`.
 
+use uuid::Uuid;
+
 use super::event::{Event, Protocol, last_number, number};
 
 /// `Nov 24 20:42:24 pop3-login: Info: text`, `… imap(user)<pid><session>: Info: text`.
@@ -9,6 +11,7 @@ pub(super) fn parse(line: &str) -> Option<Event> {
     match process {
         "pop3-login" => login(text, Protocol::Pop3),
         "imap-login" => login(text, Protocol::Imap),
+        "stats" => submitting(text),
         _ => {
             let (process, rest) = process.split_once('(')?;
             // The session id behind it has no parenthesis.
@@ -21,7 +24,7 @@ pub(super) fn parse(line: &str) -> Option<Event> {
 fn login(text: &str, protocol: Protocol) -> Option<Event> {
     if text.starts_with("Login: user=<") {
         let (user, address) = who(text)?;
-        return Some(Event::LoggedIn { user, address });
+        return Some(Event::LoggedIn { user, address, app_password: app_password(text) });
     }
     if let Some(proxied) = text.strip_prefix("proxy(") {
         return proxy(proxied, protocol);
@@ -39,13 +42,45 @@ fn proxy(text: &str, protocol: Protocol) -> Option<Event> {
     let (_target, text) = text.split_once("): ")?;
     if text.starts_with("Started proxying to ") {
         let (user, address) = who(text)?;
-        return Some(Event::LoggedIn { user, address });
+        return Some(Event::LoggedIn { user, address, app_password: None });
     }
     let (reason, _) = text.split_once("): user=<")?;
     if !reason.starts_with("Disconnected") {
         return None;
     }
     Some(Event::Session { protocol, bytes: last_number(reason, ", out=")? })
+}
+
+/// The app password at the end of a line.
+fn app_password(text: &str) -> Option<Uuid> {
+    let (_, id) = text.rsplit_once(", app_password=<")?;
+    Uuid::parse_str(id.strip_suffix('>')?).ok()
+}
+
+/// An event, as the metric `app_passwords_for_submission` has it written.
+fn submitting(text: &str) -> Option<Event> {
+    #[derive(serde::Deserialize)]
+    struct Finished {
+        end_time: f64,
+        fields: Fields,
+    }
+    #[derive(serde::Deserialize)]
+    struct Fields {
+        user: String,
+        #[serde(default)]
+        remote_ip: String,
+        passdb_name: String,
+    }
+    let Finished { end_time, fields } = serde_json::from_str(text).ok()?;
+    let place = fields.passdb_name.strip_prefix("app-password-")?.parse().ok()?;
+    #[expect(clippy::cast_possible_truncation, reason = "what does not fit is not now")]
+    let at = end_time as i64;
+    Some(Event::Submitting {
+        user: fields.user.to_lowercase(),
+        address: fields.remote_ip,
+        place,
+        at,
+    })
 }
 
 /// Name and address of a client. The address is the last of its kind: the name may hold anything.
@@ -89,7 +124,8 @@ mod tests {
     use super::*;
 
     fn logged_in(user: &str) -> Event {
-        Event::LoggedIn { user: user.to_owned(), address: "127.0.0.1".to_owned() }
+        let (user, address) = (user.to_owned(), "127.0.0.1".to_owned());
+        Event::LoggedIn { user, address, app_password: None }
     }
 
     fn failed(user: &str, attempts: u32) -> Event {
@@ -186,6 +222,34 @@ mod tests {
                 "Nov 24 20:42:39 pop3-login: Info: Disconnected: Connection closed (no auth attempts in 0 secs): user=<>, rip=127.0.0.1, lip=127.0.0.1, secured, session=<1VhQwAthGIN/AAAB>"
             ),
             None,
+        );
+    }
+
+    #[test]
+    fn app_passwords_are_told_by_whoever_has_verified_them() {
+        let id = "00000000-0000-0000-0000-000000000016";
+        let login = |rest: &str| {
+            parse(&format!(
+                "Nov 26 10:52:30 imap-login: Info: Login: user=<ada@example.org>, method=PLAIN, rip=127.0.0.1, lip=127.0.0.1, mpid=20014, TLS, session=<DNlwvSthjoR/AAAB>{rest}"
+            ))
+        };
+        let used = |app_password: Option<Uuid>| {
+            let (user, address) = ("ada@example.org".to_owned(), "127.0.0.1".to_owned());
+            Some(Event::LoggedIn { user, address, app_password })
+        };
+        assert_eq!(login(&format!(", app_password=<{id}>")), used(id.parse().ok()));
+        assert_eq!(login(", app_password=<>"), used(None));
+        assert_eq!(login(""), used(None));
+        assert_eq!(
+            parse(
+                r#"Nov 26 10:52:32 stats: Info: {"event":"auth_passdb_request_finished","hostname":"vm","start_time":1795690352.05,"end_time":1795690352.1,"categories":["auth","service:auth"],"fields":{"user":"ada@example.org","remote_ip":"127.0.0.1","passdb_name":"app-password-3"}}"#
+            ),
+            Some(Event::Submitting {
+                user: "ada@example.org".to_owned(),
+                address: "127.0.0.1".to_owned(),
+                place: 3,
+                at: 1_795_690_352,
+            }),
         );
     }
 

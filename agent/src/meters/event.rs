@@ -1,5 +1,7 @@
 //! What a log line says that is worth counting.
 
+use uuid::Uuid;
+
 /// One happening on the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
@@ -31,7 +33,15 @@ pub(super) enum Event {
     /// A session ended.
     Session { protocol: Protocol, bytes: u64 },
     /// Somebody signed in.
-    LoggedIn { user: String, address: String },
+    LoggedIn {
+        user: String,
+        address: String,
+        /// With this app password, which this node has verified as the one that holds the mailbox.
+        app_password: Option<Uuid>,
+    },
+    /// Somebody signed in to submission with the app password in this place of all those that are
+    /// good for it.
+    Submitting { user: String, address: String, place: u32, at: i64 },
     /// Somebody failed to.
     LoginFailed { user: String, address: String, attempts: u32 },
 }

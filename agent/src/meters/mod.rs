@@ -3,6 +3,7 @@
 //! Counting reads the logs of Postfix and Dovecot line by line. How far they have been read goes
 //! to the disk together with what was counted, so that a crash counts no line twice and skips none.
 
+mod app_passwords;
 mod dovecot;
 mod event;
 mod follower;
@@ -21,9 +22,11 @@ use tokio_util::sync::CancellationToken;
 use umail_proto::{
     agent::{Load, MailboxUsage, Queue},
     clock::Clock,
+    functions::Function,
 };
 
 use self::{
+    app_passwords::AppPasswords,
     event::Event,
     follower::{Begin, Follower, Position},
     tally::{Entry, Tally},
@@ -43,6 +46,8 @@ const LOOK: Duration = Duration::from_millis(300);
 const USAGE_LIMIT: usize = 50;
 /// A mailbox without room for this much is full; larger messages may be the exception.
 const ROOM_BYTES: u64 = 64 << 10;
+/// How many seconds the place of an app password says which one it is.
+const PLACES_LAST: i64 = 5;
 /// For how long a mailbox that was full is taken to be still.
 const FULL_FOR: time::Duration = time::Duration::minutes(5);
 
@@ -70,6 +75,7 @@ struct Counting {
     dovecot: Follower,
     tally: Tally,
     usage: BTreeMap<String, MailboxUsage>,
+    app_passwords: AppPasswords,
     throttle: Option<Throttle>,
     since: OffsetDateTime,
     /// The bookmark on the disk.
@@ -139,6 +145,7 @@ impl Meters {
             dovecot: follow("dovecot", place.dovecot),
             tally: Tally::new(place.entries),
             usage: BTreeMap::new(),
+            app_passwords: AppPasswords::default(),
             throttle,
             since: self.clock.now(),
             noted,
@@ -157,6 +164,7 @@ impl Meters {
             let events = events.chain(dovecot.iter().filter_map(|line| dovecot::parse(line)));
             for event in events {
                 self.heed_full(&counting.tally, &event).await;
+                self.heed_app_password(&mut counting.app_passwords, &event).await;
                 counting.count(&event).await;
             }
             tokio::task::yield_now().await;
@@ -177,6 +185,27 @@ impl Meters {
         let until = (self.clock.now() + FULL_FOR).unix_timestamp();
         if let Err(error) = self.replica.full(address, until).await {
             tracing::warn!(%error, "mail for a full mailbox is not refused");
+        }
+    }
+
+    /// Notes which app password somebody has signed in with. A place among all those of a user says
+    /// it only while they are still the same: what was not read at once is passed over.
+    async fn heed_app_password(&self, app_passwords: &mut AppPasswords, event: &Event) {
+        let now = self.clock.now();
+        match event {
+            Event::LoggedIn { address, app_password: Some(id), .. } => {
+                app_passwords.used(*id, address, now);
+            }
+            Event::Submitting { user, address, place, at }
+                if now.unix_timestamp() - at <= PLACES_LAST =>
+            {
+                match self.replica.app_password(user, Function::Submission, *place).await {
+                    Ok(Some(id)) => app_passwords.used(id, address, now),
+                    Ok(None) => {}
+                    Err(error) => tracing::debug!(%error, "the app password was not looked up"),
+                }
+            }
+            _ => {}
         }
     }
 
@@ -205,10 +234,13 @@ impl Meters {
         let interval = Interval {
             counts: counting.tally.counts(),
             usage: counting.usage.values().cloned().collect(),
+            app_password_uses: counting.app_passwords.waiting(),
             started_at: Some(counting.since),
             ended_at: Some(self.clock.now()),
         };
-        let is_empty = interval.counts.is_empty() && interval.usage.is_empty();
+        let is_empty = interval.counts.is_empty()
+            && interval.usage.is_empty()
+            && interval.app_password_uses.is_empty();
         if is_empty && place == counting.noted {
             counting.since = self.clock.now();
             return;
@@ -221,6 +253,7 @@ impl Meters {
             Ok(()) => {
                 counting.tally.committed();
                 counting.usage.clear();
+                counting.app_passwords.committed();
                 counting.since = self.clock.now();
                 counting.noted = place;
             }
@@ -234,7 +267,7 @@ impl Counting {
         self.tally.count(event);
         let Some(throttle) = &mut self.throttle else { return };
         match event {
-            Event::LoggedIn { user, address } => throttle.succeeded(user, address),
+            Event::LoggedIn { user, address, .. } => throttle.succeeded(user, address),
             Event::LoginFailed { user, address, attempts } => {
                 if let Err(error) = throttle.failed(user, address, *attempts).await {
                     tracing::warn!(%error, "a failed login was not throttled");

@@ -82,7 +82,7 @@ impl Tally {
             Event::Session { protocol: Protocol::Imap, bytes } => {
                 self.add(TrafficKind::ImapSession, 1, *bytes);
             }
-            Event::LoggedIn { .. } => {}
+            Event::LoggedIn { .. } | Event::Submitting { .. } => {}
             Event::LoginFailed { attempts, .. } => {
                 self.add(TrafficKind::LoginFailed, u64::from(*attempts), 0);
             }

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use sqlx::{Row as _, sqlite::SqliteRow};
 
+use umail_proto::functions::Function;
+use uuid::Uuid;
+
 use super::{Replica, ReplicaError, connection::statement};
 
 impl Replica {
@@ -66,6 +69,29 @@ impl Replica {
         let place = |row: &SqliteRow| row.try_get::<i64, _>(0);
         let places: Result<Vec<_>, _> = rows.iter().map(place).collect();
         Ok(places?.into_iter().filter_map(|place| usize::try_from(place).ok()).collect())
+    }
+
+    /// The app password in this place of those that the user with this canonical address has for a
+    /// function, as Dovecot counts them; none when there are fewer.
+    pub async fn app_password(
+        &self,
+        address: &str,
+        function: Function,
+        place: u32,
+    ) -> Result<Option<Uuid>, ReplicaError> {
+        let Some(user_id) = self.user_id(address).await? else { return Ok(None) };
+        let row = statement(
+            "SELECT id FROM live_credential
+              WHERE user_id = ? AND kind = 2 AND functions & ? <> 0
+              ORDER BY id DESC LIMIT 1 OFFSET ?",
+        )
+        .bind(user_id)
+        .bind((function as u64).cast_signed())
+        .bind(place)
+        .fetch_optional(&mut self.files.lock().await.secrets)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Uuid::parse_str(row.try_get(0)?).ok())
     }
 
     /// The move that this user is frozen for; none when it is not.

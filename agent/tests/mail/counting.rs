@@ -6,15 +6,16 @@ use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use umail_agent::{config::Config, drivers::Driver, meters::Meters, spool::Spool};
 use umail_proto::{
-    agent::{TrafficKind, User},
+    agent::{Credential, TrafficKind, User},
     clock::Clock,
+    functions::Function,
 };
 
 use crate::{
     client,
     directory::{self, id, row, user},
     node::{NODE, Node, wait_until},
-    single::{ALICE, BOB, arrived, running},
+    single::{ALICE, APP, BOB, arrived, running},
 };
 
 /// Meters that run, as one life of the agent has them.
@@ -47,6 +48,13 @@ impl Counting {
         counts.filter(|count| count.kind() == kind).map(|count| count.messages).sum()
     }
 
+    /// App passwords that all reports that wait say were used, and from where.
+    fn app_passwords(&self) -> Vec<(String, String)> {
+        let reports = self.spool.oldest(500).unwrap();
+        let uses = reports.iter().flat_map(|report| &report.app_password_uses);
+        uses.map(|one| (one.credential_id.clone(), one.client_address.clone())).collect()
+    }
+
     /// Waits until the counts of mail are these: received, submitted, sent, stored.
     async fn reach(&self, counts: [u64; 4]) {
         use TrafficKind::{Received, Sent, Stored, Submitted};
@@ -55,6 +63,50 @@ impl Counting {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn the_use_of_app_passwords_is_told_once() {
+    let node = running().await;
+    let ports = node.config.ports;
+    let counting = Counting::start(&node);
+    // One that expired, one for another protocol and a wrong one stand before the right ones.
+    let scoped = |number, function: Function, expires_at_seconds| {
+        let one = directory::app_password(number, 12, &format!("for {number}"));
+        row(Credential { functions: function as u64, expires_at_seconds, ..one })
+    };
+    let rows = vec![
+        scoped(41, Function::Submission, 0),
+        scoped(42, Function::Imap, 0),
+        scoped(43, Function::Submission, 1),
+        scoped(44, Function::Submission, 0),
+    ];
+    directory::change(&node.replica, rows).await;
+    client::imap(ports.imap, ALICE, "").ok();
+    client::submit(ports.submission, BOB, BOB.0, BOB.0).ok();
+    client::imap(ports.imap, (BOB.0, "wrong"), "").refused("AUTHENTICATIONFAILED");
+    for _ in 0..2 {
+        client::imap(ports.imap, APP, "").ok();
+        client::pop3(ports.pop3, (ALICE.0, "another-one"), "").ok();
+        client::imap(ports.imap, (BOB.0, "for 42"), "").ok();
+        client::submit(ports.submission, (BOB.0, "for 41"), BOB.0, BOB.0).ok();
+    }
+    let here = |number| (id(number), "127.0.0.1".to_owned());
+    let used = [22, 24, 41, 42].map(here);
+    wait_until("all four are told", || async {
+        let mut told = counting.app_passwords();
+        told.sort();
+        told == used
+    })
+    .await;
+    client::submit(ports.submission, (BOB.0, "for 44"), BOB.0, BOB.0).ok();
+    wait_until("the fifth is told, and the others only once", || async {
+        let mut told = counting.app_passwords();
+        told.sort();
+        told == [&used[..], &[here(44)]].concat()
+    })
+    .await;
+    counting.kill().await;
 }
 
 #[tokio::test]

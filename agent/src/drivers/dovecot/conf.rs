@@ -17,6 +17,19 @@ auth_username_chars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234
 auth_username_format = %Lu
 auth_mechanisms = plain login
 auth_cache_size = 0
+# Which app password it was. Its id comes last: nothing behind it is a client's choice.
+login_log_format_elements = user=<%u> method=%m rip=%r lip=%l mpid=%e %c session=<%{session}> app_password=<%{passdb:umail_app_password}>
+# Postfix does not log what Dovecot tells it beside the name.
+event_exporter app_passwords {
+  format = json
+  format_args = time-unix
+  transport = log
+}
+metric app_passwords_for_submission {
+  exporter = app_passwords
+  filter = event=auth_passdb_request_finished AND category=service:auth AND service=smtp AND result=ok AND passdb_name=app-password-*
+  fields = user remote_ip passdb_name
+}
 disable_plaintext_auth = yes
 mail_max_userip_connections = 100
 recipient_delimiter = +
@@ -213,8 +226,9 @@ fn passdbs(source: &Source<'_>) -> String {
     for place in 0..APP_PASSWORDS_TRIED {
         let _ = write!(
             text,
-            "passdb {{\n  driver = sql\n  mechanisms = plain login\n  args = {}\n  \
+            "passdb {{\n  name = {}\n  driver = sql\n  mechanisms = plain login\n  args = {}\n  \
              skip = authenticated\n  result_success = continue-ok\n}}\n",
+            queries::app_password(place),
             path(&queries::app_password_file(place)),
         );
     }

@@ -20,9 +20,14 @@ pub(super) const STANDING: &str = "standing.conf.ext";
 /// Where a mailbox lies.
 pub(super) const MAILBOX: &str = "mailbox.conf.ext";
 
-/// One app password of the user, by its place among them.
+/// One app password of the user, by its place among them: what the log calls the query.
+pub(super) fn app_password(place: usize) -> String {
+    format!("app-password-{place}")
+}
+
+/// The file of the query.
 pub(super) fn app_password_file(place: usize) -> String {
-    format!("app-password-{place}.conf.ext")
+    format!("{}.conf.ext", app_password(place))
 }
 
 /// The bit of the function that a service needs; see `umail_proto::functions`.
@@ -92,7 +97,8 @@ const FORWARD_QUERY: &str = "
        AND NOT a.held AND a.status < 3";
 
 const CREDENTIAL_QUERY: &str = "
-    SELECT hash AS password, nullif('%{passdb:umail_reason}', '') AS reason,
+    SELECT hash AS password, CASE {kind} WHEN 2 THEN id END AS umail_app_password,
+           nullif('%{passdb:umail_reason}', '') AS reason,
            CASE WHEN '%{passdb:umail_reason}' <> '' THEN 'y' END AS nologin
       FROM live_credential
      WHERE user_id = '%{passdb:umail_id}' AND kind = {kind} AND functions & {needed} <> 0
