@@ -54,6 +54,8 @@ pub async fn create(
         functions: given(scope)?,
         expires_at: given(expires_at)?,
         created_at: cx.now(),
+        last_used_at: None,
+        last_client_address: None,
     };
     let mut tx = cx.begin().await?;
     let user = users::lock(&mut tx, cx, user.id, asked).await?;

@@ -1,6 +1,6 @@
 //! What nodes report: where they stand, what they carry, what they counted.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use prost::Message;
 use time::{Duration, OffsetDateTime};
@@ -14,6 +14,7 @@ use crate::{
     app::fields,
     context::State,
     error::{Error, Result},
+    model::credential::AppPasswordUse,
     store::{
         self,
         load::Load,
@@ -95,7 +96,7 @@ pub async fn traffic(
     let keys = reports.iter().map(|report| key(report, now)).collect::<Result<Vec<_>>>()?;
     let mut tx = state.pool().begin().await?;
     let mut fresh: Vec<_> = traffic::insert_reports(&mut *tx, node, &keys).await?;
-    let (mut sums, mut usages) = (BTreeMap::new(), BTreeMap::new());
+    let (mut sums, mut usages, mut uses) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for (report, key) in reports.iter().zip(&keys) {
         // Taken out, so that a report that is in the list twice counts once.
         let Some(place) = fresh.iter().position(|one| *one == (key.boot, key.sequence)) else {
@@ -103,6 +104,10 @@ pub async fn traffic(
         };
         fresh.swap_remove(place);
         add(report, key.ended_at, &mut sums, &mut usages)?;
+        for one in &report.app_password_uses {
+            let (id, used) = app_password_use(one, now)?;
+            uses.insert(id, used);
+        }
     }
     let counts: Vec<_> = sums
         .into_iter()
@@ -111,6 +116,10 @@ pub async fn traffic(
     traffic::add(&mut *tx, node, &counts).await?;
     let usages: Vec<_> = usages.into_iter().collect();
     store::usage::upsert(&mut *tx, node, &usages).await?;
+    if !uses.is_empty() {
+        let uses: Vec<_> = uses.into_iter().collect();
+        store::credentials::note_uses(&mut *tx, node, &uses).await?;
+    }
     tx.commit().await?;
     let mut accepted: BTreeMap<Uuid, i64> = BTreeMap::new();
     for key in keys {
@@ -151,6 +160,25 @@ fn add(
     Ok(())
 }
 
+fn app_password_use(
+    one: &umail_proto::agent::AppPasswordUse,
+    now: OffsetDateTime,
+) -> Result<(Uuid, AppPasswordUse)> {
+    let bad =
+        |what: &str| Error::invalid("reports", format!("has a use of an app password {what}"));
+    let id = one.credential_id.parse().map_err(|_not_an_id| bad("without an id"))?;
+    let used_at = dated(one.used_at.as_ref(), now).ok_or_else(|| bad("without its time"))?;
+    let client_address: Option<IpAddr> = one.client_address.parse().ok();
+    let client_address = client_address.map(|address| address.to_string());
+    Ok((id, AppPasswordUse { used_at, client_address }))
+}
+
+/// A time that a node tells, no later than its clock may be ahead of ours.
+fn dated(time: Option<&prost_types::Timestamp>, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    let time = OffsetDateTime::from_unix_timestamp(time?.seconds).ok()?;
+    Some(if time > now + AHEAD { now } else { time })
+}
+
 fn key(report: &TrafficReport, now: OffsetDateTime) -> Result<traffic::Report> {
     let bad = |what: &str| Error::invalid("reports", format!("has a report without {what}"));
     let boot = report.boot.parse().ok().ok_or_else(|| bad("a boot"))?;
@@ -158,10 +186,7 @@ fn key(report: &TrafficReport, now: OffsetDateTime) -> Result<traffic::Report> {
         return Err(bad("a sequence"));
     }
     let time = |time: &Option<prost_types::Timestamp>| {
-        let time = time.as_ref().ok_or_else(|| bad("its times"))?;
-        let time = OffsetDateTime::from_unix_timestamp(time.seconds).ok();
-        let time = time.ok_or_else(|| bad("times that there are"))?;
-        Ok::<_, Error>(if time > now + AHEAD { now } else { time })
+        dated(time.as_ref(), now).ok_or_else(|| bad("its times"))
     };
     Ok(traffic::Report {
         boot,

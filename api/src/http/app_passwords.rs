@@ -31,6 +31,8 @@ impl From<model::credential::AppPassword> for AppPassword {
             functions: names(protocols(app_password.functions)),
             expires_at: app_password.expires_at,
             created_at: app_password.created_at,
+            last_used_at: app_password.last_used_at,
+            last_client_address: app_password.last_client_address,
         }
     }
 }

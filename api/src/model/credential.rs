@@ -43,6 +43,21 @@ pub struct AppPassword {
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+    /// When somebody signed in with it, as far as nodes have told. No change of it is anybody's.
+    #[serde(skip)]
+    pub last_used_at: Option<OffsetDateTime>,
+    /// From where.
+    #[serde(skip)]
+    pub last_client_address: Option<String>,
+}
+
+/// A node has let somebody in with an app password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppPasswordUse {
+    /// When.
+    pub used_at: OffsetDateTime,
+    /// From where, if that is known.
+    pub client_address: Option<String>,
 }
 
 /// Reads what an app password is for.

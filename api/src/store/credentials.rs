@@ -4,12 +4,17 @@ use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use umail_proto::{
     functions::Functions,
-    ids::{CredentialId, UserId},
+    ids::{CredentialId, NodeId, UserId},
 };
+use uuid::Uuid;
 
 use crate::{
     error::Result,
-    model::{credential::AppPassword, functions, page::Page},
+    model::{
+        credential::{AppPassword, AppPasswordUse},
+        functions,
+        page::Page,
+    },
 };
 
 /// The hash of a user's password.
@@ -52,7 +57,8 @@ pub async fn list_app_passwords(
     page: Page,
 ) -> Result<Vec<AppPassword>> {
     let rows = sqlx::query!(
-        "SELECT id, label, functions, expires_at, created_at FROM credential
+        "SELECT id, label, functions, expires_at, created_at, last_use_at, last_use_address
+           FROM credential
           WHERE account_id = $1 AND kind = 2 AND ($2::uuid IS NULL OR id > $2)
           ORDER BY id LIMIT $3",
         user.uuid(),
@@ -65,6 +71,8 @@ pub async fn list_app_passwords(
         functions: functions::from_column(row.functions),
         expires_at: row.expires_at,
         created_at: row.created_at,
+        last_used_at: row.last_use_at,
+        last_client_address: row.last_use_address,
     });
     Ok(rows.collect())
 }
@@ -103,6 +111,41 @@ pub async fn insert_app_password(
         functions::to_column(new.functions),
         new.expires_at,
         new.created_at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Notes when app passwords were used last. A node speaks for users whose mailboxes it holds, and
+/// for all if they submit there: what others say is passed over. Rows are locked in order, since
+/// several nodes may speak of one.
+pub async fn note_uses(
+    db: impl PgExecutor<'_>,
+    node: NodeId,
+    uses: &[(Uuid, AppPasswordUse)],
+) -> Result<()> {
+    let ids: Vec<_> = uses.iter().map(|(id, _)| *id).collect();
+    let times: Vec<_> = uses.iter().map(|(_, one)| one.used_at).collect();
+    let addresses: Vec<_> = uses.iter().map(|(_, one)| one.client_address.clone()).collect();
+    sqlx::query!(
+        "WITH own AS (
+             SELECT credential.id FROM credential
+               JOIN account ON account.id = account_id
+               JOIN node ON node.id = $1
+              WHERE credential.id = ANY ($2) AND kind = 2
+                AND (storage_node_id = node.id OR 'smtp' = ANY (node.roles))
+              ORDER BY credential.id FOR NO KEY UPDATE OF credential)
+         UPDATE credential SET last_use_at = sent.used_at,
+                last_use_address = sent.client_address
+           FROM own, unnest($2::uuid[], $3::timestamptz[], $4::text[])
+                     AS sent (id, used_at, client_address)
+          WHERE credential.id = own.id AND sent.id = own.id
+            AND (last_use_at IS NULL OR last_use_at < sent.used_at)",
+        node.uuid(),
+        &ids,
+        &times,
+        &addresses as &[Option<String>],
     )
     .execute(db)
     .await?;

@@ -23,6 +23,13 @@ pub struct AppPassword {
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+    /// When somebody signed in with it, accurate to an hour; null: not yet, as far as the nodes have
+    /// told.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub last_used_at: Option<OffsetDateTime>,
+    /// From which address; null: not known.
+    #[schema(example = "192.0.2.7")]
+    pub last_client_address: Option<String>,
 }
 
 /// An app password with the password itself.

@@ -7,8 +7,9 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tonic::Code;
 use umail_api::store;
 use umail_proto::agent::{
-    ActionFindings, ActionOutcome, Load, MailboxUsage, ObservedState, Queue, ReportActionRequest,
-    ReportStatusRequest, ReportTrafficRequest, TrafficCount, TrafficKind, TrafficReport,
+    ActionFindings, ActionOutcome, AppPasswordUse, Load, MailboxUsage, ObservedState, Queue,
+    ReportActionRequest, ReportStatusRequest, ReportTrafficRequest, TrafficCount, TrafficKind,
+    TrafficReport,
 };
 use umail_tests::agents::{Agent, Server};
 use uuid::Uuid;
@@ -31,6 +32,7 @@ fn report(agent: &Agent, sequence: u64, messages: u64, at: OffsetDateTime) -> Tr
             bytes: messages * 100,
         }],
         usage: Vec::new(),
+        app_password_uses: Vec::new(),
     }
 }
 
@@ -139,6 +141,62 @@ async fn a_node_speaks_only_for_the_mailboxes_that_it_holds() {
     send(&first, vec![with(&first, 4_096)]).await.unwrap();
     let after = server.api.get(path).await.body;
     assert_eq!((&after["bytes"], &after["messages"]), (&json!(4_096), &json!(2)));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_use_of_an_app_password_is_the_newest_that_a_node_of_the_user_tells() {
+    let server = Server::start().await;
+    let pool = server.api.state.pool();
+    let mut nodes = Vec::new();
+    for (name, role) in
+        [("storage-1", "storage"), ("storage-2", "storage"), ("pop-1", "pop"), ("smtp-1", "smtp")]
+    {
+        nodes.push(server.agent(name, &[role]).await);
+    }
+    let [first, second, pop, smtp] = &nodes[..] else { unreachable!() };
+    let example = domain(pool, "example.com").await;
+    user(pool, example, "alice", first.id).await;
+    let path = "/v1/users/alice@example.com/app_passwords";
+    let made = server.api.post(path, json!({"label": "phone"})).await.is(StatusCode::CREATED).body;
+    assert_eq!(made["last_used_at"], serde_json::Value::Null);
+    let id = made["id"].as_str().unwrap().to_owned();
+    let now = server.api.state.clock().now().replace_nanosecond(0).unwrap();
+    let minutes = time::Duration::minutes;
+    let said = async |agent: &Agent, sequence, id: &str, at: OffsetDateTime, from: &str| {
+        let one = AppPasswordUse {
+            credential_id: id.to_owned(),
+            used_at: Some(stamp(at)),
+            client_address: from.to_owned(),
+        };
+        let report =
+            TrafficReport { app_password_uses: vec![one], ..report(agent, sequence, 0, now) };
+        send(agent, vec![report]).await
+    };
+    let shown = async || {
+        let one = server.api.get(path).await.is(StatusCode::OK).body["items"][0].clone();
+        (one["last_used_at"].clone(), one["last_client_address"].clone())
+    };
+    let is =
+        |time: OffsetDateTime, from: &str| (json!(time.format(&Rfc3339).unwrap()), json!(from));
+    // Neither of these has let her in.
+    said(second, 1, &id, now, "192.0.2.66").await.unwrap();
+    said(pop, 1, &id, now, "192.0.2.66").await.unwrap();
+    assert_eq!(shown().await, (json!(null), json!(null)));
+    let before = now - minutes(60);
+    said(first, 1, &id, before, "192.0.2.1").await.unwrap();
+    assert_eq!(shown().await, is(before, "192.0.2.1"));
+    said(smtp, 1, &id, now, "2001:db8::1").await.unwrap();
+    said(first, 2, &id, now - minutes(1), "192.0.2.2").await.unwrap();
+    assert_eq!(shown().await, is(now, "2001:db8::1"));
+    // A clock that is far ahead, and no address.
+    said(first, 3, &id, now + minutes(600), "<x>").await.unwrap();
+    let (time, from) = shown().await;
+    let time = OffsetDateTime::parse(time.as_str().unwrap(), &Rfc3339).unwrap();
+    assert!(time < now + minutes(10) && from.is_null(), "{time} {from}");
+    // Unknown ones are passed over, and others than ids refused.
+    said(first, 4, &Uuid::nil().to_string(), now, "").await.unwrap();
+    assert_eq!(said(first, 5, "x", now, "").await, Err(Code::InvalidArgument));
     server.stop().await;
 }
 
