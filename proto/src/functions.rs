@@ -18,17 +18,20 @@ pub enum Function {
     ExternalReceive = 1 << 4,
     /// Have mail forwarded elsewhere.
     Forwarding = 1 << 5,
+    /// Sign in with app passwords, and make them.
+    AppPasswords = 1 << 6,
 }
 
 impl Function {
     /// Every function there is, in the order of their bits.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Pop3,
         Self::Imap,
         Self::Submission,
         Self::ExternalSend,
         Self::ExternalReceive,
         Self::Forwarding,
+        Self::AppPasswords,
     ];
 
     /// The name used in the REST API.
@@ -41,6 +44,7 @@ impl Function {
             Self::ExternalSend => "external_send",
             Self::ExternalReceive => "external_receive",
             Self::Forwarding => "forwarding",
+            Self::AppPasswords => "app_passwords",
         }
     }
 

@@ -2,14 +2,16 @@
 
 use umail_agent::drivers::Driver;
 use umail_proto::{
-    agent::{Credential, DirectoryRow, ListenerKind, ServiceHealth, ServiceKind},
+    agent::{
+        Credential, DirectoryRow, Domain, ListenerKind, Plan, ServiceHealth, ServiceKind, User,
+    },
     clock::Clock,
     functions::Function,
 };
 
 use crate::{
     client,
-    directory::{self, domain, id, row, storage, user},
+    directory::{self, ALL, domain, id, row, storage, user},
     node::{NAME, NODE, Node, wait_until},
 };
 
@@ -132,6 +134,36 @@ async fn an_app_password_is_good_for_its_protocols_and_its_time() {
                 answer.refused(refusal);
             }
         }
+    }
+}
+
+/// Whoever lacks the function signs in with the password, and app passwords are like wrong ones.
+#[tokio::test]
+async fn app_passwords_rest_without_the_function() {
+    let node = running().await;
+    let ports = node.config.ports;
+    let without = ALL & !(Function::AppPasswords as u64);
+    let example = |functions| row(Domain { functions, ..domain(1, "example.org") });
+    let alice =
+        |functions, plan_id| row(User { functions, plan_id, ..user(11, "alice", &id(NODE)) });
+    let plan = Plan { id: id(71), functions: without, quota_unlimited: true, ..Plan::default() };
+    for (off, on) in [
+        (vec![alice(without, String::new())], vec![alice(ALL, String::new())]),
+        (vec![example(without)], vec![example(ALL)]),
+        (vec![row(plan), alice(ALL, id(71))], vec![alice(ALL, String::new())]),
+    ] {
+        directory::change(&node.replica, off).await;
+        std::thread::scope(|scope| {
+            scope.spawn(|| client::imap(ports.imap, APP, "").refused("AUTHENTICATIONFAILED"));
+            scope.spawn(|| client::pop3(ports.pop3, APP, "").refused("[AUTH]"));
+            let submit = |login| client::submit(ports.submission, login, ALICE.0, ALICE.0);
+            scope.spawn(move || submit(APP).refused("535 5.7.8"));
+            scope.spawn(move || submit(ALICE).ok());
+            scope.spawn(|| client::imap(ports.imap, ALICE, "").ok());
+        });
+        directory::change(&node.replica, on).await;
+        client::imap(ports.imap, APP, "").ok();
+        client::submit(ports.submission, APP, ALICE.0, ALICE.0).ok();
     }
 }
 

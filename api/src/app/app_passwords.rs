@@ -1,11 +1,12 @@
 //! App passwords: long random ones, for programs that sign in all the time.
 
-use umail_api_types::app_passwords::NewAppPassword;
+use umail_api_types::{app_passwords::NewAppPassword, functions::FunctionName};
 use umail_proto::{agent::RowKind, ids::CredentialId};
 
 use crate::{
     app::{
         audit::{self, Subject, shown},
+        entitlements,
         fields::{Fields, given},
         users,
     },
@@ -59,6 +60,7 @@ pub async fn create(
     };
     let mut tx = cx.begin().await?;
     let user = users::lock(&mut tx, cx, user.id, asked).await?;
+    entitlements::require(&mut tx, &user, FunctionName::AppPasswords).await?;
     let held = store::credentials::list_scopes(&mut *tx, user.id, cx.now()).await?;
     if let Some((kind, limit)) = reached(&held, app_password.functions) {
         return Err(Exceeded::of_user(&user.address, kind, limit).into());

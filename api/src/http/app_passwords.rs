@@ -53,7 +53,8 @@ async fn list_app_passwords(
 /// Make an app password
 ///
 /// The password is made by the server and shown in this answer only. It signs in to the protocols
-/// that it is good for, and nowhere else. For each of them a user has 8 at most.
+/// that it is good for, and nowhere else. For each of them a user has 8 at most. A user without the
+/// function `app_passwords` makes none (409), and those that there are rest.
 #[utoipa::path(post, path = "/v1/users/{user}/app_passwords", tag = "users",
     params(("user" = String, Path, description = "Id or address of the user")),
     request_body = NewAppPassword,

@@ -2,7 +2,7 @@
 
 use umail_api_types::{
     entitlements::{Entitlements, FunctionEntitlement, Origin, OriginLevel, SendingEntitlement},
-    functions,
+    functions::{self, FunctionName},
     limit::{Quota, SendingLimit},
     sending::SendingLimitName,
 };
@@ -45,8 +45,7 @@ impl Levels<'_> {
             None => (self.plan.quota, self.of_plan()),
         };
         let functions = functions::names(Functions::ALL).into_iter().map(|function| {
-            let needed = functions::set(&[function]);
-            let denied_by = self.denials(needed);
+            let denied_by = self.denied_by(function);
             FunctionEntitlement { function, allowed: denied_by.is_none(), denied_by }
         });
         Entitlements {
@@ -80,8 +79,9 @@ impl Levels<'_> {
     }
 
     /// The highest level that lacks this.
-    fn denials(&self, needed: Functions) -> Option<Origin> {
-        let lacks = |has: Functions| has.intersection(needed) != needed;
+    #[must_use]
+    pub fn denied_by(&self, function: FunctionName) -> Option<Origin> {
+        let lacks = |has: Functions| !has.contains(function.into());
         if lacks(self.domain.functions) {
             return Some(self.of_domain());
         }

@@ -20,36 +20,49 @@ pub enum FunctionName {
     ExternalReceive,
     /// Have mail forwarded elsewhere.
     Forwarding,
+    /// Make app passwords, and sign in with them.
+    AppPasswords,
 }
 
 impl FunctionName {
-    const ALL: [(Self, Function); 6] = [
-        (Self::Pop3, Function::Pop3),
-        (Self::Imap, Function::Imap),
-        (Self::Submission, Function::Submission),
-        (Self::ExternalSend, Function::ExternalSend),
-        (Self::ExternalReceive, Function::ExternalReceive),
-        (Self::Forwarding, Function::Forwarding),
+    const ALL: [Self; 7] = [
+        Self::Pop3,
+        Self::Imap,
+        Self::Submission,
+        Self::ExternalSend,
+        Self::ExternalReceive,
+        Self::Forwarding,
+        Self::AppPasswords,
     ];
+}
+
+impl From<FunctionName> for Function {
+    fn from(name: FunctionName) -> Self {
+        match name {
+            FunctionName::Pop3 => Self::Pop3,
+            FunctionName::Imap => Self::Imap,
+            FunctionName::Submission => Self::Submission,
+            FunctionName::ExternalSend => Self::ExternalSend,
+            FunctionName::ExternalReceive => Self::ExternalReceive,
+            FunctionName::Forwarding => Self::Forwarding,
+            FunctionName::AppPasswords => Self::AppPasswords,
+        }
+    }
 }
 
 /// The names of a set, in a fixed order.
 #[must_use]
 pub fn names(set: Functions) -> Vec<FunctionName> {
-    let inside = FunctionName::ALL.into_iter().filter(|(_, function)| set.contains(*function));
-    inside.map(|(name, _)| name).collect()
+    FunctionName::ALL.into_iter().filter(|name| set.contains((*name).into())).collect()
 }
 
 /// The set of these names. All names mean all functions, those of later versions included.
 #[must_use]
 pub fn set(names: &[FunctionName]) -> Functions {
-    let missing = FunctionName::ALL.into_iter().filter(|(name, _)| !names.contains(name));
-    let mut missing = missing.peekable();
-    if missing.peek().is_none() {
+    if FunctionName::ALL.iter().all(|name| names.contains(name)) {
         return Functions::ALL;
     }
-    let inside = FunctionName::ALL.into_iter().filter(|(name, _)| names.contains(name));
-    inside.fold(Functions::NONE, |set, (_, function)| set.with(function))
+    names.iter().fold(Functions::NONE, |set, name| set.with((*name).into()))
 }
 
 #[cfg(test)]
@@ -62,7 +75,8 @@ mod tests {
         assert_eq!(names(set(&some)), some);
         assert_eq!(set(&[]), Functions::NONE);
         assert_eq!(set(&names(Functions::ALL)), Functions::ALL);
-        for (name, function) in FunctionName::ALL {
+        for (name, function) in FunctionName::ALL.into_iter().zip(Function::ALL) {
+            assert_eq!(Function::from(name), function);
             assert_eq!(serde_json::to_value(name).unwrap(), function.name());
         }
     }

@@ -68,6 +68,52 @@ async fn create_app_password_refuses_fields_that_break_their_rules() {
 }
 
 #[tokio::test]
+async fn whoever_lacks_the_function_at_any_level_makes_none() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    api.user("anna@example.com").await;
+    let anna = api.sign_in("anna@example.com").await;
+    let made = api.post(PATH, json!({"label": "old"})).await.is(StatusCode::CREATED);
+    let department = api.post("/v1/domains/example.com/departments", json!({"name": "sales"}));
+    let department = department.await.is(StatusCode::CREATED).id();
+    let plan = api
+        .post("/v1/plans", json!({"name": "small", "quota_bytes": 1_000_000_000}))
+        .await
+        .is(StatusCode::CREATED)
+        .id();
+    let moved = json!({"department_id": department, "plan_id": plan});
+    api.patch("/v1/users/anna@example.com", moved).await.is(StatusCode::OK);
+    let entitlement = async || {
+        let body = api.get("/v1/users/anna@example.com/entitlements").await.body;
+        let all = body["functions"].as_array().unwrap().clone();
+        all.into_iter().find(|one| one["function"] == "app_passwords").unwrap()
+    };
+    assert_eq!(entitlement().await["allowed"], json!(true));
+    let all = api.get("/v1/domains/example.com").await.body["functions"].clone();
+    assert!(all.as_array().unwrap().contains(&json!("app_passwords")), "{all}");
+    for (path, level) in [
+        ("/v1/domains/example.com".to_owned(), "domain example.com"),
+        (format!("/v1/departments/{department}"), "department sales"),
+        (format!("/v1/plans/{plan}"), "plan small"),
+        ("/v1/users/anna@example.com".to_owned(), "user anna@example.com"),
+    ] {
+        let some = json!({"functions": ["pop3", "imap", "submission"]});
+        api.patch(&path, some).await.is(StatusCode::OK);
+        let body = json!({"label": "new"});
+        let refused = api.ask(Method::POST, PATH).by(&anna).json(body).send().await;
+        let refused = refused.is_problem(StatusCode::CONFLICT);
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert_eq!(detail, format!("app_passwords is switched off by {level}"));
+        assert_eq!(entitlement().await["allowed"], json!(false));
+        api.patch(&path, json!({"functions": all})).await.is(StatusCode::OK);
+    }
+    // What there is stays, is shown and can be removed; and more are made again.
+    assert_eq!(api.get(PATH).await.items("id"), [made.id()]);
+    let body = json!({"label": "new"});
+    api.ask(Method::POST, PATH).by(&anna).json(body).send().await.is(StatusCode::CREATED);
+}
+
+#[tokio::test]
 async fn a_user_has_as_many_app_passwords_for_a_protocol_as_nodes_try() {
     let clock = Clock::manual(OffsetDateTime::UNIX_EPOCH + Duration::days(20_000));
     let api = Api::start_at(clock.clone()).await;

@@ -15,7 +15,7 @@ async fn create_domain_gives_one_name_one_owner() {
     let domain = domain.is(StatusCode::CREATED);
     assert_eq!(domain.body["name"], "xn--bcher-kva.example");
     assert_eq!(domain.body["status"], "active");
-    assert_eq!(domain.body["functions"].as_array().unwrap().len(), 6);
+    assert_eq!(domain.body["functions"].as_array().unwrap().len(), 7);
     for name in ["bücher.example", "xn--bcher-kva.example", "XN--BCHER-KVA.EXAMPLE"] {
         let taken = api.post("/v1/domains", json!({"name": name})).await;
         taken.is_problem(StatusCode::CONFLICT);

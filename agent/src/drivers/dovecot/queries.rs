@@ -60,6 +60,7 @@ const ACCOUNT_QUERY: &str = "
     SELECT user, umail_id, NULL AS password, 'y' AS nopassword,
            nullif(reason, '') AS umail_reason,
            CASE WHEN reason = '' AND rests THEN 'y' END AS umail_rests,
+           CASE WHEN has_app_passwords THEN 'y' END AS umail_app_passwords,
            CASE WHEN reason = '' AND elsewhere THEN 'y' END AS proxy,
            CASE WHEN reason = '' AND elsewhere THEN storage_name END AS host,
            CASE WHEN reason = '' AND elsewhere THEN storage_address END AS hostip,
@@ -69,6 +70,7 @@ const ACCOUNT_QUERY: &str = "
       FROM (SELECT a.address AS user, a.user_id AS umail_id, a.storage_name, a.storage_address,
                    '%s' IN ('pop3', 'imap') AND a.storage_node_id <> '{node}' AS elsewhere,
                    '%s' IN ('pop3', 'imap') AND a.status = 3 AS rests,
+                   a.functions & 64 AS has_app_passwords,
                    CASE WHEN NOT a.functions & {needed} THEN 'This service is not enabled for you'
                         WHEN a.status = 5 THEN 'The account is closed'
                         WHEN a.status = 4 THEN 'The account is suspended'
@@ -84,7 +86,7 @@ const ACCOUNT_QUERY: &str = "
                                 WHERE key IN ('addr:' || network, 'user:' || a.address,
                                               'pair:' || a.address || '|' || network)))
      WHERE reason = '' OR '%s' <> 'smtp'
-    UNION ALL SELECT abs(-9223372036854775807 - one), '', '', '', '', '', '', '', '', '', ''
+    UNION ALL SELECT abs(-9223372036854775807 - one), '', '', '', '', '', '', '', '', '', '', ''
       FROM unready";
 
 /// Only nodes of the fleet hand in mail.
@@ -102,6 +104,7 @@ const CREDENTIAL_QUERY: &str = "
            CASE WHEN '%{passdb:umail_reason}' <> '' THEN 'y' END AS nologin
       FROM live_credential
      WHERE user_id = '%{passdb:umail_id}' AND kind = {kind} AND functions & {needed} <> 0
+       AND ({kind} = 1 OR '%{passdb:umail_app_passwords}' = 'y')
      ORDER BY id DESC LIMIT 1 OFFSET {place}";
 
 /// Fails on purpose for who is under maintenance: Dovecot has no other way to say that a login is
