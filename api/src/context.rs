@@ -22,7 +22,11 @@ use crate::{
     database::pool::{Pool, Reach},
     error::{Error, Result},
     fleet::Fleet,
-    model::{operator::OperatorRole, session::Confinement},
+    model::{
+        operator::OperatorRole,
+        proxies::{Proxies, ProxyHeader},
+        session::Confinement,
+    },
     pki::Authority,
     sealer::Sealer,
     transaction::{Enclosing, Transaction},
@@ -42,6 +46,7 @@ struct Shared {
     passwords: Passwords,
     rates: Rates,
     operators_need_totp: bool,
+    proxies: Proxies,
     callers: Callers,
     changes: Notify,
     authority: Arc<Authority>,
@@ -49,17 +54,23 @@ struct Shared {
 }
 
 /// On which terms people are served.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Terms {
     /// How often a caller may ask.
     pub rate: Rate,
     /// Whether operators without a second factor can do nothing but enrol one.
     pub operators_need_totp: bool,
+    /// Proxies that are believed when they say where a request comes from.
+    pub proxies: Proxies,
 }
 
 impl Terms {
     /// Everything is allowed that can be.
-    pub const LAX: Self = Self { rate: Rate::Unlimited, operators_need_totp: false };
+    pub const LAX: Self = Self {
+        rate: Rate::Unlimited,
+        operators_need_totp: false,
+        proxies: Proxies { trusted: Vec::new(), header: ProxyHeader::XForwardedFor },
+    };
 }
 
 impl State {
@@ -81,6 +92,7 @@ impl State {
             passwords: Passwords::new()?,
             rates: Rates::new(terms.rate),
             operators_need_totp: terms.operators_need_totp,
+            proxies: terms.proxies,
             callers: Callers::default(),
             changes: Notify::new(),
             authority,
@@ -128,6 +140,12 @@ impl State {
     #[must_use]
     pub fn operators_need_totp(&self) -> bool {
         self.0.operators_need_totp
+    }
+
+    /// Proxies that are believed when they say where a request comes from.
+    #[must_use]
+    pub fn proxies(&self) -> &Proxies {
+        &self.0.proxies
     }
 
     /// Who is behind a session, remembered for a second.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 pub use self::reader::ConfigError;
 use self::reader::Reader;
-use crate::authn::rates::Rate;
+use crate::{authn::rates::Rate, model::proxies::Proxies};
 
 /// Where the file is looked for when none is named; it need not be there.
 pub const DEFAULT_FILE: &str = "/etc/umail/api.toml";
@@ -50,12 +50,14 @@ pub struct DatabaseConfig {
 }
 
 /// Where people are served, and how often.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct HttpConfig {
     /// Address and port.
     pub listen: SocketAddr,
     /// Requests of one caller.
     pub requests_per_minute: Rate,
+    /// Proxies that are believed when they say where a request comes from.
+    pub proxies: Proxies,
 }
 
 /// How people sign in.
@@ -118,6 +120,10 @@ impl Config {
                 requests_per_minute: reader
                     .take("http.requests_per_minute")?
                     .unwrap_or(Rate::DEFAULT),
+                proxies: Proxies {
+                    trusted: reader.take("http.trusted_proxies")?.unwrap_or_default(),
+                    header: reader.take("http.proxy_header")?.unwrap_or_default(),
+                },
             },
             grpc: Listen { listen: reader.take("grpc.listen")?.unwrap_or(GRPC_LISTEN) },
             authn: AuthnConfig {
@@ -141,6 +147,7 @@ impl Config {
     /// Every key with its value, for `umail-api check-config`. The database's password is left out.
     #[must_use]
     pub fn describe(&self) -> BTreeMap<&'static str, String> {
+        let proxies: Vec<_> = self.http.proxies.trusted.iter().map(ToString::to_string).collect();
         let database = if self.database.url.is_some() { "(set)" } else { "(embedded)" };
         BTreeMap::from([
             ("data_dir", self.data_dir.display().to_string()),
@@ -149,6 +156,8 @@ impl Config {
             ("database.max_connections", self.database.max_connections.to_string()),
             ("http.listen", self.http.listen.to_string()),
             ("http.requests_per_minute", self.http.requests_per_minute.to_string()),
+            ("http.trusted_proxies", proxies.join(", ")),
+            ("http.proxy_header", self.http.proxies.header.name().to_owned()),
             ("grpc.listen", self.grpc.listen.to_string()),
             ("authn.operators_need_totp", self.authn.operators_need_totp.to_string()),
             ("log.format", format!("{:?}", self.log.format).to_lowercase()),
@@ -164,6 +173,7 @@ fn absolute(path: PathBuf) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::proxies::ProxyHeader;
 
     fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -190,10 +200,14 @@ mod tests {
         let environment = [
             ("UMAIL_API__HTTP__LISTEN", "127.0.0.1:2"),
             ("UMAIL_API__DATABASE__MAX_CONNECTIONS", "7"),
+            ("UMAIL_API__HTTP__TRUSTED_PROXIES", "['10.0.0.0/8', '::1']"),
+            ("UMAIL_API__HTTP__PROXY_HEADER", "forwarded"),
         ];
         let config = load(text, &environment).unwrap();
         assert_eq!(config.http.listen.port(), 2);
         assert_eq!(config.database.max_connections, 7);
+        assert_eq!(config.describe()["http.trusted_proxies"], "10.0.0.0/8, ::1/128");
+        assert_eq!(config.http.proxies.header, ProxyHeader::Forwarded);
         assert_eq!(config.key_file, Path::new("/a/key"));
     }
 
@@ -206,6 +220,12 @@ mod tests {
                 "[http]\nrequests_per_minute = 0",
                 "FILE: http.requests_per_minute: must be a number from 1 on",
             ),
+            (
+                "[http]\ntrusted_proxies = ['10.0.0.1/8']",
+                "FILE: http.trusted_proxies: \"10.0.0.1/8\" has bits behind its prefix",
+            ),
+            ("[http]\ntrusted_proxies = '10.0.0.0/8'", "FILE: http.trusted_proxies: "),
+            ("[http]\nproxy_header = 'x-real-ip'", "FILE: http.proxy_header: "),
             ("[http]\nlissten = 'here'", "FILE: http.lissten: unknown key"),
             ("http = 4", "FILE: http: is not a table"),
             ("[database]\nmax_connections = 1", "FILE: database.max_connections: is below 2"),

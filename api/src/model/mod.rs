@@ -20,6 +20,7 @@ pub mod page;
 pub mod password;
 pub mod plan;
 pub mod profile;
+pub mod proxies;
 pub mod revision;
 pub mod role;
 pub mod role_assignment;

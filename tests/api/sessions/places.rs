@@ -6,7 +6,15 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio_util::task::TaskTracker;
-use umail_api::{context::State, http, model::operator::OperatorRole, sealer::Sealer};
+use umail_api::{
+    context::{State, Terms},
+    http,
+    model::{
+        operator::OperatorRole,
+        proxies::{Proxies, ProxyHeader},
+    },
+    sealer::Sealer,
+};
 use umail_proto::clock::Clock;
 use umail_tests::api::{Answer, Api, PASSWORD};
 
@@ -66,6 +74,33 @@ async fn a_session_tells_from_where_and_when() {
     assert_eq!(answer.body["items"][1]["user_agent"], "browser");
     let first = list(&api, &format!("{OWN}?page_size=1"), token).await;
     assert!(first.body["next_page_token"].is_string());
+}
+
+#[tokio::test]
+async fn a_proxy_is_believed_only_if_it_is_trusted() {
+    let seen = async |proxies: Proxies, headers: [(&'static str, &'static str); 2]| {
+        let api = Api::start_under(Clock::system(), Terms { proxies, ..Terms::LAX }).await;
+        let body = json!({"name": "root", "password": PASSWORD});
+        let mut ask = api.ask(Method::POST, "/v1/sessions").anonymous().json(body);
+        for (name, value) in headers {
+            ask = ask.header(name, value);
+        }
+        let session = ask.send().await.is(StatusCode::CREATED).body;
+        let answer = list(&api, OWN, session["access_token"].as_str().unwrap()).await;
+        answer.body["items"][1]["client_address"].clone()
+    };
+    let both = [
+        ("x-forwarded-for", "203.0.113.9, 198.51.100.1, 10.0.0.2"),
+        ("forwarded", "for=203.0.113.9, for=198.51.100.2"),
+    ];
+    let trusted = ["127.0.0.1", "10.0.0.0/8"].map(|one| one.parse().unwrap());
+    let with = |header| Proxies { trusted: trusted.into(), header };
+    assert_eq!(seen(Proxies::default(), both).await, "127.0.0.1");
+    assert_eq!(seen(with(ProxyHeader::XForwardedFor), both).await, "198.51.100.1");
+    assert_eq!(seen(with(ProxyHeader::Forwarded), both).await, "198.51.100.2");
+    let nonsense = [("x-forwarded-for", "198.51.100.1, ';DROP TABLE"), ("forwarded", "for=")];
+    assert_eq!(seen(with(ProxyHeader::XForwardedFor), nonsense).await, "127.0.0.1");
+    assert_eq!(seen(with(ProxyHeader::Forwarded), nonsense).await, "127.0.0.1");
 }
 
 #[tokio::test]

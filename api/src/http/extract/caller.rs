@@ -102,13 +102,19 @@ where
 #[derive(Debug)]
 pub struct Peer(pub Client);
 
-impl<S: Send + Sync> FromRequestParts<S> for Peer {
+impl<S: Send + Sync> FromRequestParts<S> for Peer
+where
+    State: FromRef<S>,
+{
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let state = State::from_ref(state);
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let user_agent = parts.headers.get(USER_AGENT).and_then(|name| name.to_str().ok());
-        let address = peer.map(|ConnectInfo(peer)| peer.ip());
+        let lines = parts.headers.get_all(state.proxies().header.name());
+        let lines: Vec<_> = lines.iter().map(|line| line.to_str().ok()).collect();
+        let address = peer.map(|ConnectInfo(peer)| state.proxies().client(peer.ip(), &lines));
         Ok(Self(Client::new(address, user_agent.unwrap_or_default())))
     }
 }

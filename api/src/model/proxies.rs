@@ -1,0 +1,273 @@
+//! Proxies before the server: which are believed, and where a request then comes from.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// A network of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u32,
+}
+
+impl Network {
+    /// Whether the address lies in it. IPv4 on a socket for both is IPv4.
+    #[must_use]
+    pub fn contains(self, address: IpAddr) -> bool {
+        let (own, all) = bits(self.address);
+        let (other, of_other) = bits(address.to_canonical());
+        let host = all - self.prefix;
+        all == of_other
+            && own.checked_shr(host).unwrap_or(0) == other.checked_shr(host).unwrap_or(0)
+    }
+}
+
+/// The bits of an address, and how many there are.
+fn bits(address: IpAddr) -> (u128, u32) {
+    match address {
+        IpAddr::V4(address) => (address.to_bits().into(), 32),
+        IpAddr::V6(address) => (address.to_bits(), 128),
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    /// `192.0.2.0/24`, `2001:db8::/32`, or one address.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("{text:?} is not a network such as 10.0.0.0/8");
+        let (address, prefix) = text.split_once('/').unzip();
+        let address: IpAddr = address.unwrap_or(text).parse().map_err(|_not_one| bad())?;
+        let address = address.to_canonical();
+        let (own, all) = bits(address);
+        let prefix = match prefix {
+            None => all,
+            Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+                digits.parse().ok().filter(|prefix| *prefix <= all).ok_or_else(bad)?
+            }
+            Some(_) => return Err(bad()),
+        };
+        let host = all - prefix;
+        if host > 0 && own << (128 - host) != 0 {
+            return Err(format!("{text:?} has bits behind its prefix"));
+        }
+        Ok(Self { address, prefix })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// The header in which proxies say whom they speak for. One, since a proxy that writes the one lets
+/// the other through as its client has sent it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeader {
+    /// Addresses, the nearest one last.
+    #[default]
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+}
+
+impl ProxyHeader {
+    /// Its name, in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::Forwarded => "forwarded",
+        }
+    }
+}
+
+/// The proxies that are believed.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies {
+    /// Where they are; none: nobody is believed.
+    pub trusted: Vec<Network>,
+    /// What they write.
+    pub header: ProxyHeader,
+}
+
+impl Proxies {
+    /// Where a request comes from: the nearest address that no trusted proxy has. `lines` are those
+    /// of the header, from the first to the last; one that is no text is none. It is read from its
+    /// end, and no further than somebody can be believed: what stands before was written by anybody.
+    #[must_use]
+    pub fn client(&self, peer: IpAddr, lines: &[Option<&str>]) -> IpAddr {
+        let hops = lines.iter().rev().flat_map(|line| line.unwrap_or_default().rsplit(','));
+        let mut client = peer.to_canonical();
+        for hop in hops {
+            if !self.trusted.iter().any(|network| network.contains(client)) {
+                break;
+            }
+            let named = match self.header {
+                ProxyHeader::XForwardedFor => node(hop.trim()),
+                ProxyHeader::Forwarded => element(hop),
+            };
+            let Some(named) = named else { break };
+            client = named.to_canonical();
+        }
+        client
+    }
+}
+
+/// An address, maybe with a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
+fn node(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let (address, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']')?;
+            (
+                IpAddr::V6(address.parse().ok()?),
+                port.strip_prefix(':').or(port.is_empty().then_some("0"))?,
+            )
+        }
+        None => {
+            let (address, port) = text.split_once(':')?;
+            (IpAddr::V4(address.parse().ok()?), port)
+        }
+    };
+    (port.len() <= 5 && port.bytes().all(|digit| digit.is_ascii_digit())).then_some(address)
+}
+
+/// The `for` of an element such as `for="[2001:db8::1]:80";proto=https`. All of it must be well
+/// formed: half of a text in quotes, cut at a comma, is somebody else's.
+fn element(text: &str) -> Option<IpAddr> {
+    let mut found = None;
+    for pair in text.split(';') {
+        let (name, value) = pair.trim().split_once('=')?;
+        let inside = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        let is_good = match inside {
+            Some(text) => !text.contains(['"', '\\']),
+            None => !value.is_empty() && value.bytes().all(is_token),
+        };
+        if !is_good || !name.bytes().all(is_token) {
+            return None;
+        }
+        if name.eq_ignore_ascii_case("for") {
+            if found.is_some() {
+                return None;
+            }
+            found = Some(node(inside.unwrap_or(value))?);
+        }
+    }
+    found
+}
+
+/// What RFC 9110 lets stand without quotes.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxies(header: ProxyHeader) -> Proxies {
+        let trusted = ["10.0.0.0/8", "127.0.0.1", "fd00::/8"].map(|one| one.parse().unwrap());
+        Proxies { trusted: trusted.into(), header }
+    }
+
+    fn client(header: ProxyHeader, peer: &str, lines: &[&str]) -> String {
+        let lines: Vec<_> = lines.iter().map(|line| Some(*line)).collect();
+        proxies(header).client(peer.parse().unwrap(), &lines).to_string()
+    }
+
+    #[test]
+    fn networks_are_read_exactly() {
+        let network = |text: &str| text.parse::<Network>();
+        for (text, inside, outside) in [
+            ("10.0.0.0/8", "10.255.0.1", "11.0.0.0"),
+            ("192.0.2.7", "192.0.2.7", "192.0.2.6"),
+            ("192.0.2.7", "::ffff:192.0.2.7", "::192.0.2.7"),
+            ("0.0.0.0/0", "255.0.0.1", "::1"),
+            ("::/0", "2001:db8::1", "192.0.2.1"),
+            ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::"),
+            ("2001:db8::1/128", "2001:db8::1", "2001:db8::2"),
+        ] {
+            let network = network(text).unwrap();
+            assert!(network.contains(inside.parse().unwrap()), "{text} {inside}");
+            assert!(!network.contains(outside.parse().unwrap()), "{text} {outside}");
+            assert_eq!(network.to_string().parse(), Ok(network));
+        }
+        for text in ["", "x", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "10.0.0.1/8", "::1/64/1"] {
+            assert!(network(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed_and_from_the_nearest_on() {
+        use ProxyHeader::XForwardedFor as Header;
+        for (peer, lines, expected) in [
+            // Who is no proxy says nothing of others.
+            ("192.0.2.1", &["198.51.100.1"][..], "192.0.2.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
+            ("::ffff:10.0.0.1", &["::ffff:198.51.100.1"], "198.51.100.1"),
+            // What a client has sent itself stands before.
+            ("10.0.0.1", &["203.0.113.9, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["127.0.0.1, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["203.0.113.9", "198.51.100.1"], "198.51.100.1"),
+            // Several proxies, one after the other.
+            ("10.0.0.1", &["203.0.113.9, 198.51.100.1, 10.0.0.2", "fd00::1"], "198.51.100.1"),
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            // Whom nobody understands, nobody believes.
+            ("10.0.0.1", &["198.51.100.1, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1, "], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1 203.0.113.9"], "10.0.0.1"),
+            ("10.0.0.1", &["x, 10.0.0.2"], "10.0.0.2"),
+            ("10.0.0.1", &["198.51.100.1:4711"], "198.51.100.1"),
+            ("10.0.0.1", &["[2001:db8::1]:4711"], "2001:db8::1"),
+            ("10.0.0.1", &["2001:db8::1"], "2001:db8::1"),
+            ("10.0.0.1", &["198.51.100.1:x"], "10.0.0.1"),
+            ("10.0.0.1", &["[198.51.100.1]"], "10.0.0.1"),
+            ("10.0.0.1", &["0x7f.1"], "10.0.0.1"),
+        ] {
+            assert_eq!(client(Header, peer, lines), expected, "{peer} {lines:?}");
+        }
+        let no_text = proxies(Header).client([10, 0, 0, 1].into(), &[Some("198.51.100.1"), None]);
+        assert_eq!(no_text.to_string(), "10.0.0.1");
+        let nobody = Proxies::default().client([127, 0, 0, 1].into(), &[Some("198.51.100.1")]);
+        assert_eq!(nobody.to_string(), "127.0.0.1");
+    }
+
+    #[test]
+    fn a_client_cannot_hide_in_quotes() {
+        use ProxyHeader::Forwarded as Header;
+        for (lines, expected) in [
+            (&["for=198.51.100.1"][..], "198.51.100.1"),
+            (&["For=\"[2001:db8::1]:80\";proto=https;by=10.0.0.1"], "2001:db8::1"),
+            (&["for=203.0.113.9, proto=http; for=\"198.51.100.1:80\""], "198.51.100.1"),
+            // It has begun a text that the proxy's part would end.
+            (&["for=\"203.0.113.9, for=198.51.100.1"], "198.51.100.1"),
+            (&["for=203.0.113.9;x=\"", "for=198.51.100.1"], "198.51.100.1"),
+            // The proxy has quoted what its client called the host.
+            (&["for=198.51.100.1;host=\"a,for=203.0.113.9\""], "10.0.0.1"),
+            (&["for=198.51.100.1;host=\"a,for=203.0.113.9;b=\""], "10.0.0.1"),
+            (&["for=198.51.100.1;host=\"a,for=203.0.113.9;b=\\\"\""], "10.0.0.1"),
+            (&["for=_hidden"], "10.0.0.1"),
+            (&["for=unknown"], "10.0.0.1"),
+            (&["proto=https"], "10.0.0.1"),
+            (&["for=198.51.100.1;for=203.0.113.9"], "10.0.0.1"),
+            (&["for=2001:db8::1"], "10.0.0.1"),
+            (&["198.51.100.1"], "10.0.0.1"),
+            (&[""], "10.0.0.1"),
+        ] {
+            assert_eq!(client(Header, "10.0.0.1", lines), expected, "{lines:?}");
+        }
+    }
+}
