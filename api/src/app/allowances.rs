@@ -17,13 +17,13 @@ use crate::{
         departments, domains,
         fields::one,
     },
-    authz::{Action, Resource},
+    authz::{Action, Level, Resource},
     context::Context,
     error::{Error, Result},
     model::{
         allowance::{Allowance, Amounts, Exceeded, Limits},
         department::Department,
-        domain::DomainRef,
+        domain::{Domain, DomainRef},
         plan::{Plan, PlanRef, Seats},
         revision::Precondition,
         user::User,
@@ -249,20 +249,32 @@ async fn whole(cx: &Context, id: Uuid) -> Result<Whole> {
 
 /// The allowance of the system.
 pub async fn read_system(cx: &Context) -> Result<Whole> {
-    cx.authorize(Action::Read, Resource::Settings)?;
+    cx.authorize(Action::Read, Resource::Allowance(Level::System))?;
     whole(cx, SYSTEM).await
 }
 
 /// The allowance of a domain.
 pub async fn read_domain(cx: &Context, domain: &DomainRef) -> Result<Whole> {
-    let domain = domains::find(cx, domain, |id| (Action::Read, Resource::Domain(id))).await?;
+    let domain = find_domain(cx, domain, Action::Read).await?;
     whole(cx, domain.id.uuid()).await
 }
 
 /// The allowance of a department.
 pub async fn read_department(cx: &Context, id: DepartmentId) -> Result<Whole> {
-    let department = departments::read(cx, id).await?;
-    whole(cx, department.id.uuid()).await
+    find_department(cx, id, Action::Read).await?;
+    whole(cx, id.uuid()).await
+}
+
+/// The domain, if the caller may do this to its allowance.
+async fn find_domain(cx: &Context, domain: &DomainRef, action: Action) -> Result<Domain> {
+    domains::find(cx, domain, |id| (action, Resource::Allowance(Level::Domain(id)))).await
+}
+
+/// The department, if the caller may do this to its allowance.
+async fn find_department(cx: &Context, id: DepartmentId, action: Action) -> Result<Department> {
+    let found = departments::read(cx, id).await?;
+    cx.authorize(action, Resource::Allowance(Level::Department(found.domain_id, id)))?;
+    Ok(found)
 }
 
 /// How a change of limits is meant.
@@ -278,7 +290,7 @@ pub struct Change {
 
 /// Limits the system as a whole. Counting begins with the first limit.
 pub async fn update_system(cx: &Context, change: Change) -> Result<Whole> {
-    cx.authorize(Action::Update, Resource::Settings)?;
+    cx.authorize(Action::Update, Resource::Allowance(Level::System))?;
     let mut tx = cx.begin().await?;
     // Nobody else gives anything away, or limits the system, until this has ended.
     store::allowances::enter_alone(&mut *tx).await?;
@@ -290,14 +302,14 @@ pub async fn update_system(cx: &Context, change: Change) -> Result<Whole> {
 
 /// Limits a domain, from above.
 pub async fn update_domain(cx: &Context, domain: &DomainRef, change: Change) -> Result<Whole> {
-    let domain = domains::find(cx, domain, |id| (Action::Operate, Resource::Domain(id))).await?;
+    let domain = find_domain(cx, domain, Action::Update).await?;
     let subject = Subject::of(domain.id, "allowance", domain.id);
     update(cx, domain.id, subject, change).await
 }
 
 /// Limits a department.
 pub async fn update_department(cx: &Context, id: DepartmentId, change: Change) -> Result<Whole> {
-    let department = departments::find(cx, id, Action::Update).await?;
+    let department = find_department(cx, id, Action::Update).await?;
     let subject = Subject::of(department.domain_id, "allowance", id);
     update(cx, department.domain_id, subject, change).await
 }

@@ -118,8 +118,9 @@ pub async fn update(
         return Ok(before);
     }
     if department.parent_id != before.parent_id {
+        // There it is a new one.
         let parent = Resource::Department { domain_id, id: department.parent_id };
-        cx.authorize(Action::Update, parent)?;
+        cx.authorize(Action::Create, parent)?;
         check_parent(&mut tx, &department).await?;
     }
     department.revision += 1;
@@ -152,7 +153,7 @@ pub async fn delete(cx: &Context, id: DepartmentId, precondition: Precondition) 
     let mut tx = cx.begin().await?;
     let before = store::departments::lock(&mut *tx, id).await?;
     precondition.check(before.revision)?;
-    role_assignments::delete_of_department(&mut tx, cx, id).await?;
+    role_assignments::delete_of_department(&mut tx, cx, (before.domain_id, id)).await?;
     store::departments::delete(&mut tx, id).await?;
     allowances::remove_department(&mut tx, &before).await?;
     finish(tx, cx, Action::Delete, Some(&before), None).await

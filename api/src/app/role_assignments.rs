@@ -111,12 +111,17 @@ pub async fn delete(cx: &Context, id: RoleAssignmentId) -> Result<()> {
     Ok(())
 }
 
-/// Removes all from their roles in a department that goes.
+/// Removes all from their roles in a department that goes. Whoever may not do that leaves it there.
 pub(super) async fn delete_of_department(
     db: &mut PgConnection,
     cx: &Context,
-    department: DepartmentId,
+    (domain_id, department): (DomainId, DepartmentId),
 ) -> Result<()> {
+    if store::role_assignments::is_administered(&mut *db, department).await? {
+        let grant = Grant { domain_id, department_id: Some(department) };
+        let holder = UserScope { id: None, domain_id, department_id: None, grants: Vec::new() };
+        cx.authorize(Action::Delete, Resource::RoleAssignment { holder, grant })?;
+    }
     for found in store::role_assignments::list_of_department(&mut *db, department).await? {
         store::role_assignments::delete(&mut *db, found.id).await?;
         record(db, cx, Action::Delete, &found).await?;

@@ -79,6 +79,8 @@ pub enum Resource {
         /// The department; nothing for the domain as a whole.
         id: Option<DepartmentId>,
     },
+    /// How much may be given away, and what has been.
+    Allowance(Level),
     /// An alias of a domain, or all of them.
     Alias {
         /// The domain of the address.
@@ -101,6 +103,17 @@ pub enum Resource {
         /// The role, and where it is good.
         grant: Grant,
     },
+}
+
+/// Whose allowance it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// That of the whole system.
+    System,
+    /// That of a domain.
+    Domain(DomainId),
+    /// That of a department.
+    Department(DomainId, DepartmentId),
 }
 
 /// Refuses what the caller may not do: what may not be seen does not exist for the caller.
@@ -216,6 +229,12 @@ fn resting(caller: &Caller, domain: Option<DomainId>) -> Option<Status> {
 fn outranks_holder(caller: &Caller, role: Role, action: Action, resource: &Resource) -> bool {
     match resource {
         Resource::User(user) | Resource::Profile(user) => outranks(caller, &user.grants),
+        // Whoever administers a department has it from above: what is added below it is another one.
+        Resource::Department { id: Some(_), .. } if action == Action::Create => true,
+        Resource::Department { id: Some(id), .. }
+        | Resource::Allowance(Level::Department(_, id)) => {
+            role > Role::DepartmentAdmin || is_above(caller, *id)
+        }
         // Who may send as an alias may have it: an administrator has addresses like anybody.
         Resource::Alias { holder: Some(user), .. } => {
             is_user(caller, user) || outranks(caller, &user.grants)
@@ -240,6 +259,17 @@ fn outranks<'a>(caller: &Caller, grants: impl IntoIterator<Item = &'a Grant>) ->
         let place = (Some(grant.domain_id), Some(grant.department_id));
         resting(caller, Some(grant.domain_id)).is_none()
             && roles_in(caller, place).into_iter().any(|role| role > grant.role())
+    })
+}
+
+/// Whether the caller administers a department that this one is below.
+fn is_above(caller: &Caller, department: DepartmentId) -> bool {
+    let Caller::User { assignments, .. } = caller else { return false };
+    assignments.iter().any(|assignment| match assignment {
+        Assignment::DepartmentAdmin { department_id, subtree, .. } => {
+            *department_id != department && subtree.contains(&department)
+        }
+        Assignment::DomainAdmin(_) => false,
     })
 }
 
@@ -305,8 +335,10 @@ impl Resource {
             | Self::Directory
             | Self::Operations
             | Self::Plans
-            | Self::Domains => true,
-            Self::Domain(_)
+            | Self::Domains
+            | Self::Allowance(Level::System) => true,
+            Self::Allowance(Level::Domain(_) | Level::Department(..))
+            | Self::Domain(_)
             | Self::DomainAlias(_)
             | Self::Department { .. }
             | Self::Alias { .. }
@@ -331,6 +363,7 @@ impl Resource {
             Self::Domain(_) => "domain",
             Self::DomainAlias(_) => "domain alias",
             Self::Department { .. } => "department",
+            Self::Allowance(_) => "allowance",
             Self::Alias { .. } => "alias",
             Self::Users(_) => "users",
             Self::User(_) => "user",
@@ -358,17 +391,22 @@ impl Resource {
     /// Where it is. What belongs to the system is nowhere.
     fn place(&self) -> Option<Place> {
         match *self {
-            Self::Settings | Self::Operators | Self::Nodes | Self::Directory | Self::Operations => {
-                None
-            }
+            Self::Settings
+            | Self::Operators
+            | Self::Nodes
+            | Self::Directory
+            | Self::Operations
+            | Self::Allowance(Level::System) => None,
             Self::Plans | Self::Domains => Some((None, None)),
             Self::Domain(domain)
             | Self::DomainAlias(domain)
+            | Self::Allowance(Level::Domain(domain))
             | Self::Users(domain)
             | Self::RoleAssignments(domain) => Some((Some(domain), None)),
             Self::Alias { domain_id, .. } => Some((Some(domain_id), Some(None))),
             Self::Department { domain_id, id: None } => Some((Some(domain_id), None)),
             Self::Department { domain_id, id } => Some((Some(domain_id), Some(id))),
+            Self::Allowance(Level::Department(domain, id)) => Some((Some(domain), Some(Some(id)))),
             Self::User(ref user) | Self::Profile(ref user) => {
                 Some((Some(user.domain_id), Some(user.department_id)))
             }

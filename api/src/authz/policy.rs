@@ -1,6 +1,6 @@
 //! The whole policy: which role may do what to which kind of resource.
 
-use super::{Action, Resource, Role};
+use super::{Action, Level, Resource, Role};
 
 /// Whether a role that the caller has in respect of the resource allows the action.
 pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
@@ -22,6 +22,15 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
             Role::SuperDomainAdmin | Role::DomainAdmin,
             Resource::Department { .. } | Resource::Alias { .. },
         ) => action != Operate,
+        // Limits come from the level above, and are seen at the level itself.
+        (
+            Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
+            Resource::Allowance(Level::Domain(_)),
+        ) => matches!(action, Read | List),
+        (
+            Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
+            Resource::Allowance(Level::Department(..)),
+        ) => matches!(action, Read | List | Update),
         (Role::SuperDomainAdmin | Role::DomainAdmin, Resource::RoleAssignment { .. }) => {
             matches!(action, Read | List | Create | Delete)
         }
@@ -45,8 +54,10 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
             Resource::Domains
             | Resource::Domain(_)
             | Resource::DomainAlias(_)
-            | Resource::Department { .. },
+            | Resource::Department { id: None, .. },
         ) => matches!(action, Read | List),
+        // Below the own one; that one is from above.
+        (Role::DepartmentAdmin, Resource::Department { id: Some(_), .. }) => action != Operate,
         (Role::User, Resource::User(_)) => action == Read,
         (Role::User, Resource::Profile(_)) => {
             matches!(action, Read | List | Create | Update | Delete)
@@ -66,7 +77,7 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
 mod tests {
     use std::fmt::Write;
 
-    use umail_proto::ids::DomainId;
+    use umail_proto::ids::{DepartmentId, DomainId};
     use uuid::Uuid;
 
     use super::*;
@@ -74,6 +85,7 @@ mod tests {
 
     fn table() -> String {
         let domain = DomainId::from(Uuid::nil());
+        let department = DepartmentId::from(Uuid::nil());
         let scope =
             UserScope { id: None, domain_id: domain, department_id: None, grants: Vec::new() };
         let grant = Grant { domain_id: domain, department_id: None };
@@ -87,7 +99,11 @@ mod tests {
             ("domains", Resource::Domains),
             ("domain", Resource::Domain(domain)),
             ("domain alias", Resource::DomainAlias(domain)),
-            ("department", Resource::Department { domain_id: domain, id: None }),
+            ("top of departments", Resource::Department { domain_id: domain, id: None }),
+            ("department", Resource::Department { domain_id: domain, id: Some(department) }),
+            ("system allowance", Resource::Allowance(Level::System)),
+            ("domain allowance", Resource::Allowance(Level::Domain(domain))),
+            ("department allowance", Resource::Allowance(Level::Department(domain, department))),
             ("alias", Resource::Alias { domain_id: domain, holder: None }),
             ("users", Resource::Users(domain)),
             ("user", Resource::User(scope.clone())),

@@ -85,6 +85,8 @@ async fn read_department(
 }
 
 /// Change a department
+///
+/// It is up to the level above: to whoever administers the department that it is below, or the domain.
 #[utoipa::path(patch, path = "/v1/departments/{id}", tag = "departments",
     params(("id" = DepartmentId, Path, description = "Id of the department"), IfMatch),
     request_body(content = DepartmentPatch, content_type = "application/merge-patch+json"),
@@ -100,7 +102,8 @@ async fn update_department(
 
 /// Remove a department
 ///
-/// Nobody and nothing may be in it any more.
+/// Nobody and nothing may be in it any more. It is up to the level above; who administers it no
+/// longer does, so that whoever may not dismiss them may not remove it.
 #[utoipa::path(delete, path = "/v1/departments/{id}", tag = "departments",
     params(("id" = DepartmentId, Path, description = "Id of the department"), IfMatch),
     responses(

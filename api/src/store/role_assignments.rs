@@ -169,6 +169,15 @@ pub async fn list_of_department(
     .collect()
 }
 
+/// Whether anybody administers this department itself.
+pub async fn is_administered(db: impl PgExecutor<'_>, department: DepartmentId) -> Result<bool> {
+    let row = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM role_assignment WHERE department_id = $1) AS "is!""#,
+        department.uuid(),
+    );
+    Ok(row.fetch_one(db).await?)
+}
+
 /// Adds a role assignment.
 pub async fn insert(db: impl PgExecutor<'_>, assignment: &RoleAssignment) -> Result<()> {
     let grant = assignment.grant();

@@ -95,24 +95,71 @@ async fn delete_department_removes_only_an_empty_one() {
 }
 
 #[tokio::test]
-async fn department_admins_see_their_subtree_and_change_none_of_it() {
+async fn department_admins_change_what_is_below_their_own_and_not_that() {
     let api = Api::start().await;
     api.domain("example.com").await;
     let top = department(&api, "A", None).await;
-    let below = department(&api, "B", Some(&top)).await;
     let other = department(&api, "C", None).await;
     let admin = api.department_admin("admin@example.com", &top).await;
+    let ask = |method, path: String, body| {
+        api.ask(method, path).header("if-match", "*").json(body).by(&admin).send()
+    };
+    let path = |id: &str| format!("/v1/departments/{id}");
+    let add = |name: &'static str, parent: Option<&str>| {
+        ask(Method::POST, PATH.to_owned(), json!({"name": name, "parent_id": parent}))
+    };
+    let below = add("B", Some(&top)).await.is(StatusCode::CREATED).id();
+    // In the same second as what it is below.
+    let bottom = add("D", Some(&below)).await.is(StatusCode::CREATED).id();
     let list = api.ask(Method::GET, PATH).by(&admin).send().await.is(StatusCode::OK);
-    assert_eq!(list.items("id"), [top.clone(), below.clone()]);
-    for (id, status) in [(&below, StatusCode::FORBIDDEN), (&other, StatusCode::NOT_FOUND)] {
-        let path = format!("/v1/departments/{id}");
-        let patch = api.ask(Method::PATCH, &path).header("if-match", "*").json(json!({}));
-        patch.by(&admin).send().await.is_problem(status);
-        let delete = api.ask(Method::DELETE, &path).header("if-match", "*");
-        delete.by(&admin).send().await.is_problem(status);
+    assert_eq!(list.items("id"), [top.clone(), below.clone(), bottom.clone()]);
+    add("X", None).await.is_problem(StatusCode::FORBIDDEN);
+    add("X", Some(&other)).await.is_problem(StatusCode::NOT_FOUND);
+
+    let name = json!({"name": "E", "functions": ["imap"]});
+    ask(Method::PATCH, path(&below), name.clone()).await.is(StatusCode::OK);
+    for (id, status) in [(&top, StatusCode::FORBIDDEN), (&other, StatusCode::NOT_FOUND)] {
+        ask(Method::PATCH, path(id), name.clone()).await.is_problem(status);
+        ask(Method::DELETE, path(id), json!(null)).await.is_problem(status);
+        let limits = ask(Method::PATCH, format!("{}/allowance", path(id)), json!({"users": 1}));
+        limits.await.is_problem(status);
+        // Neither out of the own department, nor to where nothing is known of.
+        let parent = json!({"parent_id": if id == &top { None } else { Some(id) }});
+        let moved = ask(Method::PATCH, path(&bottom), parent).await;
+        moved.is_problem(status);
     }
-    let new = api.ask(Method::POST, PATH).json(json!({"name": "D", "parent_id": top}));
-    new.by(&admin).send().await.is_problem(StatusCode::FORBIDDEN);
-    let hidden = api.ask(Method::GET, format!("/v1/departments/{other}")).by(&admin).send().await;
-    hidden.is_problem(StatusCode::NOT_FOUND);
+    ask(Method::PATCH, path(&bottom), json!({"parent_id": top})).await.is(StatusCode::OK);
+    let limits = ask(Method::PATCH, format!("{}/allowance", path(&below)), json!({"users": 1}));
+    limits.await.is(StatusCode::OK);
+    ask(Method::DELETE, path(&below), json!(null)).await.is(StatusCode::NO_CONTENT);
+    // Who administers it is as high as whoever would remove it.
+    api.assign("admin@example.com", "department_admin", Some(&bottom)).await;
+    let refused = ask(Method::DELETE, path(&bottom), json!(null)).await;
+    refused.is_problem(StatusCode::FORBIDDEN);
+    api.delete(path(&bottom)).await.is(StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn department_admins_add_departments_within_the_allowances_above() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let top = department(&api, "A", None).await;
+    let admin = api.department_admin("admin@example.com", &top).await;
+    let add = |name: &'static str| {
+        let body = json!({"name": name, "parent_id": top});
+        api.ask(Method::POST, PATH).json(body).by(&admin).send()
+    };
+    let limit = |path: String, number: u64| api.patch(path, json!({"departments": number}));
+    limit(format!("/v1/departments/{top}/allowance"), 1).await.is(StatusCode::OK);
+    let below = add("B").await.is(StatusCode::CREATED).id();
+    let refused = add("C").await.is_problem(StatusCode::CONFLICT);
+    assert_eq!(refused.body["exceeded"]["level"], "department", "{:#}", refused.body);
+    limit(format!("/v1/departments/{top}/allowance"), 9).await.is(StatusCode::OK);
+    limit("/v1/domains/example.com/allowance".to_owned(), 2).await.is(StatusCode::OK);
+    let refused = add("C").await.is_problem(StatusCode::CONFLICT);
+    assert_eq!(refused.body["exceeded"]["level"], "domain", "{:#}", refused.body);
+    let remove = api.ask(Method::DELETE, format!("/v1/departments/{below}"));
+    let remove = remove.header("if-match", "*").by(&admin).send().await;
+    remove.is(StatusCode::NO_CONTENT);
+    add("C").await.is(StatusCode::CREATED);
 }

@@ -10,7 +10,7 @@ mod reference;
 mod rows;
 
 use umail_api::{
-    authz::{self, Action, Grant, Resource, UserScope},
+    authz::{self, Action, Grant, Level, Resource, UserScope},
     context::{Assignment, Caller},
     error::Error,
     model::operator::OperatorRole,
@@ -132,7 +132,10 @@ impl Random {
     fn what(&mut self, world: &World) -> What {
         let user = self.below(world.users.len());
         let (domain, department) = self.role(world);
-        match (self.below(17), department) {
+        match (self.below(20), department) {
+            (17, _) => What::Plans,
+            (18, _) => What::Limits(Some((domain, department))),
+            (19, _) if self.is_one_in(2) => What::Limits(None),
             (0, _) => What::System,
             (1, _) => What::Domains,
             (2, _) => What::Domain(domain),
@@ -211,7 +214,13 @@ fn caller(world: &World, who: Who) -> Caller {
 fn resource(world: &World, what: What) -> Resource {
     match what {
         What::System => Resource::Nodes,
+        What::Plans => Resource::Plans,
         What::Domains => Resource::Domains,
+        What::Limits(None) => Resource::Allowance(Level::System),
+        What::Limits(Some((domain, None))) => Resource::Allowance(Level::Domain(id(domain))),
+        What::Limits(Some((domain, Some(one)))) => {
+            Resource::Allowance(Level::Department(id(domain), id(one)))
+        }
         What::Domain(domain) => Resource::Domain(id(domain)),
         What::DomainAliases(domain) => Resource::DomainAlias(id(domain)),
         What::Departments(domain) => Resource::Department { domain_id: id(domain), id: None },
@@ -256,9 +265,9 @@ fn of_the_server(world: &World, who: Who, verb: Verb, what: What) -> Outcome {
     }
 }
 
-/// What may not be seen does not exist; that there is a system and are domains is no secret.
+/// What may not be seen does not exist; it is no secret that there is a system, with plans and domains.
 fn of_the_reference(world: &World, who: Who, verb: Verb, what: What) -> Outcome {
-    let is_known = matches!(what, What::System | What::Domains);
+    let is_known = matches!(what, What::System | What::Plans | What::Domains | What::Limits(None));
     if world.may(who, verb, what) {
         Outcome::Allowed
     } else if is_known || world.may(who, Verb::Read, what) {

@@ -46,11 +46,14 @@ pub(crate) enum Verb {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum What {
     System,
+    Plans,
     Domains,
     Domain(usize),
     DomainAliases(usize),
     Departments(usize),
     Department(usize),
+    /// The limits of a domain or a department; none: of the system.
+    Limits(Option<Role>),
     Alias(usize, Option<usize>),
     Users(usize),
     NewUser(Role),
@@ -71,23 +74,32 @@ enum Where {
 impl World {
     pub(crate) fn may(&self, who: Who, verb: Verb, what: What) -> bool {
         let look = matches!(verb, Verb::Read | Verb::List);
-        let change = matches!(verb, Verb::Create | Verb::Update | Verb::Delete);
         let only = |allowed, rank| if verb == allowed { rank } else { 5 };
         // The place, the least rank there that looks, and the least that changes.
         let (place, looks, changes) = match what {
-            What::System => (Anywhere, 5, 5),
-            What::Domains => (Anywhere, 2, 5),
+            What::System | What::Limits(None) => (Anywhere, 5, 5),
+            What::Domains | What::Plans => (Anywhere, 2, 5),
             What::Domain(domain) => (AnywhereIn(domain), 2, only(Verb::Update, 3)),
-            What::Users(domain) | What::Roles(domain) | What::DomainAliases(domain) => {
-                (AnywhereIn(domain), 2, 5)
-            }
+            What::Users(domain)
+            | What::Roles(domain)
+            | What::DomainAliases(domain)
+            | What::Limits(Some((domain, None))) => (AnywhereIn(domain), 2, 5),
             What::Departments(domain) => (AnywhereIn(domain), 2, 3),
-            What::Department(one) => (At((self.departments[one].0, Some(one))), 2, 3),
+            What::Department(one) if look || verb == Verb::Create => {
+                (At((self.departments[one].0, Some(one))), 2, 2)
+            }
+            What::Limits(Some(own)) if look => (At(own), 2, 5),
+            // What a department is and has, is up to the level above.
+            What::Department(one) => (At(self.departments[one]), 5, 2),
+            What::Limits(Some((_, Some(one)))) => {
+                (At(self.departments[one]), 5, only(Verb::Update, 2))
+            }
             What::NewUser(place) => (At(place), 2, 2),
             What::User(user) | What::Profile(user) => (At(self.users[user].0), 2, 2),
             What::Alias(domain, _) => (At((domain, None)), 3, 3),
-            What::Role(_, role) if verb == Verb::Update => (At(role), 2, 5),
-            What::Role(_, role) => (At(role), 2, 1 + weight(role)),
+            What::Role(_, role) => {
+                (At(role), 2, if verb == Verb::Update { 5 } else { 1 + weight(role) })
+            }
         };
         let is_own = match what {
             What::User(user) | What::Role(user, _) => verb == Verb::Read && who == Who::User(user),
@@ -106,13 +118,12 @@ impl World {
             _ => true,
         };
         let rank = self.rank(who, place);
+        let allows = if look { rank >= looks } else { rank >= changes && is_above() };
         let rests = match place {
             AnywhereIn(domain) | At((domain, _)) => self.rests(who, domain),
             Anywhere => false,
         };
-        rank == 5
-            || (look || !rests)
-                && (is_own || look && rank >= looks || change && rank >= changes && is_above())
+        rank == 5 || (look || !rests) && (is_own || verb != Verb::Operate && allows)
     }
 
     /// 5 system admin, 4 super domain admin, 3 domain admin, 2 department admin, 0 nothing.

@@ -171,6 +171,7 @@ async fn a_user_changes_no_foreign_row_whatever_is_asked() {
             format!("UPDATE credential SET hash = '' WHERE account_id = '{}'", far.member),
             format!("DELETE FROM session WHERE account_id = '{}'", far.other),
             format!("UPDATE allowance SET users = 0 WHERE id = '{}'", far.domain),
+            format!("DELETE FROM department WHERE id = '{}'", far.department),
         ] {
             let done = sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(cx.pool()).await.unwrap();
             assert_eq!(done.rows_affected(), 0, "{who}: {sql}");
@@ -189,6 +190,53 @@ async fn a_user_changes_no_foreign_row_whatever_is_asked() {
             let cause = refused.unwrap_err().to_string();
             let is_refused = cause.contains("row-level security") || cause.contains("denied");
             assert!(is_refused, "{who}: {sql}: {cause}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_administers_a_department_changes_those_below_it_only() {
+    let w = world().await;
+    let path = "/v1/domains/near.example/departments";
+    let own = &w.near.department;
+    let mut ids = Vec::new();
+    for body in [json!({"name": "below", "parent_id": own}), json!({"name": "beside"})] {
+        ids.push(w.api.post(path, body).await.is(StatusCode::CREATED).id());
+    }
+    let [below, beside] = &ids[..] else { unreachable!() };
+    for (who, reaches) in [("head", true), ("member", false)] {
+        let cx = request_of(&w, who).await;
+        let changed = async |sql: String| {
+            sqlx::raw_sql(AssertSqlSafe(sql))
+                .execute(cx.pool())
+                .await
+                .map(|done| done.rows_affected())
+        };
+        let insert = |parent: &str| {
+            format!(
+                "INSERT INTO department (id, domain_id, parent_id, name, functions, created_at, updated_at)
+                 VALUES (gen_random_uuid(), '{}', {parent}, gen_random_uuid()::text, 1, now(), now())",
+                w.near.domain
+            )
+        };
+        for (id, is_below) in [(below, true), (beside, false), (own, false)] {
+            let rename = format!("UPDATE department SET name = '{who}' WHERE id = '{id}'");
+            let lock = format!("SELECT FROM department WHERE id = '{id}' FOR UPDATE");
+            let wanted = u64::from(is_below && reaches);
+            assert_eq!(changed(rename).await.unwrap(), wanted, "{who} {id}");
+            assert_eq!(changed(lock).await.unwrap(), wanted, "{who} {id}");
+            let parent = insert(&format!("'{id}'"));
+            let is_inside = reaches && id != beside;
+            assert_eq!(changed(parent).await.is_ok(), is_inside, "{who} {id}");
+        }
+        assert!(changed(insert("NULL")).await.is_err(), "{who}");
+        if reaches {
+            let out = format!("UPDATE department SET parent_id = NULL WHERE id = '{below}'");
+            assert!(changed(out).await.is_err(), "{who}");
+        }
+        for id in [beside, own] {
+            let delete = format!("DELETE FROM department WHERE id = '{id}'");
+            assert_eq!(changed(delete).await.unwrap(), 0, "{who} {id}");
         }
     }
 }
