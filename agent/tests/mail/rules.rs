@@ -89,6 +89,27 @@ async fn aliases_names_and_tags_lead_to_their_users() {
     client::submit(submission, ALICE, "sales@example.org", ALICE.0).refused("553 5.7.1");
 }
 
+/// The server does not let them in where it sees them: it does not look into other domains.
+#[tokio::test]
+async fn aliases_in_a_circle_take_no_mail_and_others_do() {
+    let node = running().await;
+    let port = node.config.ports.smtp;
+    let rows = vec![
+        row(alias(31, "one", &["two@example.org"])),
+        row(alias(32, "two", &["one@example.org"])),
+        row(alias(33, "bobs", &[BOB.0])),
+        row(Alias { keep_copy: true, ..alias(34, "bob", &["bobs@example.org"]) }),
+        row(alias(35, "list", &[ALICE.0, "bobs@example.org"])),
+    ];
+    directory::change(&node.replica, rows).await;
+    client::send(port, OUTSIDE, "one@example.org", "round and round").refused("451 4.3.0");
+    // A mailbox that keeps a copy is an end.
+    client::send(port, OUTSIDE, BOB.0, "once").ok();
+    client::send(port, OUTSIDE, "list@example.org", "twice").ok();
+    arrived(&node, BOB, 2).await;
+    arrived(&node, ALICE, 1).await;
+}
+
 #[tokio::test]
 async fn a_catch_all_takes_what_nobody_else_does() {
     let node = running().await;

@@ -156,7 +156,31 @@ async fn read_targets(
         return Err(Error::invalid("/targets", "must have at least one item"));
     }
     let names = store::domain_aliases::list_all(cx.pool(), domain).await?;
-    parse_targets(targets, own, &names).map_err(Error::Invalid)
+    let targets = parse_targets(targets, own, &names).map_err(Error::Invalid)?;
+    check_end(cx, domain, &targets, own).await?;
+    Ok(targets)
+}
+
+/// Mail for the targets comes to an end, and not back to this address, as far as the domain tells.
+/// Two changes at the same time can close a circle: nodes then refuse its mail for now.
+pub(super) async fn check_end(
+    cx: &Context,
+    domain: DomainId,
+    targets: &[EmailAddress],
+    own: &EmailAddress,
+) -> Result<()> {
+    let name = own.parts().1;
+    let inside = targets.iter().map(EmailAddress::parts).filter(|parts| parts.1 == name);
+    let inside: Vec<_> = inside.map(|(local_part, _)| local_part).collect();
+    if inside.is_empty() {
+        return Ok(());
+    }
+    // Whatever stands between belongs to the domain, and is not shown.
+    let pool = cx.beyond();
+    if store::aliases::leads_to(pool.pool(), (domain, name), &inside, own.parts().0).await? {
+        return Err(Error::invalid("/targets", "must not lead back to the address itself"));
+    }
+    Ok(())
 }
 
 /// Locks an alias, and reads what holds now: the caller may do this to who has it.

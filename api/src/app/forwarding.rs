@@ -5,6 +5,7 @@ use umail_proto::{agent::RowKind, ids::AliasId};
 
 use crate::{
     app::{
+        aliases,
         audit::{self, Subject, shown},
         users,
     },
@@ -37,6 +38,9 @@ pub async fn update(
     let names = store::domain_aliases::list_all(cx.pool(), user.domain_id).await?;
     let targets = parse_targets(&forwarding.targets, &user.address, &names);
     let targets = targets.map_err(Error::Invalid)?;
+    if !forwarding.keep_copy {
+        aliases::check_end(cx, user.domain_id, &targets, &user.address).await?;
+    }
     let mut tx = cx.begin().await?;
     let user = users::lock(&mut tx, cx, user.id, asked).await?;
     let before = store::aliases::find_forwarding(&mut *tx, user.id).await?;

@@ -168,6 +168,34 @@ pub async fn rename(db: impl PgExecutor<'_>, id: AliasId, local_part: &LocalPart
     Ok(())
 }
 
+/// Whether mail for these addresses of a domain comes to this one of it, by way of its aliases and
+/// of forwarding without a copy. Those that lead through other domains are not seen, nor is what is
+/// further away than a thousand addresses.
+pub async fn leads_to(
+    db: impl PgExecutor<'_>,
+    domain: (DomainId, &str),
+    from: &[&str],
+    to: &str,
+) -> Result<bool> {
+    let row = sqlx::query_scalar!(
+        r#"WITH RECURSIVE reached (local_part) AS (
+               SELECT unnest($3::text[])
+               UNION
+               SELECT split_part(target, '@', 1)
+                 FROM reached
+                 JOIN alias ON alias.domain_id = $1 AND alias.local_part = reached.local_part
+                 CROSS JOIN LATERAL unnest(alias.targets) AS target
+                WHERE NOT keep_copy AND split_part(target, '@', 2) = $2)
+           SELECT EXISTS (SELECT FROM (SELECT local_part FROM reached LIMIT 1000) AS first
+                           WHERE local_part = $4) AS "is!""#,
+        domain.0.uuid(),
+        domain.1,
+        from as &[&str],
+        to,
+    );
+    Ok(row.fetch_one(db).await?)
+}
+
 /// Puts one address in the place of another one among the targets of a domain's aliases, and returns
 /// whose targets those were.
 pub async fn retarget(

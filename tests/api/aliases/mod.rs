@@ -51,6 +51,53 @@ async fn create_alias_refuses_fields_that_break_their_rules() {
 }
 
 #[tokio::test]
+async fn an_alias_or_a_forwarding_does_not_lead_back_to_itself() {
+    let api = Api::start().await;
+    for domain in ["example.com", "example.org"] {
+        api.domain(domain).await;
+    }
+    let other = json!({"name": "example.net"});
+    api.post("/v1/domains/example.com/domain_aliases", other).await.is(StatusCode::CREATED);
+    for name in ["anna", "bert"] {
+        api.user(&format!("{name}@example.com")).await;
+    }
+    let path = "/v1/domains/example.com/aliases";
+    let body = |name: &str, targets: &[&str]| json!({"local_part": name, "targets": targets});
+    let made = async |name, targets: &[&str]| {
+        api.post(path, body(name, targets)).await.is(StatusCode::CREATED).id()
+    };
+    let first = made("one", &["two@example.com", "x@example.org"]).await;
+    made("two", &["three@example.com"]).await;
+    for target in ["one@example.com", "two@example.com", "TWO@example.net"] {
+        let back = api.post(path, body("three", &["bert@example.com", target])).await;
+        back.is_invalid(&["/targets"]);
+    }
+    // By way of a mailbox that keeps nothing, and not of one that keeps a copy: there it ends.
+    let forwarding = |name: &str, target: &str, keep_copy| {
+        let body = json!({"targets": [target], "keep_copy": keep_copy});
+        api.put(format!("/v1/users/{name}@example.com/forwarding"), body)
+    };
+    forwarding("anna", "one@example.com", false).await.is(StatusCode::OK);
+    api.post(path, body("three", &["anna@example.com"])).await.is_invalid(&["/targets"]);
+    forwarding("anna", "one@example.com", true).await.is(StatusCode::OK);
+    made("three", &["anna@example.com"]).await;
+    forwarding("anna", "one@example.com", false).await.is_invalid(&["/targets"]);
+    // Users see little of the domain, and are told all the same.
+    forwarding("bert", "anna@example.com", false).await.is(StatusCode::OK);
+    let anna = api.sign_in("anna@example.com").await;
+    let body = json!({"targets": ["bert@example.net"], "keep_copy": false});
+    let own = api.ask(Method::PUT, "/v1/users/anna@example.com/forwarding").by(&anna);
+    own.header("if-match", "*").json(body).send().await.is_invalid(&["/targets"]);
+    // Changes are held to it as well.
+    let targets = json!({"targets": ["bert@example.com"]});
+    api.patch(format!("/v1/aliases/{first}"), targets).await.is(StatusCode::OK);
+    forwarding("anna", "two@example.com", false).await.is_invalid(&["/targets"]);
+    forwarding("anna", "x@example.org", false).await.is(StatusCode::OK);
+    let targets = json!({"targets": ["two@example.com"]});
+    api.patch(format!("/v1/aliases/{first}"), targets).await.is(StatusCode::OK);
+}
+
+#[tokio::test]
 async fn aliases_are_for_administrators_of_the_domain() {
     let api = Api::start().await;
     api.domain("example.com").await;

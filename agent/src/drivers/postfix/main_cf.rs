@@ -32,6 +32,8 @@ notify_classes =
 # The directory.
 virtual_alias_domains = sqlite:${config_directory}/own_name.cf
 virtual_alias_maps = sqlite:${config_directory}/aliases.cf, sqlite:${config_directory}/catch_all.cf
+# Aliases that lead to each other without end are given up sooner: each step is a lookup.
+virtual_alias_recursion_limit = 50
 virtual_mailbox_domains = sqlite:${config_directory}/domains.cf
 virtual_mailbox_maps = sqlite:${config_directory}/mailboxes.cf
 transport_maps = sqlite:${config_directory}/transport.cf
