@@ -207,6 +207,42 @@ async fn a_killed_server_takes_its_database_along_and_comes_back_the_same() {
 }
 
 #[tokio::test]
+async fn an_operator_without_the_second_factor_gets_back_in() {
+    let setup = Setup::new();
+    let server = setup.serve().await;
+    let made = setup.run(&["operator", "create", "root", "--password-stdin"], PASSWORD);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let token = server.sign_in().await;
+    let post = async |path: &str, token: &str, body: Value| {
+        let ask = server.client.post(server.url(path)).bearer_auth(token).json(&body);
+        let answer = ask.send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let (_, secret) = post("/v1/me/totp", &token, json!({"current_password": PASSWORD})).await;
+    let totp = totp_rs::Totp::from_url(secret["uri"].as_str().unwrap()).unwrap();
+    let now = time::UtcDateTime::now().unix_timestamp().try_into().unwrap();
+    let code = json!({"code": totp.generate(now).to_string()});
+    let (status, answer) = post("/v1/me/totp/confirm", &token, code).await;
+    assert_eq!(status, 200, "{answer}");
+    let password = json!({"name": "root", "password": PASSWORD});
+    let (status, problem) = post("/v1/sessions", "", password.clone()).await;
+    assert_eq!((status, &problem["type"]), (401, &json!("urn:umail:problem:totp-required")));
+
+    let nobody = setup.run(&["operator", "reset-totp", "nobody"], "");
+    assert!(!nobody.status.success());
+    let text = String::from_utf8_lossy(&nobody.stderr);
+    assert!(text.contains("operator nobody"), "{text}");
+    let reset = setup.run(&["operator", "reset-totp", "root"], "");
+    assert!(reset.status.success(), "{}", String::from_utf8_lossy(&reset.stderr));
+    assert_eq!(String::from_utf8_lossy(&reset.stdout), "operator: root\n");
+    let (status, session) = post("/v1/sessions", "", password).await;
+    assert_eq!(status, 201, "{session}");
+    // There is none left to remove, and that is fine.
+    assert!(setup.run(&["operator", "reset-totp", "root"], "").status.success());
+    server.stop();
+}
+
+#[tokio::test]
 async fn a_server_says_that_its_database_is_away_and_brings_it_back() {
     let setup = Setup::new();
     let server = setup.serve().await;
