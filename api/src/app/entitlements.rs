@@ -25,7 +25,7 @@ use crate::{
 pub async fn read(cx: &Context, user: &UserRef) -> Result<Entitlements> {
     let user = users::find(cx, user, |scope| (Action::Read, Resource::User(scope))).await?;
     let mut db = cx.pool().acquire().await?;
-    explain(&mut db, &user, |levels| levels.entitlements()).await
+    explain(&mut db, &user).await
 }
 
 /// Refuses what a user may not do because it lacks a function.
@@ -34,25 +34,21 @@ pub(super) async fn require(
     user: &User,
     function: FunctionName,
 ) -> Result<()> {
-    let denied_by = explain(db, user, |levels| levels.denied_by(function)).await?;
-    denied_by.map_or(Ok(()), |origin| {
-        let level = match origin.level {
-            OriginLevel::System => "the system",
-            OriginLevel::Domain => "domain",
-            OriginLevel::Department => "department",
-            OriginLevel::Plan => "plan",
-            OriginLevel::User => "user",
-        };
-        let function = Function::from(function).name();
-        Err(Error::Conflict(format!("{function} is switched off by {level} {}", origin.name)))
-    })
+    let functions = explain(db, user).await?.functions;
+    let found = functions.into_iter().find(|one| one.function == function);
+    let Some(origin) = found.and_then(|one| one.denied_by) else { return Ok(()) };
+    let level = match origin.level {
+        OriginLevel::System => "the system",
+        OriginLevel::Domain => "domain",
+        OriginLevel::Department => "department",
+        OriginLevel::Plan => "plan",
+        OriginLevel::User => "user",
+    };
+    let function = Function::from(function).name();
+    Err(Error::Conflict(format!("{function} is switched off by {level} {}", origin.name)))
 }
 
-async fn explain<T>(
-    db: &mut PgConnection,
-    user: &User,
-    explanation: impl FnOnce(&Levels<'_>) -> T,
-) -> Result<T> {
+async fn explain(db: &mut PgConnection, user: &User) -> Result<Entitlements> {
     let gone = || Error::not_found("user", user.id);
     let domain = DomainRef::Id(user.domain_id);
     let domain = store::domains::find(&mut *db, &domain).await?.ok_or_else(gone)?;
@@ -69,5 +65,5 @@ async fn explain<T>(
         plan: &plan,
         user,
     };
-    Ok(explanation(&levels))
+    Ok(levels.entitlements())
 }

@@ -22,11 +22,7 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
             Role::SuperDomainAdmin | Role::DomainAdmin,
             Resource::Department { .. } | Resource::Alias { .. },
         ) => action != Operate,
-        // Limits come from the level above, and are seen at the level itself.
-        (
-            Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
-            Resource::Allowance(Level::Domain(_)),
-        ) => matches!(action, Read | List),
+        // Limits come from the level above.
         (
             Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
             Resource::Allowance(Level::Department(..)),
@@ -38,7 +34,10 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
         // What is added is one of them, in its place.
         (
             Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
-            Resource::Users(_) | Resource::RoleAssignments(_),
+            Resource::Users(_)
+            | Resource::RoleAssignments(_)
+            | Resource::Plans
+            | Resource::Allowance(Level::Domain(_)),
         ) => matches!(action, Read | List),
         (Role::User, Resource::RoleAssignment { .. }) => action == Read,
         // To place or move a user is Operate.
@@ -46,9 +45,6 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
             Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
             Resource::User(_) | Resource::Profile(_),
         ) => action != Operate,
-        (Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin, Resource::Plans) => {
-            matches!(action, Read | List)
-        }
         (
             Role::DepartmentAdmin,
             Resource::Domains

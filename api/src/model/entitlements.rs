@@ -79,8 +79,7 @@ impl Levels<'_> {
     }
 
     /// The highest level that lacks this.
-    #[must_use]
-    pub fn denied_by(&self, function: FunctionName) -> Option<Origin> {
+    fn denied_by(&self, function: FunctionName) -> Option<Origin> {
         let lacks = |has: Functions| !has.contains(function.into());
         if lacks(self.domain.functions) {
             return Some(self.of_domain());

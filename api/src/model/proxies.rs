@@ -1,6 +1,10 @@
 //! Proxies before the server: which are believed, and where a request then comes from.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -125,23 +129,9 @@ impl Proxies {
 
 /// An address, maybe with a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
 fn node(text: &str) -> Option<IpAddr> {
-    if let Ok(address) = text.parse() {
-        return Some(address);
-    }
-    let (address, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (address, port) = rest.split_once(']')?;
-            (
-                IpAddr::V6(address.parse().ok()?),
-                port.strip_prefix(':').or(port.is_empty().then_some("0"))?,
-            )
-        }
-        None => {
-            let (address, port) = text.split_once(':')?;
-            (IpAddr::V4(address.parse().ok()?), port)
-        }
-    };
-    (port.len() <= 5 && port.bytes().all(|digit| digit.is_ascii_digit())).then_some(address)
+    let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+    text.parse().ok().or_else(with_port).or_else(bare)
 }
 
 /// The `for` of an element such as `for="[2001:db8::1]:80";proto=https`. All of it must be well
@@ -232,6 +222,7 @@ mod tests {
             ("10.0.0.1", &["x, 10.0.0.2"], "10.0.0.2"),
             ("10.0.0.1", &["198.51.100.1:4711"], "198.51.100.1"),
             ("10.0.0.1", &["[2001:db8::1]:4711"], "2001:db8::1"),
+            ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1"),
             ("10.0.0.1", &["2001:db8::1"], "2001:db8::1"),
             ("10.0.0.1", &["198.51.100.1:x"], "10.0.0.1"),
             ("10.0.0.1", &["[198.51.100.1]"], "10.0.0.1"),
