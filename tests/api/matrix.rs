@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use umail_api::model::operator::OperatorRole;
+use umail_api::{authz::Role, model::operator::OperatorRole};
 use umail_tests::api::{Api, PASSWORD};
 
 use crate::contract::{OWN, Operation, PUBLIC, operations};
@@ -417,6 +417,12 @@ fn cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+#[test]
+fn every_role_is_asked() {
+    let roles = Role::ALL.map(Role::name).into_iter().filter(|name| *name != "stranger");
+    assert_eq!(roles.chain(["nobody"]).collect::<Vec<_>>(), CALLERS);
 }
 
 #[tokio::test]
