@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{FutureExt as _, TryFutureExt as _, future::BoxFuture};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use umail_api_types::status::Status;
@@ -19,16 +20,21 @@ use crate::{
         tokens::Tokens,
     },
     authz::{self, Action, Resource},
-    database::pool::{Pool, Reach},
+    database::{
+        gathered::Gathered,
+        pool::{Pool, Reach},
+    },
     error::{Error, Result},
     fleet::Fleet,
     model::{
         operator::OperatorRole,
         proxies::{Proxies, ProxyHeader},
         session::Confinement,
+        user::User,
     },
     pki::Authority,
     sealer::Sealer,
+    store,
     transaction::{Enclosing, Transaction},
 };
 
@@ -48,6 +54,7 @@ struct Shared {
     operators_need_totp: bool,
     proxies: Proxies,
     callers: Callers,
+    users: Gathered<UserId, User>,
     changes: Notify,
     authority: Arc<Authority>,
     fleet: Fleet,
@@ -94,6 +101,7 @@ impl State {
             operators_need_totp: terms.operators_need_totp,
             proxies: terms.proxies,
             callers: Callers::default(),
+            users: Gathered::new(list_users),
             changes: Notify::new(),
             authority,
             fleet: Fleet::default(),
@@ -154,6 +162,12 @@ impl State {
         &self.0.callers
     }
 
+    /// Users by id, deleted or not.
+    #[must_use]
+    pub fn users(&self) -> &Gathered<UserId, User> {
+        &self.0.users
+    }
+
     /// Issues certificates.
     #[must_use]
     pub fn authority(&self) -> &Arc<Authority> {
@@ -171,6 +185,12 @@ impl State {
     pub fn changes(&self) -> &Notify {
         &self.0.changes
     }
+}
+
+fn list_users(pool: Pool, ids: Vec<UserId>) -> BoxFuture<'static, Result<Vec<(UserId, User)>>> {
+    let ids: Vec<_> = ids.into_iter().map(UserId::uuid).collect();
+    let users = async move { store::accounts::list_any(&pool, &ids).await };
+    users.map_ok(|users| users.into_iter().map(|one| (one.id, one)).collect()).boxed()
 }
 
 /// Where a user has a role beyond that of a user.

@@ -42,7 +42,7 @@ pub(crate) async fn domain(pool: &Pool, name: &str) -> Uuid {
         format!(
             "INSERT INTO domain_name (name, owner_id) VALUES ('{name}', '{id}');
              INSERT INTO domain (id, name, functions, created_at, updated_at)
-             VALUES ('{id}', '{name}', 63, now(), now())"
+             VALUES ('{id}', '{name}', 127, now(), now())"
         ),
     )
     .await;
@@ -79,7 +79,7 @@ pub(crate) async fn user(
         format!(
             "INSERT INTO account (id, domain_id, local_part, functions, storage_node_id,
                                   plan_id, created_at, updated_at)
-             VALUES ('{id}', '{domain}', '{local_part}', 63, '{storage}',
+             VALUES ('{id}', '{domain}', '{local_part}', 127, '{storage}',
                      '00000000-0000-7000-8000-000000000001', now(), now());
              INSERT INTO address (domain_id, local_part, owner_id)
              VALUES ('{domain}', '{local_part}', '{id}');
