@@ -86,6 +86,15 @@ pub enum Resource {
         /// The user whom it stands for, and who may send as it; nothing if it stands for nobody.
         holder: Option<UserScope>,
     },
+    /// Groups of a domain as a whole; a list shows those of the caller's scope.
+    Groups(DomainId),
+    /// A group, or a group to be, with its members.
+    Group {
+        /// The domain.
+        domain_id: DomainId,
+        /// The department; nothing for one of the domain itself.
+        department_id: Option<DepartmentId>,
+    },
     /// Users of a domain as a whole; a list shows those of the caller's scope.
     Users(DomainId),
     /// A user, or a user to be: what an administrator sets.
@@ -310,6 +319,8 @@ impl Resource {
             | Self::DomainAlias(_)
             | Self::Department { .. }
             | Self::Alias { .. }
+            | Self::Groups(_)
+            | Self::Group { .. }
             | Self::Users(_)
             | Self::User(_)
             | Self::Profile(_)
@@ -332,6 +343,8 @@ impl Resource {
             Self::DomainAlias(_) => "domain alias",
             Self::Department { .. } => "department",
             Self::Alias { .. } => "alias",
+            Self::Groups(_) => "groups",
+            Self::Group { .. } => "group",
             Self::Users(_) => "users",
             Self::User(_) => "user",
             Self::Profile(_) => "user",
@@ -364,9 +377,13 @@ impl Resource {
             Self::Plans | Self::Domains => Some((None, None)),
             Self::Domain(domain)
             | Self::DomainAlias(domain)
+            | Self::Groups(domain)
             | Self::Users(domain)
             | Self::RoleAssignments(domain) => Some((Some(domain), None)),
             Self::Alias { domain_id, .. } => Some((Some(domain_id), Some(None))),
+            Self::Group { domain_id, department_id } => {
+                Some((Some(domain_id), Some(department_id)))
+            }
             Self::Department { domain_id, id: None } => Some((Some(domain_id), None)),
             Self::Department { domain_id, id } => Some((Some(domain_id), Some(id))),
             Self::User(ref user) | Self::Profile(ref user) => {

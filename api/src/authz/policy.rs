@@ -29,13 +29,13 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
         // What is added is one of them, in its place.
         (
             Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
-            Resource::Users(_) | Resource::RoleAssignments(_),
+            Resource::Groups(_) | Resource::Users(_) | Resource::RoleAssignments(_),
         ) => matches!(action, Read | List),
         (Role::User, Resource::RoleAssignment { .. }) => action == Read,
         // To place or move a user is Operate.
         (
             Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
-            Resource::User(_) | Resource::Profile(_),
+            Resource::Group { .. } | Resource::User(_) | Resource::Profile(_),
         ) => action != Operate,
         (Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin, Resource::Plans) => {
             matches!(action, Read | List)
@@ -89,6 +89,8 @@ mod tests {
             ("domain alias", Resource::DomainAlias(domain)),
             ("department", Resource::Department { domain_id: domain, id: None }),
             ("alias", Resource::Alias { domain_id: domain, holder: None }),
+            ("groups", Resource::Groups(domain)),
+            ("group", Resource::Group { domain_id: domain, department_id: None }),
             ("users", Resource::Users(domain)),
             ("user", Resource::User(scope.clone())),
             ("profile", Resource::Profile(scope.clone())),

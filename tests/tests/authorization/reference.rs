@@ -52,6 +52,8 @@ pub(crate) enum What {
     Departments(usize),
     Department(usize),
     Alias(usize, Option<usize>),
+    Groups(usize),
+    Group(Role),
     Users(usize),
     NewUser(Role),
     User(usize),
@@ -78,12 +80,13 @@ impl World {
             What::System => (Anywhere, 5, 5),
             What::Domains => (Anywhere, 2, 5),
             What::Domain(domain) => (AnywhereIn(domain), 2, only(Verb::Update, 3)),
-            What::Users(domain) | What::Roles(domain) | What::DomainAliases(domain) => {
-                (AnywhereIn(domain), 2, 5)
-            }
+            What::Users(domain)
+            | What::Roles(domain)
+            | What::Groups(domain)
+            | What::DomainAliases(domain) => (AnywhereIn(domain), 2, 5),
             What::Departments(domain) => (AnywhereIn(domain), 2, 3),
             What::Department(one) => (At((self.departments[one].0, Some(one))), 2, 3),
-            What::NewUser(place) => (At(place), 2, 2),
+            What::NewUser(place) | What::Group(place) => (At(place), 2, 2),
             What::User(user) | What::Profile(user) => (At(self.users[user].0), 2, 2),
             What::Alias(domain, _) => (At((domain, None)), 3, 3),
             What::Role(_, role) if verb == Verb::Update => (At(role), 2, 5),
