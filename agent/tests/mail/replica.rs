@@ -179,6 +179,7 @@ async fn a_replica_of_an_earlier_agent_is_asked_for_anew_and_answers_meanwhile()
         let sql = views.concat()
             + &limits.concat()
             + "ALTER TABLE domain DROP COLUMN deferred_until;"
+            + "DROP TABLE mail_group; DROP TABLE group_member;"
             + plans
             + "PRAGMA user_version = 1;";
         alter(&database, &sql);
@@ -191,6 +192,7 @@ async fn a_replica_of_an_earlier_agent_is_asked_for_anew_and_answers_meanwhile()
         drop(replica);
         let again = Replica::open(&layout).await.unwrap();
         assert_eq!(again.position().await.unwrap().unwrap().version, 0);
+        assert_eq!(ask(&database, "SELECT count(*) FROM group_target"), "0");
         // What comes then stands in the right columns.
         let user = User { plan_id: id(41), ..user(100, "user0", &id(NODE)) };
         let limits = SendingLimits { recipients_per_day: Some(7), ..SendingLimits::default() };

@@ -194,7 +194,7 @@ async fn a_bad_limit_is_refused_by_name() {
         ("storage_bytes", json!("many")),
         ("overselling_percent", json!(99)),
         ("overselling_percent", json!(10_001)),
-        ("groups", json!(1)),
+        ("mailboxes", json!(1)),
     ] {
         let answer = limit(&api, DOMAIN, json!({field: value})).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{field}: {:#}", answer.body);
