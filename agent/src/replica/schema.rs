@@ -180,7 +180,9 @@ fn version(text: &str) -> i32 {
     number | 1
 }
 
-/// The views. Addresses are always asked as (`local_part`, `domain`): both are indexed.
+/// The views. Addresses are always asked as (`local_part`, `domain`): both are indexed. SQLite uses the
+/// indexes below a `UNION ALL` only where the columns of all parts have one affinity, so that what is
+/// computed is cast; otherwise it reads through the directory for each recipient.
 ///
 /// Status: 1 active, 2 locked (receives, cannot sign in), 3 maintenance (everything fails
 /// temporarily), 4 suspended, 5 closed, 6 deleted (all three refuse mail and logins). Mail of a
@@ -220,7 +222,7 @@ CREATE VIEW domain_name AS
 -- A user with what really holds for it: the stricter status, the functions every level leaves.
 CREATE VIEW account AS
   SELECT u.id AS user_id, u.domain_id, u.local_part, d.name AS domain,
-         u.local_part || '@' || d.name AS address,
+         CAST(u.local_part || '@' || d.name AS TEXT) AS address,
          max(u.status, d.status) AS status,
          u.status < 4 AND d.status = 4 AND d.deferred_until > unixepoch() AS deferred,
          u.functions & d.functions & coalesce(
@@ -316,7 +318,7 @@ CREATE VIEW route AS
                         AND c.local_part = substr(t.address, 1, instr(
                               replace(t.address, '+', '@'), '@') - 1))
   UNION ALL
-  SELECT a.local_part, d.name, a.local_part || '@' || d.name
+  SELECT a.local_part, d.name, CAST(a.local_part || '@' || d.name AS TEXT)
     FROM alias a JOIN domain d ON d.id = a.domain_id
    WHERE a.keep_copy
      AND EXISTS (SELECT 1 FROM user u
@@ -347,7 +349,7 @@ CREATE VIEW fallback AS
 
 -- What the SMTP dialogue answers for a recipient that gets no mail now.
 CREATE VIEW refusal AS
-  SELECT local_part, domain, answer FROM (
+  SELECT local_part, domain, CAST(answer AS TEXT) AS answer FROM (
     SELECT local_part, domain,
            CASE WHEN status >= 6 THEN '550 5.1.1 The mailbox was deleted'
                 WHEN deferred THEN '450 4.2.1 The domain is suspended, try again later'
@@ -361,14 +363,15 @@ CREATE VIEW refusal AS
       FROM account)
    WHERE answer IS NOT NULL
   UNION ALL
-  SELECT a.local_part, d.name, '550 5.7.1 The address leads outside, or to a closed group'
+  SELECT a.local_part, d.name,
+         CAST('550 5.7.1 The address leads outside, or to a closed group' AS TEXT)
     FROM alias a JOIN domain d ON d.id = a.domain_id
    WHERE NOT EXISTS (SELECT 1 FROM user u
                       WHERE u.local_part = a.local_part AND u.domain_id = a.domain_id)
      AND NOT EXISTS (SELECT 1 FROM route r
                       WHERE r.local_part = a.local_part AND r.domain = d.name)
   UNION ALL
-  SELECT g.local_part, d.name, '550 5.2.4 The group has no members who get mail'
+  SELECT g.local_part, d.name, CAST('550 5.2.4 The group has no members who get mail' AS TEXT)
     FROM mail_group g JOIN domain d ON d.id = g.domain_id
    WHERE d.status < 4
      AND NOT EXISTS (SELECT 1 FROM group_target t
