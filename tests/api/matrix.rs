@@ -366,12 +366,11 @@ fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
             vec![("", json!({"name": "NEW", "role": "system_admin", "password": PASSWORD}))]
         }
         "create_plan" => vec![("", json!({"name": "NEW", "quota_bytes": 1}))],
-        "create_domain" => vec![("", json!({"name": "NEW.example"}))],
+        "create_domain" | "create_domain_alias" => vec![("", json!({"name": "NEW.example"}))],
         "update_domain" => {
             let name = json!({"name": "NEW.example"});
             vec![("", json!({})), (" status", json!({"status": "locked"})), (" name", name)]
         }
-        "create_domain_alias" => vec![("", json!({"name": "NEW.example"}))],
         "create_department" => vec![
             (" at the top", json!({"name": "NEW"})),
             (" below", json!({"name": "NEW", "parent_id": "DEPARTMENT"})),
@@ -393,10 +392,10 @@ fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
         "create_app_password" => vec![("", json!({"label": "x"}))],
         "update_forwarding" => vec![("", json!({"targets": [], "keep_copy": true}))],
         "create_alias" => vec![("", json!({"local_part": "NEW", "targets": ["x@example.org"]}))],
-        "create_group" => vec![
-            ("", json!({"local_part": "NEW"})),
-            (" in a department", json!({"local_part": "NEW", "department_id": "DEPARTMENT"})),
-        ],
+        "create_group" => {
+            let inside = json!({"local_part": "NEW", "department_id": "DEPARTMENT"});
+            vec![("", json!({"local_part": "NEW"})), (" in a department", inside)]
+        }
         "move_mailbox" => vec![("", json!({"storage_node": "node-1"}))],
         "create_join_token" => vec![("", json!({"node_name": "NEW", "roles": ["smtp"]}))],
         "update_operator"

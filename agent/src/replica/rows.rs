@@ -225,25 +225,8 @@ pub(super) fn records(row: &DirectoryRow) -> Result<Vec<Record>, ReplicaError> {
         ),
         Row::User(row) => user(row),
         Row::Alias(row) => alias(row),
-        Row::Group(row) => record(
-            GROUP,
-            vec![
-                id(&row.id)?,
-                id(&row.domain_id)?,
-                optional(&row.department_id, id)?,
-                local_part(&row.local_part)?,
-                Value::Integer(row.posting.into()),
-            ],
-        ),
-        Row::GroupMember(row) => record(
-            GROUP_MEMBER,
-            vec![
-                id(&row.id)?,
-                id(&row.group_id)?,
-                optional(&row.user_id, id)?,
-                optional(&row.address, address)?,
-            ],
-        ),
+        Row::Group(row) => group(row),
+        Row::GroupMember(row) => group_member(row),
     }
 }
 
@@ -303,6 +286,30 @@ fn alias(row: &umail_proto::agent::Alias) -> Result<Vec<Record>, ReplicaError> {
         records.push(Record { table: ALIAS_TARGET, values });
     }
     Ok(records)
+}
+
+fn group(row: &umail_proto::agent::Group) -> Result<Vec<Record>, ReplicaError> {
+    let values = vec![
+        id(&row.id)?,
+        id(&row.domain_id)?,
+        optional(&row.department_id, id)?,
+        local_part(&row.local_part)?,
+        Value::Integer(row.posting.into()),
+    ];
+    Ok(vec![Record { table: GROUP, values }])
+}
+
+fn group_member(row: &umail_proto::agent::GroupMember) -> Result<Vec<Record>, ReplicaError> {
+    if row.user_id.is_empty() == row.address.is_empty() {
+        return refuse("one member", &row.id);
+    }
+    let values = vec![
+        id(&row.id)?,
+        id(&row.group_id)?,
+        optional(&row.user_id, id)?,
+        optional(&row.address, address)?,
+    ];
+    Ok(vec![Record { table: GROUP_MEMBER, values }])
 }
 
 fn refuse<T>(what: &str, text: &str) -> Result<T, ReplicaError> {
