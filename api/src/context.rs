@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{FutureExt as _, TryFutureExt as _, future::BoxFuture};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use umail_api_types::status::Status;
@@ -19,12 +20,16 @@ use crate::{
         tokens::Tokens,
     },
     authz::{self, Action, Resource},
-    database::pool::{Pool, Reach},
+    database::{
+        gathered::Gathered,
+        pool::{Pool, Reach},
+    },
     error::{Error, Result},
     fleet::Fleet,
-    model::{operator::OperatorRole, session::Confinement},
+    model::{operator::OperatorRole, session::Confinement, user::User},
     pki::Authority,
     sealer::Sealer,
+    store,
     transaction::{Enclosing, Transaction},
 };
 
@@ -43,6 +48,7 @@ struct Shared {
     rates: Rates,
     operators_need_totp: bool,
     callers: Callers,
+    users: Gathered<UserId, User>,
     changes: Notify,
     authority: Arc<Authority>,
     fleet: Fleet,
@@ -82,6 +88,7 @@ impl State {
             rates: Rates::new(terms.rate),
             operators_need_totp: terms.operators_need_totp,
             callers: Callers::default(),
+            users: Gathered::new(list_users),
             changes: Notify::new(),
             authority,
             fleet: Fleet::default(),
@@ -136,6 +143,12 @@ impl State {
         &self.0.callers
     }
 
+    /// Users by id, deleted or not.
+    #[must_use]
+    pub fn users(&self) -> &Gathered<UserId, User> {
+        &self.0.users
+    }
+
     /// Issues certificates.
     #[must_use]
     pub fn authority(&self) -> &Arc<Authority> {
@@ -153,6 +166,12 @@ impl State {
     pub fn changes(&self) -> &Notify {
         &self.0.changes
     }
+}
+
+fn list_users(pool: Pool, ids: Vec<UserId>) -> BoxFuture<'static, Result<Vec<(UserId, User)>>> {
+    let ids: Vec<_> = ids.into_iter().map(UserId::uuid).collect();
+    let users = async move { store::accounts::list_any(&pool, &ids).await };
+    users.map_ok(|users| users.into_iter().map(|one| (one.id, one)).collect()).boxed()
 }
 
 /// Where a user has a role beyond that of a user.
