@@ -17,7 +17,9 @@ pub(crate) fn prepare(server: &Server) -> Result<(), Failure> {
 /// What these statements print, of the server's own database, unaligned.
 pub(crate) fn sql(server: &Server, statements: &[&str]) -> Result<String, Failure> {
     let statements = statements.iter().flat_map(|one| ["-c", one]);
-    run_to_end(command(server, "psql")?.args(["-X", "-q", "-A", "-t"]).args(statements).arg("umail"))
+    run_to_end(
+        command(server, "psql")?.args(["-X", "-q", "-A", "-t"]).args(statements).arg("umail"),
+    )
 }
 
 /// Transactions a second in this database.

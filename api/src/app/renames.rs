@@ -33,7 +33,8 @@ pub(super) async fn apply(
     }
     let (domain, owner) = (after.domain_id, after.id.uuid());
     store::domains::hold(&mut **tx, domain).await?;
-    let forwarding = store::aliases::find_forwarding(&mut **tx, after.id, &before.local_part).await?;
+    let forwarding =
+        store::aliases::find_forwarding(&mut **tx, after.id, &before.local_part).await?;
     store::addresses::delete(&mut **tx, owner).await?;
     store::addresses::insert(&mut **tx, domain, &after.local_part, owner, &after.address).await?;
     if let Some(forwarding) = forwarding {
