@@ -78,6 +78,10 @@ ids! {
     DomainAliasId,
     /// Identifies a mail domain.
     DomainId,
+    /// Identifies a group.
+    GroupId,
+    /// Identifies a membership in a group.
+    GroupMemberId,
     /// Identifies a join token.
     JoinTokenId,
     /// Identifies a mail node.

@@ -11,6 +11,7 @@ mod directory;
 mod domain_aliases;
 mod domains;
 mod forwarding;
+mod groups;
 mod join_tokens;
 mod layers;
 mod matrix;

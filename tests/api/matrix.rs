@@ -47,6 +47,7 @@ struct World {
     tokens: BTreeMap<&'static str, String>,
     departments: BTreeMap<&'static str, String>,
     aliases: BTreeMap<&'static str, String>,
+    groups: BTreeMap<&'static str, String>,
     roles: BTreeMap<&'static str, String>,
     made: std::cell::Cell<u32>,
 }
@@ -75,6 +76,7 @@ impl World {
             tokens: BTreeMap::new(),
             departments: BTreeMap::new(),
             aliases: BTreeMap::new(),
+            groups: BTreeMap::new(),
             roles: BTreeMap::new(),
             made: std::cell::Cell::new(0),
         };
@@ -102,7 +104,7 @@ impl World {
         world
     }
 
-    /// A user in each place, with an alias and a role there.
+    /// A user in each place, with an alias and a role there, and a group where there is a department.
     async fn people(&mut self) {
         for relation in &RELATIONS[1..] {
             let (domain, address) = (domain(relation), address(relation));
@@ -117,6 +119,13 @@ impl World {
             let path = format!("/v1/domains/{domain}/aliases");
             let id = self.api.post(path, body).await.is(StatusCode::CREATED).id();
             self.aliases.insert(relation, id);
+            if let Some(department) = self.departments.get(relation) {
+                let body =
+                    json!({"local_part": format!("g-{relation}"), "department_id": department});
+                let path = format!("/v1/domains/{domain}/groups");
+                let id = self.api.post(path, body).await.is(StatusCode::CREATED).id();
+                self.groups.insert(relation, id);
+            }
         }
         self.api.assign(&address("peer"), "domain_admin", None).await;
         let away = self.api.get(format!("/v1/domains/{AWAY}")).await.id();
@@ -252,7 +261,10 @@ impl World {
         } else {
             NOTHING.to_owned()
         };
+        let group = if path.starts_with("/v1/groups/") { self.groups.get(relation)? } else { &id };
         let filled = path
+            .replace("{group}", group)
+            .replace("{member}", &user)
             .replace("{domain}", domain(relation))
             .replace("{domain_alias}", &format!("also-{}", domain(relation)))
             .replace("{user}", &user)
@@ -309,6 +321,7 @@ impl Case {
             "/v1/users/",
             "/v1/departments/",
             "/v1/aliases/",
+            "/v1/groups/",
             "/v1/role_assign",
         ];
         !inside.iter().any(|start| path.starts_with(start))
@@ -353,12 +366,11 @@ fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
             vec![("", json!({"name": "NEW", "role": "system_admin", "password": PASSWORD}))]
         }
         "create_plan" => vec![("", json!({"name": "NEW", "quota_bytes": 1}))],
-        "create_domain" => vec![("", json!({"name": "NEW.example"}))],
+        "create_domain" | "create_domain_alias" => vec![("", json!({"name": "NEW.example"}))],
         "update_domain" => {
             let name = json!({"name": "NEW.example"});
             vec![("", json!({})), (" status", json!({"status": "locked"})), (" name", name)]
         }
-        "create_domain_alias" => vec![("", json!({"name": "NEW.example"}))],
         "create_department" => vec![
             (" at the top", json!({"name": "NEW"})),
             (" below", json!({"name": "NEW", "parent_id": "DEPARTMENT"})),
@@ -380,12 +392,17 @@ fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
         "create_app_password" => vec![("", json!({"label": "x"}))],
         "update_forwarding" => vec![("", json!({"targets": [], "keep_copy": true}))],
         "create_alias" => vec![("", json!({"local_part": "NEW", "targets": ["x@example.org"]}))],
+        "create_group" => {
+            let inside = json!({"local_part": "NEW", "department_id": "DEPARTMENT"});
+            vec![("", json!({"local_part": "NEW"})), (" in a department", inside)]
+        }
         "move_mailbox" => vec![("", json!({"storage_node": "node-1"}))],
         "create_join_token" => vec![("", json!({"node_name": "NEW", "roles": ["smtp"]}))],
         "update_operator"
         | "update_settings"
         | "update_department"
         | "update_alias"
+        | "update_group"
         | "update_node"
         | "update_service"
         | "update_plan"

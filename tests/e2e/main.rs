@@ -3,6 +3,7 @@
 
 mod demo;
 mod faults;
+mod groups;
 mod harness;
 mod life;
 mod restore;

@@ -305,5 +305,7 @@ pub fn key(row: &DirectoryRow) -> (RowKind, String) {
         Row::DomainAlias(row) => (RowKind::DomainAlias, row.id.clone()),
         Row::Department(row) => (RowKind::Department, row.id.clone()),
         Row::Plan(row) => (RowKind::Plan, row.id.clone()),
+        Row::Group(row) => (RowKind::Group, row.id.clone()),
+        Row::GroupMember(row) => (RowKind::GroupMember, row.id.clone()),
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 
 pub(crate) use self::connection::statement;
 pub use self::{
-    reader::{Hosted, Reader, Sender},
+    reader::{ClosedGroup, Hosted, Reader, Sender},
     snapshot::SnapshotWriter,
 };
 use crate::{durable, layout::Layout};

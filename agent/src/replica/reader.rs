@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use sqlx::{ConnectOptions as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use umail_proto::agent::GroupPosting;
 
 use super::{ReplicaError, check::file_id, connection::statement};
 use crate::layout::Layout;
@@ -34,9 +35,23 @@ pub struct Hosted {
     pub domain_id: String,
     /// Whether somebody in another domain may write to it.
     pub takes_from_outside: bool,
-    /// Where an alias leads, or what falls to the catch-all; empty for a user, whose forwarding is
-    /// the user's own affair.
+    /// Where an alias leads, or what falls to the catch-all; of a group the members that are not
+    /// users of its domain, as far as they matter. Empty for a user, whose forwarding is the user's
+    /// own affair.
     pub targets: Vec<String>,
+}
+
+/// A group that not everybody may write to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClosedGroup {
+    /// Identifies it.
+    pub group_id: String,
+    /// Its domain.
+    pub domain_id: String,
+    /// Who may write to it.
+    pub posting: GroupPosting,
+    /// Whether the user who was asked about is a member.
+    pub has_member: bool,
 }
 
 /// A reader with a connection of its own.
@@ -99,7 +114,12 @@ impl Reader {
         let targets = statement(
             "SELECT target FROM route r WHERE local_part = ?1 AND domain = ?2
                 AND NOT EXISTS (SELECT 1 FROM account a
-                                 WHERE a.local_part = ?1 AND a.domain = ?2)",
+                                 WHERE a.local_part = ?1 AND a.domain = ?2)
+                AND NOT EXISTS (SELECT 1 FROM group_address g
+                                 WHERE g.local_part = ?1 AND g.domain = ?2)
+             UNION ALL
+             SELECT target FROM (SELECT target FROM group_target
+                                  WHERE local_part = ?1 AND domain = ?2 AND NOT is_own LIMIT 101)",
         );
         let targets = targets.bind(local_part).bind(canonical).fetch_all(connection).await?;
         let catch_all: Option<String> = row.try_get(3)?;
@@ -108,6 +128,35 @@ impl Reader {
             domain_id: row.try_get(0)?,
             takes_from_outside: row.try_get(2)?,
             targets: targets.collect::<Result<_, _>>()?,
+        }))
+    }
+
+    /// The group with this address in lower case, without a tag, and whether this user is in it; none
+    /// when everybody may write there.
+    pub async fn closed_group(
+        &mut self,
+        address: &str,
+        user_id: &str,
+    ) -> Result<Option<ClosedGroup>, ReplicaError> {
+        let Some((local_part, domain)) = address.rsplit_once('@') else { return Ok(None) };
+        let row = statement(
+            "SELECT group_id, domain_id, posting,
+                    EXISTS (SELECT 1 FROM group_member m
+                             WHERE m.group_id = c.group_id AND m.user_id = ?3)
+               FROM closed_group c WHERE local_part = ?1 AND domain = ?2",
+        )
+        .bind(local_part.to_owned())
+        .bind(domain.to_owned())
+        .bind(user_id.to_owned())
+        .fetch_optional(self.connection().await?)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(ClosedGroup {
+            group_id: row.try_get(0)?,
+            domain_id: row.try_get(1)?,
+            // What this agent does not know is closed to all.
+            posting: GroupPosting::try_from(row.try_get::<i32, _>(2)?).unwrap_or_default(),
+            has_member: row.try_get(3)?,
         }))
     }
 

@@ -33,12 +33,27 @@ const USER: Table = table("user", 16);
 const ALIAS: Table = table("alias", 5);
 const ALIAS_TARGET: Table =
     Table { name: "alias_target", columns: 3, key: "alias_id", is_secret: false };
+const GROUP: Table = table("mail_group", 5);
+const GROUP_MEMBER: Table = table("group_member", 4);
+/// The same, by their group.
+const MEMBERS_OF_GROUP: Table = Table { key: "group_id", ..GROUP_MEMBER };
 const STORAGE_NODE: Table = table("storage_node", 3);
 const CREDENTIAL: Table = Table { name: "credential", columns: 6, key: "id", is_secret: true };
 
 /// Every table that a snapshot replaces.
-const TABLES: [Table; 9] =
-    [DOMAIN, DOMAIN_ALIAS, DEPARTMENT, PLAN, STORAGE_NODE, ALIAS, ALIAS_TARGET, USER, CREDENTIAL];
+const TABLES: [Table; 11] = [
+    DOMAIN,
+    DOMAIN_ALIAS,
+    DEPARTMENT,
+    PLAN,
+    STORAGE_NODE,
+    ALIAS,
+    ALIAS_TARGET,
+    GROUP,
+    GROUP_MEMBER,
+    USER,
+    CREDENTIAL,
+];
 
 /// Empties every table that a snapshot replaces.
 pub(super) async fn clear_all(files: &mut Files) -> Result<(), ReplicaError> {
@@ -134,6 +149,8 @@ pub(super) async fn remove(files: &mut Files, key: &DirectoryKey) -> Result<(), 
         RowKind::DomainAlias => &[DOMAIN_ALIAS],
         RowKind::Department => &[DEPARTMENT],
         RowKind::Plan => &[PLAN],
+        RowKind::Group => &[MEMBERS_OF_GROUP, GROUP],
+        RowKind::GroupMember => &[GROUP_MEMBER],
         RowKind::Unspecified => {
             return Err(ReplicaError::Refused(format!("a key of unknown kind {}", key.kind)));
         }
@@ -208,6 +225,8 @@ pub(super) fn records(row: &DirectoryRow) -> Result<Vec<Record>, ReplicaError> {
         ),
         Row::User(row) => user(row),
         Row::Alias(row) => alias(row),
+        Row::Group(row) => group(row),
+        Row::GroupMember(row) => group_member(row),
     }
 }
 
@@ -267,6 +286,30 @@ fn alias(row: &umail_proto::agent::Alias) -> Result<Vec<Record>, ReplicaError> {
         records.push(Record { table: ALIAS_TARGET, values });
     }
     Ok(records)
+}
+
+fn group(row: &umail_proto::agent::Group) -> Result<Vec<Record>, ReplicaError> {
+    let values = vec![
+        id(&row.id)?,
+        id(&row.domain_id)?,
+        optional(&row.department_id, id)?,
+        local_part(&row.local_part)?,
+        Value::Integer(row.posting.into()),
+    ];
+    Ok(vec![Record { table: GROUP, values }])
+}
+
+fn group_member(row: &umail_proto::agent::GroupMember) -> Result<Vec<Record>, ReplicaError> {
+    if row.user_id.is_empty() == row.address.is_empty() {
+        return refuse("one member", &row.id);
+    }
+    let values = vec![
+        id(&row.id)?,
+        id(&row.group_id)?,
+        optional(&row.user_id, id)?,
+        optional(&row.address, address)?,
+    ];
+    Ok(vec![Record { table: GROUP_MEMBER, values }])
 }
 
 fn refuse<T>(what: &str, text: &str) -> Result<T, ReplicaError> {

@@ -63,24 +63,45 @@ const ADDED: [(&str, &str, &str); 12] = [
     ("domain", "deferred_until", "INTEGER NOT NULL DEFAULT 0"),
 ];
 
-/// Adds the columns that a directory of an earlier agent lacks. What should stand in them is
-/// asked for by going back to the beginning of the stream; until it has come, the rows that
+/// Tables that a directory of an earlier agent lacks, each with its definition.
+const ADDED_TABLES: [(&str, &str); 2] = [
+    (
+        "mail_group",
+        "id TEXT PRIMARY KEY, domain_id TEXT NOT NULL, department_id TEXT NOT NULL,
+         local_part TEXT NOT NULL, posting INTEGER NOT NULL",
+    ),
+    (
+        "group_member",
+        "id TEXT PRIMARY KEY, group_id TEXT NOT NULL, user_id TEXT NOT NULL, address TEXT NOT NULL",
+    ),
+];
+
+/// Adds the columns and tables that a directory of an earlier agent lacks. What should stand in them
+/// is asked for by going back to the beginning of the stream; until it has come, the rows that
 /// there are stay in force.
 pub(super) async fn upgrade(directory: &mut SqliteConnection) -> Result<(), ReplicaError> {
     for (table, column, definition) in ADDED {
         let there =
             composed(format!("SELECT 1 FROM pragma_table_info('{table}') WHERE name = '{column}'"));
         if there.fetch_optional(&mut *directory).await?.is_none() {
-            // Both or neither: the column alone would never be filled.
-            let sql = format!(
-                "BEGIN IMMEDIATE;
-                 ALTER TABLE {table} ADD COLUMN {column} {definition};
-                 UPDATE position SET version = 0;
-                 COMMIT"
-            );
-            sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *directory).await?;
+            add(directory, &format!("ALTER TABLE {table} ADD COLUMN {column} {definition}"))
+                .await?;
         }
     }
+    for (table, definition) in ADDED_TABLES {
+        let there = composed(format!("SELECT 1 FROM sqlite_schema WHERE name = '{table}'"));
+        if there.fetch_optional(&mut *directory).await?.is_none() {
+            add(directory, &format!("CREATE TABLE {table} ({definition})")).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds something and goes back to the beginning, both or neither: what was added alone would never
+/// be filled.
+async fn add(directory: &mut SqliteConnection, what: &str) -> Result<(), ReplicaError> {
+    let sql = format!("BEGIN IMMEDIATE; {what}; UPDATE position SET version = 0; COMMIT");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(directory).await?;
     Ok(())
 }
 
@@ -91,6 +112,8 @@ CREATE INDEX IF NOT EXISTS domain_alias_name_idx ON domain_alias (name);
 CREATE INDEX IF NOT EXISTS user_address_idx ON user (domain_id, local_part);
 CREATE INDEX IF NOT EXISTS user_storage_idx ON user (storage_node_id);
 CREATE INDEX IF NOT EXISTS alias_address_idx ON alias (domain_id, local_part);
+CREATE INDEX IF NOT EXISTS mail_group_address_idx ON mail_group (domain_id, local_part);
+CREATE INDEX IF NOT EXISTS group_member_group_idx ON group_member (group_id, user_id);
 ";
 
 /// Drops them: a snapshot makes them anew.
@@ -100,6 +123,8 @@ DROP INDEX IF EXISTS domain_alias_name_idx;
 DROP INDEX IF EXISTS user_address_idx;
 DROP INDEX IF EXISTS user_storage_idx;
 DROP INDEX IF EXISTS alias_address_idx;
+DROP INDEX IF EXISTS mail_group_address_idx;
+DROP INDEX IF EXISTS group_member_group_idx;
 ";
 
 /// Tables and views of `secrets.sqlite`. Functions and addresses are not repeated here: Dovecot
@@ -155,7 +180,9 @@ fn version(text: &str) -> i32 {
     number | 1
 }
 
-/// The views. Addresses are always asked as (`local_part`, `domain`): both are indexed.
+/// The views. Addresses are always asked as (`local_part`, `domain`): both are indexed. SQLite uses the
+/// indexes below a `UNION ALL` only where the columns of all parts have one affinity, so that what is
+/// computed is cast; otherwise it reads through the directory for each recipient.
 ///
 /// Status: 1 active, 2 locked (receives, cannot sign in), 3 maintenance (everything fails
 /// temporarily), 4 suspended, 5 closed, 6 deleted (all three refuse mail and logins). Mail of a
@@ -176,6 +203,9 @@ DROP VIEW IF EXISTS system_address;
 DROP VIEW IF EXISTS fallback;
 DROP VIEW IF EXISTS sending_limit;
 DROP VIEW IF EXISTS narrow_recipient;
+DROP VIEW IF EXISTS group_address;
+DROP VIEW IF EXISTS group_target;
+DROP VIEW IF EXISTS closed_group;
 
 -- One row while no snapshot has arrived: every lookup then answers 'temporarily'.
 CREATE VIEW unready AS SELECT 1 AS one WHERE NOT EXISTS (SELECT 1 FROM position);
@@ -192,7 +222,7 @@ CREATE VIEW domain_name AS
 -- A user with what really holds for it: the stricter status, the functions every level leaves.
 CREATE VIEW account AS
   SELECT u.id AS user_id, u.domain_id, u.local_part, d.name AS domain,
-         u.local_part || '@' || d.name AS address,
+         CAST(u.local_part || '@' || d.name AS TEXT) AS address,
          max(u.status, d.status) AS status,
          u.status < 4 AND d.status = 4 AND d.deferred_until > unixepoch() AS deferred,
          u.functions & d.functions & coalesce(
@@ -218,11 +248,57 @@ CREATE VIEW account AS
 CREATE VIEW known_address AS
   SELECT u.local_part, d.name AS domain FROM user u JOIN domain d ON d.id = u.domain_id
   UNION ALL
-  SELECT a.local_part, d.name FROM alias a JOIN domain d ON d.id = a.domain_id;
+  SELECT a.local_part, d.name FROM alias a JOIN domain d ON d.id = a.domain_id
+  UNION ALL
+  SELECT g.local_part, d.name FROM mail_group g JOIN domain d ON d.id = g.domain_id;
 
--- Where mail for an alias or a forwarding user goes. Forwarding rests without the function, and
--- while the user gets no mail: that of an alias would pass by the status. Who may not send outside
--- has nothing forwarded there either.
+-- A group with what holds for it: the functions that its domain and its departments leave.
+CREATE VIEW group_address AS
+  SELECT g.id AS group_id, g.domain_id, g.local_part, d.name AS domain, g.posting,
+         d.functions & coalesce(
+           (WITH RECURSIVE chain (parent_id, functions) AS (
+              SELECT p.parent_id, p.functions FROM department p WHERE p.id = g.department_id
+              UNION ALL
+              SELECT p.parent_id, p.functions & c.functions
+                FROM chain c JOIN department p ON p.id = c.parent_id
+              LIMIT 64)
+            SELECT min(functions) FROM chain), -1) AS functions
+    FROM mail_group g JOIN domain d ON d.id = g.domain_id;
+
+-- Groups that not everybody may write to, under every name of their domain. Only who writes to such
+-- a group directly is checked, so nothing else leads there.
+CREATE VIEW closed_group AS
+  SELECT g.id AS group_id, g.domain_id, g.posting, g.local_part, n.name AS domain
+    FROM mail_group g JOIN domain_name n ON n.domain_id = g.domain_id
+   WHERE g.posting <> 1;
+
+-- Who gets what is written to a group: members that get mail, be it later. Those outside get none
+-- where the group may not send there; `is_own`: a user of its domain.
+CREATE VIEW group_target AS
+  SELECT g.group_id, g.local_part, g.domain, u.address AS target,
+         u.domain_id = g.domain_id AS is_own
+    FROM group_address g
+    JOIN group_member m ON m.group_id = g.group_id AND m.user_id <> ''
+    JOIN account u ON u.user_id = m.user_id
+   WHERE (u.status < 4 OR u.deferred) AND (u.domain_id = g.domain_id OR g.functions & 8)
+  UNION ALL
+  SELECT g.group_id, g.local_part, g.domain, m.address, 0
+    FROM group_address g
+    JOIN (SELECT group_id, address, substr(address, instr(address, '@') + 1) AS name,
+                 substr(address, 1, instr(replace(address, '+', '@'), '@') - 1) AS local_part
+            FROM group_member WHERE user_id = '') m ON m.group_id = g.group_id
+   WHERE (g.functions & 8
+          OR EXISTS (SELECT 1 FROM domain_name n
+                      WHERE n.name = m.name AND n.domain_id = g.domain_id))
+     AND NOT EXISTS (SELECT 1 FROM domain_name n JOIN account u ON u.domain_id = n.domain_id
+                      WHERE n.name = m.name AND u.local_part = m.local_part
+                        AND u.status >= 4 AND NOT u.deferred)
+     AND NOT EXISTS (SELECT 1 FROM closed_group c
+                      WHERE c.domain = m.name AND c.local_part = m.local_part);
+
+-- Where mail for an alias, a group or a forwarding user goes. Forwarding rests without the function,
+-- and while the user gets no mail: that of an alias would pass by the status. Who may not send
+-- outside has nothing forwarded there either.
 CREATE VIEW route AS
   SELECT a.local_part, d.name AS domain, t.address AS target
     FROM alias a
@@ -237,12 +313,18 @@ CREATE VIEW route AS
           OR EXISTS (SELECT 1 FROM domain_name n
                       WHERE n.name = substr(t.address, instr(t.address, '@') + 1)
                         AND n.domain_id = a.domain_id))
+     AND NOT EXISTS (SELECT 1 FROM closed_group c
+                      WHERE c.domain = substr(t.address, instr(t.address, '@') + 1)
+                        AND c.local_part = substr(t.address, 1, instr(
+                              replace(t.address, '+', '@'), '@') - 1))
   UNION ALL
-  SELECT a.local_part, d.name, a.local_part || '@' || d.name
+  SELECT a.local_part, d.name, CAST(a.local_part || '@' || d.name AS TEXT)
     FROM alias a JOIN domain d ON d.id = a.domain_id
    WHERE a.keep_copy
      AND EXISTS (SELECT 1 FROM user u
-                  WHERE u.local_part = a.local_part AND u.domain_id = a.domain_id);
+                  WHERE u.local_part = a.local_part AND u.domain_id = a.domain_id)
+  UNION ALL
+  SELECT local_part, domain, target FROM group_target;
 
 -- Where mail goes that must arrive somewhere: the setting, or whoever has been here longest.
 CREATE VIEW system_address AS
@@ -261,11 +343,13 @@ CREATE VIEW fallback AS
    WHERE NOT EXISTS (SELECT 1 FROM user u
                       WHERE u.domain_id = d.domain_id AND u.local_part = s.local_part)
      AND NOT EXISTS (SELECT 1 FROM alias a
-                      WHERE a.domain_id = d.domain_id AND a.local_part = s.local_part);
+                      WHERE a.domain_id = d.domain_id AND a.local_part = s.local_part)
+     AND NOT EXISTS (SELECT 1 FROM mail_group g
+                      WHERE g.domain_id = d.domain_id AND g.local_part = s.local_part);
 
 -- What the SMTP dialogue answers for a recipient that gets no mail now.
 CREATE VIEW refusal AS
-  SELECT local_part, domain, answer FROM (
+  SELECT local_part, domain, CAST(answer AS TEXT) AS answer FROM (
     SELECT local_part, domain,
            CASE WHEN status >= 6 THEN '550 5.1.1 The mailbox was deleted'
                 WHEN deferred THEN '450 4.2.1 The domain is suspended, try again later'
@@ -279,12 +363,19 @@ CREATE VIEW refusal AS
       FROM account)
    WHERE answer IS NOT NULL
   UNION ALL
-  SELECT a.local_part, d.name, '550 5.7.1 The address leads outside, which it may not'
+  SELECT a.local_part, d.name,
+         CAST('550 5.7.1 The address leads outside, or to a closed group' AS TEXT)
     FROM alias a JOIN domain d ON d.id = a.domain_id
    WHERE NOT EXISTS (SELECT 1 FROM user u
                       WHERE u.local_part = a.local_part AND u.domain_id = a.domain_id)
      AND NOT EXISTS (SELECT 1 FROM route r
-                      WHERE r.local_part = a.local_part AND r.domain = d.name);
+                      WHERE r.local_part = a.local_part AND r.domain = d.name)
+  UNION ALL
+  SELECT g.local_part, d.name, CAST('550 5.2.4 The group has no members who get mail' AS TEXT)
+    FROM mail_group g JOIN domain d ON d.id = g.domain_id
+   WHERE d.status < 4
+     AND NOT EXISTS (SELECT 1 FROM group_target t
+                      WHERE t.local_part = g.local_part AND t.domain = d.name);
 
 -- How much a user may send: the narrower of what the user and the plan say.
 CREATE VIEW sending_limit AS
@@ -316,7 +407,15 @@ CREATE VIEW narrow_recipient AS
             SELECT 1 FROM domain_name n JOIN account u ON u.domain_id = n.domain_id
              WHERE n.name = substr(t.address, instr(t.address, '@') + 1)
                AND u.local_part = substr(t.address, 1, instr(t.address, '@') - 1)
-               AND NOT u.functions & 16));
+               AND NOT u.functions & 16))
+  UNION ALL
+  SELECT g.local_part, d.name FROM mail_group g JOIN domain d ON d.id = g.domain_id
+   WHERE EXISTS (SELECT 1 FROM group_member m WHERE m.group_id = g.id)
+     AND NOT EXISTS (
+       SELECT 1 FROM group_member m
+        WHERE m.group_id = g.id
+          AND NOT EXISTS (SELECT 1 FROM account u
+                           WHERE u.user_id = m.user_id AND NOT u.functions & 16));
 
 -- The same for every address of a domain: of aliases, of a catch-all, of nobody. Asked after the
 -- one above, which knows the users.

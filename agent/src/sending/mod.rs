@@ -126,6 +126,10 @@ impl Sending {
                 metrics::counter!("umail_agent_sending_refused_total").increment(1);
                 refused.to_string()
             }
+            Err(error) if request.is_about_group => {
+                tracing::warn!(%error, "nobody knows who may write to a group");
+                Refused::GroupUnknown.to_string()
+            }
             Err(error) => {
                 metrics::counter!("umail_agent_sending_unjudged_total").increment(1);
                 tracing::warn!(%error, "a message is taken without asking what its user may send");
@@ -136,8 +140,16 @@ impl Sending {
 
     async fn judge(&self, request: &Request) -> Result<Option<Refused>, ReplicaError> {
         let sender = self.reader.lock().await.sender(&request.user).await?;
-        let Some(sender) = sender else { return Ok(None) };
+        let Some(sender) = sender else {
+            return Ok(request.is_about_group.then_some(Refused::GroupUnknown));
+        };
         match request.stage {
+            Stage::Recipient if request.is_about_group => {
+                let address = rules::without_tag(&request.recipient);
+                let mut reader = self.reader.lock().await;
+                let group = reader.closed_group(&address, &sender.user_id).await?;
+                Ok(rules::group(&sender, group.as_ref()))
+            }
             Stage::Recipient => self.recipient(&sender, &request.recipient).await,
             Stage::Data | Stage::EndOfMessage => match rules::size(&sender, request.size_bytes) {
                 Some(refused) => Ok(Some(refused)),

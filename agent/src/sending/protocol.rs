@@ -28,6 +28,8 @@ pub(super) struct Request {
     pub(super) stage: Stage,
     /// Who has signed in; empty: nobody.
     pub(super) user: String,
+    /// Whether it is asked who may write to a group.
+    pub(super) is_about_group: bool,
     /// The recipient that is asked about.
     pub(super) recipient: String,
     /// How many recipients there are.
@@ -56,6 +58,7 @@ pub(super) async fn read(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<O
         match name {
             "protocol_state" => request.stage = stage(value),
             "sasl_username" => value.clone_into(&mut request.user),
+            "policy_context" => request.is_about_group = value == "group",
             "recipient" => request.recipient = value.to_ascii_lowercase(),
             "recipient_count" => request.recipients = value.parse().unwrap_or_default(),
             "size" => request.size_bytes = value.parse().unwrap_or_default(),

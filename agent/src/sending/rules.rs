@@ -3,9 +3,10 @@
 use std::fmt;
 
 use time::OffsetDateTime;
+use umail_proto::agent::GroupPosting;
 
 use super::counts::{Kind, Sent, WINDOWS};
-use crate::replica::{Hosted, Sender};
+use crate::replica::{ClosedGroup, Hosted, Sender};
 
 /// All nodes together never let more through than this many times the limit.
 const FACTOR: i64 = 2;
@@ -19,6 +20,12 @@ pub(super) enum Refused {
     LeadsOutside,
     /// The recipient gets mail from the own domain only.
     FromInsideOnly,
+    /// The group is for users of its domain.
+    GroupOfDomain,
+    /// The group is for its members.
+    GroupOfMembers,
+    /// Nobody knows whether the sender may write to the group.
+    GroupUnknown,
     /// The message is too large.
     Size {
         /// Its size.
@@ -59,6 +66,20 @@ pub(super) fn recipient(sender: &Sender, hosted: Option<&Hosted>) -> Option<Refu
         (false, false, _) => Some(Refused::OwnDomainOnly),
         (false, true, false) => Some(Refused::FromInsideOnly),
         _ => None,
+    }
+}
+
+/// Whether the sender may write to this group; none: it is open.
+pub(super) fn group(sender: &Sender, group: Option<&ClosedGroup>) -> Option<Refused> {
+    let group = group?;
+    match group.posting {
+        GroupPosting::Anyone => None,
+        GroupPosting::Domain => {
+            (group.domain_id != sender.domain_id).then_some(Refused::GroupOfDomain)
+        }
+        GroupPosting::Members | GroupPosting::Unspecified => {
+            (!group.has_member).then_some(Refused::GroupOfMembers)
+        }
     }
 }
 
@@ -120,6 +141,15 @@ impl fmt::Display for Refused {
             ),
             Self::FromInsideOnly => {
                 f.write_str("550 5.7.1 The mailbox takes mail from inside only")
+            }
+            Self::GroupOfDomain => {
+                f.write_str("550 5.7.1 Only users of its domain may write to the group")
+            }
+            Self::GroupOfMembers => {
+                f.write_str("550 5.7.1 Only its members may write to the group")
+            }
+            Self::GroupUnknown => {
+                f.write_str("450 4.3.0 Who may write to the group cannot be told now")
             }
             Self::Size { bytes, most } => write!(
                 f,
@@ -189,6 +219,28 @@ mod tests {
             (&free, Some(hosted("own", false)), None),
         ] {
             assert_eq!(recipient(sender, to.as_ref()), refused, "{to:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_for_whom_it_says() {
+        let closed = |posting, domain: &str, has_member| ClosedGroup {
+            group_id: "g".to_owned(),
+            domain_id: domain.to_owned(),
+            posting,
+            has_member,
+        };
+        let sender = sender(true);
+        assert_eq!(group(&sender, None), None);
+        for (posting, domain, has_member, refused) in [
+            (GroupPosting::Domain, "own", false, None),
+            (GroupPosting::Domain, "other", true, Some(Refused::GroupOfDomain)),
+            (GroupPosting::Members, "other", true, None),
+            (GroupPosting::Members, "own", false, Some(Refused::GroupOfMembers)),
+            (GroupPosting::Unspecified, "own", false, Some(Refused::GroupOfMembers)),
+        ] {
+            let of = closed(posting, domain, has_member);
+            assert_eq!(group(&sender, Some(&of)), refused, "{of:?}");
         }
     }
 

@@ -3,8 +3,9 @@
 use argon2::{Algorithm, Argon2, Params, Version, password_hash::PasswordHasher};
 use umail_agent::replica::Replica;
 use umail_proto::agent::{
-    AccountStatus, Alias, Credential, CredentialKind, Delta, DirectoryKey, DirectoryRow, Domain,
-    DomainAlias, Plan, RowKind, SnapshotBegin, SnapshotEnd, StorageNode, User, directory_row::Row,
+    AccountStatus, Alias, Credential, CredentialKind, Delta, Department, DirectoryKey,
+    DirectoryRow, Domain, DomainAlias, Group, GroupMember, GroupPosting, Plan, RowKind,
+    SnapshotBegin, SnapshotEnd, StorageNode, User, directory_row::Row,
 };
 use uuid::Uuid;
 
@@ -60,6 +61,34 @@ pub(crate) fn alias(number: u128, local_part: &str, targets: &[&str]) -> Alias {
     }
 }
 
+/// A group of domain 1.
+pub(crate) fn group(number: u128, local_part: &str, posting: GroupPosting) -> Group {
+    Group {
+        id: id(number),
+        domain_id: id(1),
+        department_id: String::new(),
+        local_part: local_part.into(),
+        posting: posting.into(),
+    }
+}
+
+/// A user in a group.
+pub(crate) fn member(number: u128, group: u128, user: u128) -> GroupMember {
+    GroupMember { user_id: id(user), address: String::new(), ..elsewhere(number, group, "") }
+}
+
+/// An address in a group.
+pub(crate) fn elsewhere(number: u128, group: u128, address: &str) -> GroupMember {
+    let (id, group_id) = (id(number), id(group));
+    GroupMember { id, group_id, user_id: String::new(), address: address.into() }
+}
+
+/// The same in another group, by a number of its own that is greater by 100.
+pub(crate) fn in_group(member: &GroupMember, group: u128) -> GroupMember {
+    let number = Uuid::parse_str(&member.id).unwrap().as_u128() + 100;
+    GroupMember { id: id(number), group_id: id(group), ..member.clone() }
+}
+
 /// A storage node.
 pub(crate) fn storage(node_id: &str, name: &str, address: &str) -> StorageNode {
     StorageNode { id: node_id.into(), name: name.into(), address: address.into() }
@@ -112,7 +141,18 @@ macro_rules! rows {
         }
     )*};
 }
-rows!(Domain, DomainAlias, User, Plan, Alias, Credential, StorageNode);
+rows!(
+    Domain,
+    DomainAlias,
+    Department,
+    User,
+    Plan,
+    Alias,
+    Group,
+    GroupMember,
+    Credential,
+    StorageNode
+);
 
 /// Fills a replica with these rows, as version 1.
 pub(crate) async fn fill(replica: &Replica, rows: Vec<DirectoryRow>) {

@@ -12,6 +12,7 @@ mod counting;
 mod directory;
 mod faults;
 mod fleet;
+mod groups;
 mod hostile;
 mod installing;
 mod names;

@@ -35,13 +35,13 @@ const OUTSIDE: &str = "x@elsewhere.example";
 const CAROL: (&str, &str) = ("carol@example.net", "carol's");
 
 /// The agent's part that answers Postfix, in this process.
-struct Policy {
+pub(crate) struct Policy {
     stop: CancellationToken,
     running: TaskTracker,
 }
 
 impl Policy {
-    async fn start(node: &Node) -> Self {
+    pub(crate) async fn start(node: &Node) -> Self {
         Self::start_at(node, Clock::system()).await
     }
 
@@ -53,7 +53,7 @@ impl Policy {
         Self { stop, running }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.running.close();
         self.running.wait().await;

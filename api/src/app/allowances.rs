@@ -376,6 +376,7 @@ fn apply(limits: &Limits, patch: &AllowancePatch) -> Result<Limits> {
     Ok(Limits {
         users: patch.users.unwrap_or(limits.users),
         aliases: patch.aliases.unwrap_or(limits.aliases),
+        groups: patch.groups.unwrap_or(limits.groups),
         departments: patch.departments.unwrap_or(limits.departments),
         storage_bytes: patch.storage_bytes.unwrap_or(limits.storage_bytes),
         overselling_percent: percent.transpose()?.unwrap_or(limits.overselling_percent),

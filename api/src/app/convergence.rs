@@ -7,12 +7,17 @@ use umail_proto::ids::{AliasId, DepartmentId};
 use uuid::Uuid;
 
 use crate::{
-    app::{aliases, departments, directory, domain_aliases, domains, plans, users, waiting},
+    app::{
+        aliases, departments, directory, domain_aliases, domains, groups, plans, users, waiting,
+    },
     authz::{Action, Resource},
     context::Context,
     error::Result,
     fleet::liveness::is_unreachable,
-    model::{domain::DomainRef, domain_alias::DomainAliasRef, plan::PlanRef, user::UserRef},
+    model::{
+        domain::DomainRef, domain_alias::DomainAliasRef, group::GroupRef, plan::PlanRef,
+        user::UserRef,
+    },
     store,
 };
 
@@ -48,6 +53,12 @@ pub async fn of_department(cx: &Context, id: DepartmentId, wait: Duration) -> Re
 pub async fn of_alias(cx: &Context, id: AliasId, wait: Duration) -> Result<Convergence> {
     let domain_id = aliases::read(cx, id).await?.domain_id;
     read(cx, Resource::Alias { domain_id, holder: None }, id.uuid(), wait).await
+}
+
+/// Of a group, its members included.
+pub async fn of_group(cx: &Context, group: &GroupRef, wait: Duration) -> Result<Convergence> {
+    let group = groups::read(cx, group).await?;
+    read(cx, groups::resource(&group), group.id.uuid(), wait).await
 }
 
 /// Of a plan.

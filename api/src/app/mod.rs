@@ -18,6 +18,7 @@ pub mod entitlements;
 pub mod fields;
 pub mod flushes;
 pub mod forwarding;
+pub mod groups;
 pub mod join_tokens;
 pub mod lockouts;
 pub mod mail_certificates;

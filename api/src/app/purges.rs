@@ -13,7 +13,7 @@ use crate::{
         actions,
         allowances::{self, Given},
         audit::{self, Subject, shown},
-        domain_aliases, plans,
+        domain_aliases, groups, plans,
     },
     authz::Action,
     context::Context,
@@ -28,7 +28,7 @@ use crate::{
     transaction::Transaction,
 };
 
-/// Users, or aliases of a domain, that one step takes.
+/// Users, or aliases and groups of a domain, that one step takes.
 const AT_ONCE: i64 = 100;
 /// How long a node has for what it is asked; one that is away for longer is asked anew.
 const WINDOW: Duration = Duration::hours(6);
@@ -112,6 +112,7 @@ async fn remove_user(cx: &Context, id: UserId) -> Result<bool> {
     let user = user.ok_or_else(|| Error::corrupt("account", id, "is missing"))?;
     let plan = plans::hold_for(&mut tx, Some(user.plan_id), None).await?;
     let aliases = remove_aliases(&mut tx, cx, &user).await?;
+    groups::leave_all(&mut tx, id).await?;
     let nodes = user.nodes();
     for credential in store::directory::credentials_of(&mut *tx, &[id.uuid()]).await? {
         store::changes::insert(&mut *tx, RowKind::Credential, credential, Some(&nodes)).await?;
@@ -159,7 +160,7 @@ async fn remove_aliases(tx: &mut Transaction, cx: &Context, user: &User) -> Resu
     Ok(gone)
 }
 
-/// Removes a domain that has no users any more: first its aliases, some at a time.
+/// Removes a domain that has no users any more: first its aliases and groups, some at a time.
 async fn remove_domain(cx: &Context, id: DomainId) -> Result<bool> {
     let mut tx = cx.begin().await?;
     let domain = store::domains::lock_any(&mut *tx, id).await?;
@@ -168,7 +169,8 @@ async fn remove_domain(cx: &Context, id: DomainId) -> Result<bool> {
         return Ok(false);
     };
     let aliases = store::aliases::list_ids(&mut *tx, id, AT_ONCE).await?;
-    if aliases.is_empty() {
+    let mut given = groups::remove_some(&mut tx, id, AT_ONCE).await?;
+    if aliases.is_empty() && given.is_empty() {
         remove_empty_domain(&mut tx, cx, &domain).await?;
     } else {
         for alias in &aliases {
@@ -177,7 +179,7 @@ async fn remove_domain(cx: &Context, id: DomainId) -> Result<bool> {
             store::changes::insert(&mut *tx, RowKind::Alias, alias.uuid(), Some(&[])).await?;
         }
         let aliases = i64::try_from(aliases.len()).unwrap_or_default();
-        let given = [back(Amounts { aliases, ..Amounts::default() })];
+        given.push(back(Amounts { aliases, ..Amounts::default() }));
         allowances::give(&mut tx, id, &given).await?;
     }
     tx.commit().await?;

@@ -99,7 +99,7 @@ async fn find_any(
     permitted(cx, user, found.filter(|one| !one.is_domain_deleted), asked)
 }
 
-fn permitted(
+pub(super) fn permitted(
     cx: &Context,
     user: &UserRef,
     found: Option<User>,

@@ -88,6 +88,15 @@ pub enum Resource {
         /// The user whom it stands for, and who may send as it; nothing if it stands for nobody.
         holder: Option<UserScope>,
     },
+    /// Groups of a domain as a whole; a list shows those of the caller's scope.
+    Groups(DomainId),
+    /// A group, or a group to be, with its members.
+    Group {
+        /// The domain.
+        domain_id: DomainId,
+        /// The department; nothing for one of the domain itself.
+        department_id: Option<DepartmentId>,
+    },
     /// Users of a domain as a whole; a list shows those of the caller's scope.
     Users(DomainId),
     /// A user, or a user to be: what an administrator sets.
@@ -342,6 +351,8 @@ impl Resource {
             | Self::DomainAlias(_)
             | Self::Department { .. }
             | Self::Alias { .. }
+            | Self::Groups(_)
+            | Self::Group { .. }
             | Self::Users(_)
             | Self::User(_)
             | Self::Profile(_)
@@ -365,6 +376,8 @@ impl Resource {
             Self::Department { .. } => "department",
             Self::Allowance(_) => "allowance",
             Self::Alias { .. } => "alias",
+            Self::Groups(_) => "groups",
+            Self::Group { .. } => "group",
             Self::Users(_) => "users",
             Self::User(_) => "user",
             Self::Profile(_) => "user",
@@ -401,9 +414,13 @@ impl Resource {
             Self::Domain(domain)
             | Self::DomainAlias(domain)
             | Self::Allowance(Level::Domain(domain))
+            | Self::Groups(domain)
             | Self::Users(domain)
             | Self::RoleAssignments(domain) => Some((Some(domain), None)),
             Self::Alias { domain_id, .. } => Some((Some(domain_id), Some(None))),
+            Self::Group { domain_id, department_id } => {
+                Some((Some(domain_id), Some(department_id)))
+            }
             Self::Department { domain_id, id: None } => Some((Some(domain_id), None)),
             Self::Department { domain_id, id } => Some((Some(domain_id), Some(id))),
             Self::Allowance(Level::Department(domain, id)) => Some((Some(domain), Some(Some(id)))),

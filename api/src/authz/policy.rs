@@ -34,7 +34,8 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
         // What is added is one of them, in its place.
         (
             Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
-            Resource::Users(_)
+            Resource::Groups(_)
+            | Resource::Users(_)
             | Resource::RoleAssignments(_)
             | Resource::Plans
             | Resource::Allowance(Level::Domain(_)),
@@ -43,7 +44,7 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
         // To place or move a user is Operate.
         (
             Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
-            Resource::User(_) | Resource::Profile(_),
+            Resource::Group { .. } | Resource::User(_) | Resource::Profile(_),
         ) => action != Operate,
         (
             Role::DepartmentAdmin,
@@ -101,6 +102,8 @@ mod tests {
             ("domain allowance", Resource::Allowance(Level::Domain(domain))),
             ("department allowance", Resource::Allowance(Level::Department(domain, department))),
             ("alias", Resource::Alias { domain_id: domain, holder: None }),
+            ("groups", Resource::Groups(domain)),
+            ("group", Resource::Group { domain_id: domain, department_id: None }),
             ("users", Resource::Users(domain)),
             ("user", Resource::User(scope.clone())),
             ("profile", Resource::Profile(scope.clone())),

@@ -1,5 +1,5 @@
-//! `/v1/users/{user}/convergence`, and the same of domains, their aliases, departments, aliases and
-//! plans
+//! `/v1/users/{user}/convergence`, and the same of domains, their aliases, departments, aliases,
+//! groups and plans
 
 use umail_api_types::{convergence::Convergence, operations::WaitQuery};
 use umail_proto::ids::{AliasId, DepartmentId};
@@ -13,7 +13,10 @@ use crate::{
         extract::{Json, Named, Parsed, Query},
         operations,
     },
-    model::{domain::DomainRef, domain_alias::DomainAliasRef, plan::PlanRef, user::UserRef},
+    model::{
+        domain::DomainRef, domain_alias::DomainAliasRef, group::GroupRef, plan::PlanRef,
+        user::UserRef,
+    },
 };
 
 pub(super) fn router() -> OpenApiRouter<State> {
@@ -23,6 +26,7 @@ pub(super) fn router() -> OpenApiRouter<State> {
         .routes(routes!(read_domain_alias_convergence))
         .routes(routes!(read_department_convergence))
         .routes(routes!(read_alias_convergence))
+        .routes(routes!(read_group_convergence))
         .routes(routes!(read_plan_convergence))
 }
 
@@ -96,6 +100,20 @@ async fn read_alias_convergence(
     Query(query): Query<WaitQuery>,
 ) -> Result<Json<Convergence>> {
     Ok(Json(app::convergence::of_alias(&cx, id, operations::wait(query)?).await?))
+}
+
+/// Read which nodes have the last change of a group, or of its members
+///
+/// Waits, if asked to, until every node that can be reached has it.
+#[utoipa::path(get, path = "/v1/groups/{group}/convergence", tag = "groups",
+    params(("group" = String, Path, description = "Id or address of the group"), WaitQuery),
+    responses((status = 200, description = "How many nodes have it", body = Convergence)))]
+async fn read_group_convergence(
+    cx: Context,
+    Named(Parsed(group)): Named<Parsed<GroupRef>>,
+    Query(query): Query<WaitQuery>,
+) -> Result<Json<Convergence>> {
+    Ok(Json(app::convergence::of_group(&cx, &group, operations::wait(query)?).await?))
 }
 
 /// Read which nodes have the last change of a plan

@@ -16,7 +16,7 @@ use utoipa::{
 use crate::http::idempotency;
 
 const SECURITY: &str = "bearer";
-const TAGS: [(&str, &str); 16] = [
+const TAGS: [(&str, &str); 17] = [
     ("sessions", "Signing in and staying signed in"),
     ("me", "The caller itself"),
     ("operators", "Staff accounts without mail"),
@@ -28,6 +28,7 @@ const TAGS: [(&str, &str); 16] = [
     ("users", "People's accounts with an address"),
     ("role_assignments", "Who administers which domain or department"),
     ("aliases", "Other addresses"),
+    ("groups", "Distribution lists"),
     ("nodes", "Mail nodes: status, load, traffic, queue"),
     ("services", "Daemons on a node, and what they shall be"),
     ("join_tokens", "Admission of new nodes"),

@@ -39,6 +39,7 @@ mod domains;
 mod entitlements;
 pub mod extract;
 mod forwarding;
+mod groups;
 mod idempotency;
 mod join_tokens;
 mod lockouts;
@@ -93,6 +94,7 @@ fn resources() -> OpenApiRouter<State> {
         .merge(app_passwords::router())
         .merge(forwarding::router())
         .merge(aliases::router())
+        .merge(groups::router())
         .merge(allowances::router())
 }
 

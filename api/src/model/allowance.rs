@@ -15,6 +15,8 @@ pub struct Amounts {
     pub users: i64,
     /// Aliases.
     pub aliases: i64,
+    /// Groups.
+    pub groups: i64,
     /// Departments.
     pub departments: i64,
     /// The quotas of the users that have one.
@@ -25,10 +27,11 @@ pub struct Amounts {
 
 impl Amounts {
     /// Each kind with its name in the API, in a fixed order.
-    fn named(&self) -> [(&'static str, i64); 5] {
+    fn named(&self) -> [(&'static str, i64); 6] {
         [
             ("users", self.users),
             ("aliases", self.aliases),
+            ("groups", self.groups),
             ("departments", self.departments),
             ("storage_bytes", self.storage_bytes),
             ("unlimited_users", self.unlimited_users),
@@ -39,6 +42,7 @@ impl Amounts {
         Self {
             users: with(self.users, other.users),
             aliases: with(self.aliases, other.aliases),
+            groups: with(self.groups, other.groups),
             departments: with(self.departments, other.departments),
             storage_bytes: with(self.storage_bytes, other.storage_bytes),
             unlimited_users: with(self.unlimited_users, other.unlimited_users),
@@ -69,6 +73,8 @@ pub struct Limits {
     pub users: Limit,
     /// Aliases.
     pub aliases: Limit,
+    /// Groups.
+    pub groups: Limit,
     /// Departments.
     pub departments: Limit,
     /// The quotas of all users together.
@@ -79,7 +85,7 @@ pub struct Limits {
 
 impl Limits {
     /// The most that may be given away of each kind, in the order of [`Amounts::named`].
-    fn most(&self) -> [Option<i64>; 5] {
+    fn most(&self) -> [Option<i64>; 6] {
         let storage = self.storage_bytes.number().map(|bytes| {
             let bytes = i128::from(bytes) * i128::from(self.overselling_percent) / 100;
             i64::try_from(bytes).unwrap_or(i64::MAX)
@@ -89,6 +95,7 @@ impl Limits {
         [
             number(self.users),
             number(self.aliases),
+            number(self.groups),
             number(self.departments),
             storage,
             unlimited_users,
@@ -216,6 +223,7 @@ mod tests {
     const NONE: Limits = Limits {
         users: Limit::Unlimited,
         aliases: Limit::Unlimited,
+        groups: Limit::Unlimited,
         departments: Limit::Unlimited,
         storage_bytes: Limit::Unlimited,
         overselling_percent: 100,

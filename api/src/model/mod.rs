@@ -10,6 +10,7 @@ pub mod domain;
 pub mod domain_alias;
 pub mod entitlements;
 pub mod functions;
+pub mod group;
 pub mod join_token;
 pub mod lockout;
 pub mod moves;

@@ -9,7 +9,7 @@ use crate::{
     model::address::{EmailAddress, LocalPart},
 };
 
-/// Takes an address for a user or an alias.
+/// Takes an address for a user, an alias or a group.
 pub async fn insert(
     db: impl PgExecutor<'_>,
     domain: DomainId,

@@ -22,11 +22,13 @@ struct Row {
     name: String,
     users_limit: Option<i64>,
     aliases_limit: Option<i64>,
+    groups_limit: Option<i64>,
     departments_limit: Option<i64>,
     storage_limit_bytes: Option<i64>,
     overselling_percent: i32,
     users: i64,
     aliases: i64,
+    groups: i64,
     departments: i64,
     storage_bytes: i64,
     unlimited_users: i64,
@@ -46,6 +48,7 @@ impl From<Row> for Allowance {
             limits: Limits {
                 users: Limit::from_number(row.users_limit),
                 aliases: Limit::from_number(row.aliases_limit),
+                groups: Limit::from_number(row.groups_limit),
                 departments: Limit::from_number(row.departments_limit),
                 storage_bytes: Limit::from_number(row.storage_limit_bytes),
                 overselling_percent: row.overselling_percent,
@@ -53,6 +56,7 @@ impl From<Row> for Allowance {
             allocated: Amounts {
                 users: row.users,
                 aliases: row.aliases,
+                groups: row.groups,
                 departments: row.departments,
                 storage_bytes: row.storage_bytes,
                 unlimited_users: row.unlimited_users,
@@ -76,8 +80,9 @@ pub async fn lock(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Allowance
         Row,
         r#"SELECT allowance.id, allowance.domain_id,
                   coalesce(department.name, domain.name, '') AS "name!", users_limit,
-                  aliases_limit, departments_limit, storage_limit_bytes, overselling_percent,
-                  users, aliases, departments, storage_bytes, unlimited_users, allowance.revision
+                  aliases_limit, groups_limit, departments_limit, storage_limit_bytes,
+                  overselling_percent, users, aliases, groups, departments, storage_bytes,
+                  unlimited_users, allowance.revision
              FROM allowance
              LEFT JOIN domain ON domain.id = allowance.id
              LEFT JOIN department ON department.id = allowance.id
@@ -94,8 +99,9 @@ pub async fn find(db: impl PgExecutor<'_>, id: Uuid) -> Result<Allowance> {
         Row,
         r#"SELECT allowance.id, allowance.domain_id,
                   coalesce(department.name, domain.name, '') AS "name!", users_limit,
-                  aliases_limit, departments_limit, storage_limit_bytes, overselling_percent,
-                  users, aliases, departments, storage_bytes, unlimited_users, allowance.revision
+                  aliases_limit, groups_limit, departments_limit, storage_limit_bytes,
+                  overselling_percent, users, aliases, groups, departments, storage_bytes,
+                  unlimited_users, allowance.revision
              FROM allowance
              LEFT JOIN domain ON domain.id = allowance.id
              LEFT JOIN department ON department.id = allowance.id
@@ -139,9 +145,10 @@ pub async fn add(db: impl PgExecutor<'_>, asked: &[(Uuid, Amounts)]) -> Result<V
         r#"WITH held AS (
                SELECT allowance.id, more.*
                  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
-                             $6::bigint[])
+                             $6::bigint[], $7::bigint[])
                       WITH ORDINALITY AS more (level_id, more_users, more_aliases,
-                          more_departments, more_storage_bytes, more_unlimited_users, place)
+                          more_departments, more_storage_bytes, more_unlimited_users,
+                          more_groups, place)
                  JOIN allowance ON allowance.id = level_id
                 WHERE domain_id IS NOT NULL OR is_limited
                 ORDER BY place FOR UPDATE OF allowance
@@ -151,17 +158,20 @@ pub async fn add(db: impl PgExecutor<'_>, asked: &[(Uuid, Amounts)]) -> Result<V
                   departments = departments + more_departments,
                   storage_bytes = least(storage_bytes::numeric + more_storage_bytes,
                                         9223372036854775807)::bigint,
-                  unlimited_users = unlimited_users + more_unlimited_users
+                  unlimited_users = unlimited_users + more_unlimited_users,
+                  groups = groups + more_groups
              FROM held WHERE allowance.id = held.id
            RETURNING allowance.id, domain_id, '' AS "name!", users_limit, aliases_limit,
-                     departments_limit, storage_limit_bytes, overselling_percent, users, aliases,
-                     departments, storage_bytes, unlimited_users, revision"#,
+                     groups_limit, departments_limit, storage_limit_bytes, overselling_percent,
+                     users, aliases, groups, departments, storage_bytes, unlimited_users,
+                     revision"#,
         &ids,
         &column(|one| one.users),
         &column(|one| one.aliases),
         &column(|one| one.departments),
         &column(|one| one.storage_bytes),
         &column(|one| one.unlimited_users),
+        &column(|one| one.groups),
     );
     Ok(rows.fetch_all(db).await?.into_iter().map(Allowance::from).collect())
 }
@@ -175,10 +185,11 @@ pub async fn update_allocated(db: impl PgExecutor<'_>, allowances: &[Allowance])
     sqlx::query!(
         "UPDATE allowance
             SET users = new.users, aliases = new.aliases, departments = new.departments,
-                storage_bytes = new.storage_bytes, unlimited_users = new.unlimited_users
+                storage_bytes = new.storage_bytes, unlimited_users = new.unlimited_users,
+                groups = new.groups
            FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
-                       $6::bigint[])
-                AS new (id, users, aliases, departments, storage_bytes, unlimited_users)
+                       $6::bigint[], $7::bigint[])
+                AS new (id, users, aliases, departments, storage_bytes, unlimited_users, groups)
           WHERE allowance.id = new.id",
         &ids,
         &column(|one| one.users),
@@ -186,6 +197,7 @@ pub async fn update_allocated(db: impl PgExecutor<'_>, allowances: &[Allowance])
         &column(|one| one.departments),
         &column(|one| one.storage_bytes),
         &column(|one| one.unlimited_users),
+        &column(|one| one.groups),
     )
     .execute(db)
     .await?;
@@ -198,7 +210,8 @@ pub async fn update_limits(db: impl PgExecutor<'_>, changed: &Allowance) -> Resu
     sqlx::query!(
         "UPDATE allowance
             SET users_limit = $2, aliases_limit = $3, departments_limit = $4,
-                storage_limit_bytes = $5, overselling_percent = $6, revision = $7
+                storage_limit_bytes = $5, overselling_percent = $6, revision = $7,
+                groups_limit = $8
           WHERE id = $1",
         changed.id,
         limits.users.number(),
@@ -207,6 +220,7 @@ pub async fn update_limits(db: impl PgExecutor<'_>, changed: &Allowance) -> Resu
         limits.storage_bytes.number(),
         limits.overselling_percent,
         changed.revision,
+        limits.groups.number(),
     )
     .execute(db)
     .await?;
@@ -219,6 +233,7 @@ pub async fn sum(db: impl PgExecutor<'_>) -> Result<Amounts> {
         Amounts,
         r#"SELECT coalesce(sum(users), 0)::bigint AS "users!",
                   coalesce(sum(aliases), 0)::bigint AS "aliases!",
+                  coalesce(sum(groups), 0)::bigint AS "groups!",
                   coalesce(sum(departments), 0)::bigint AS "departments!",
                   least(coalesce(sum(storage_bytes), 0), 9223372036854775807)::bigint
                       AS "storage_bytes!",
@@ -276,8 +291,9 @@ pub async fn list_overdrawn(db: impl PgExecutor<'_>, plan: PlanId) -> Result<Vec
         Row,
         r#"SELECT allowance.id, allowance.domain_id,
                   coalesce(department.name, domain.name, '') AS "name!", users_limit,
-                  aliases_limit, departments_limit, storage_limit_bytes, overselling_percent,
-                  users, aliases, departments, storage_bytes, unlimited_users, allowance.revision
+                  aliases_limit, groups_limit, departments_limit, storage_limit_bytes,
+                  overselling_percent, users, aliases, groups, departments, storage_bytes,
+                  unlimited_users, allowance.revision
              FROM allowance
              LEFT JOIN domain ON domain.id = allowance.id
              LEFT JOIN department ON department.id = allowance.id

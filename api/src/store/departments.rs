@@ -205,7 +205,8 @@ pub async fn update(db: impl PgExecutor<'_>, department: &Department) -> Result<
 
 /// Removes a department that nothing is in. Users that were deleted leave it.
 pub async fn delete(db: &mut sqlx::PgConnection, id: DepartmentId) -> Result<()> {
-    let not_empty = || Error::Conflict("the department still has users or departments".to_owned());
+    let not_empty =
+        || Error::Conflict("the department still has users, groups or departments".to_owned());
     sqlx::query!(
         "UPDATE account SET department_id = NULL
           WHERE department_id = $1 AND deleted_at IS NOT NULL",
@@ -217,6 +218,7 @@ pub async fn delete(db: &mut sqlx::PgConnection, id: DepartmentId) -> Result<()>
         .execute(db)
         .await
         .on_constraint("account_department_id_fkey", not_empty)
+        .on_constraint("mail_group_department_id_fkey", not_empty)
         .on_constraint("department_parent_id_fkey", not_empty)?;
     Ok(())
 }

@@ -4,8 +4,8 @@ use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use umail_proto::{
     agent::{
-        AccountStatus, Alias, Credential, Department, DirectoryRow, Domain, DomainAlias, Plan,
-        RowKind, SendingLimits, StorageNode, User, directory_row::Row,
+        AccountStatus, Alias, Credential, Department, DirectoryRow, Domain, DomainAlias, Group,
+        GroupMember, Plan, RowKind, SendingLimits, StorageNode, User, directory_row::Row,
     },
     ids::{DepartmentId, NodeId, UserId},
 };
@@ -14,11 +14,13 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 
 /// Every kind of row there is, in the order of a snapshot.
-pub const KINDS: [RowKind; 8] = [
+pub const KINDS: [RowKind; 10] = [
     RowKind::Domain,
     RowKind::DomainAlias,
     RowKind::User,
     RowKind::Alias,
+    RowKind::Group,
+    RowKind::GroupMember,
     RowKind::Credential,
     RowKind::StorageNode,
     RowKind::Department,
@@ -30,7 +32,7 @@ pub const KINDS: [RowKind; 8] = [
 pub struct View {
     /// The node.
     pub node: NodeId,
-    /// Whether it relays or proxies for everybody: all users and aliases, not only its own.
+    /// Whether it relays or proxies for everybody: all users, aliases and groups, not only its own.
     pub sees_everybody: bool,
     /// Whether it verifies passwords of the users it sees.
     pub verifies_passwords: bool,
@@ -76,7 +78,7 @@ impl View {
             | RowKind::StorageNode
             | RowKind::Department
             | RowKind::Plan => true,
-            RowKind::Alias => self.sees_everybody,
+            RowKind::Alias | RowKind::Group | RowKind::GroupMember => self.sees_everybody,
             RowKind::Credential => self.verifies_passwords,
             RowKind::Unspecified => false,
         }
@@ -104,6 +106,8 @@ pub async fn list(
         RowKind::DomainAlias => domain_aliases(db, keys).await,
         RowKind::User => users(db, view.own(), keys).await,
         RowKind::Alias => aliases(db, keys).await,
+        RowKind::Group => groups(db, keys).await,
+        RowKind::GroupMember => group_members(db, keys).await,
         RowKind::Credential => credentials(db, view.own(), keys).await,
         RowKind::StorageNode => storage_nodes(db, keys).await,
         RowKind::Department => departments(db, keys).await,
@@ -351,6 +355,94 @@ async fn aliases(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, Dir
             keep_copy: row.keep_copy,
         };
         (row.id, DirectoryRow { row: Some(Row::Alias(alias)) })
+    };
+    Ok(rows.into_iter().map(convert).collect())
+}
+
+struct GroupRow {
+    id: Uuid,
+    domain_id: Uuid,
+    department_id: Option<DepartmentId>,
+    local_part: String,
+    posting: i16,
+}
+
+async fn groups(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, DirectoryRow)>> {
+    let rows = match keys {
+        Keys::Of(ids) => {
+            sqlx::query_as!(
+                GroupRow,
+                "SELECT id, domain_id, department_id, local_part, posting
+                   FROM mail_group WHERE id = ANY ($1) ORDER BY id",
+                ids,
+            )
+            .fetch_all(db)
+            .await?
+        }
+        Keys::After(after, limit) => {
+            sqlx::query_as!(
+                GroupRow,
+                "SELECT id, domain_id, department_id, local_part, posting
+                   FROM mail_group WHERE id > $1 ORDER BY id LIMIT $2",
+                after,
+                limit,
+            )
+            .fetch_all(db)
+            .await?
+        }
+    };
+    let convert = |row: GroupRow| {
+        let group = Group {
+            id: row.id.to_string(),
+            domain_id: row.domain_id.to_string(),
+            department_id: text(row.department_id),
+            local_part: row.local_part,
+            posting: row.posting.into(),
+        };
+        (row.id, DirectoryRow { row: Some(Row::Group(group)) })
+    };
+    Ok(rows.into_iter().map(convert).collect())
+}
+
+struct GroupMemberRow {
+    id: Uuid,
+    group_id: Uuid,
+    account_id: Option<UserId>,
+    address: Option<String>,
+}
+
+async fn group_members(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, DirectoryRow)>> {
+    let rows = match keys {
+        Keys::Of(ids) => {
+            sqlx::query_as!(
+                GroupMemberRow,
+                "SELECT id, group_id, account_id, address
+                   FROM group_member WHERE id = ANY ($1) ORDER BY id",
+                ids,
+            )
+            .fetch_all(db)
+            .await?
+        }
+        Keys::After(after, limit) => {
+            sqlx::query_as!(
+                GroupMemberRow,
+                "SELECT id, group_id, account_id, address
+                   FROM group_member WHERE id > $1 ORDER BY id LIMIT $2",
+                after,
+                limit,
+            )
+            .fetch_all(db)
+            .await?
+        }
+    };
+    let convert = |row: GroupMemberRow| {
+        let member = GroupMember {
+            id: row.id.to_string(),
+            group_id: row.group_id.to_string(),
+            user_id: text(row.account_id),
+            address: row.address.unwrap_or_default(),
+        };
+        (row.id, DirectoryRow { row: Some(Row::GroupMember(member)) })
     };
     Ok(rows.into_iter().map(convert).collect())
 }

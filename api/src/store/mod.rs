@@ -16,6 +16,8 @@ pub mod directory;
 pub mod domain_aliases;
 pub mod domain_names;
 pub mod domains;
+pub mod group_members;
+pub mod groups;
 pub mod idempotency_keys;
 pub mod join_tokens;
 pub mod load;

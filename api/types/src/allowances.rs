@@ -17,6 +17,8 @@ pub struct Allowance {
     pub users: Limit,
     /// How many aliases. Departments have none.
     pub aliases: Limit,
+    /// How many groups, those of the departments below included.
+    pub groups: Limit,
     /// How many departments below.
     pub departments: Limit,
     /// How many bytes the quotas of the users may be together.
@@ -37,6 +39,8 @@ pub struct Allocated {
     pub users: i64,
     /// Aliases.
     pub aliases: i64,
+    /// Groups.
+    pub groups: i64,
     /// Departments.
     pub departments: i64,
     /// The quotas of the users that have one, together.
@@ -71,6 +75,10 @@ pub struct AllowancePatch {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false)]
     pub aliases: Option<Limit>,
+    /// How many groups.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub groups: Option<Limit>,
     /// How many departments below.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false)]

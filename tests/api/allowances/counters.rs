@@ -20,19 +20,25 @@ fn scale(usual: usize) -> usize {
 /// Counters that differ from a recount.
 pub(crate) async fn drift(api: &Api) -> Vec<String> {
     // Every kind that is counted: a new one belongs into the recount and into the comparison.
-    let Amounts { users: _, aliases: _, departments: _, storage_bytes: _, unlimited_users: _ } =
-        Amounts::default();
+    let Amounts {
+        users: _,
+        aliases: _,
+        groups: _,
+        departments: _,
+        storage_bytes: _,
+        unlimited_users: _,
+    } = Amounts::default();
     sqlx::query_scalar(
         "SELECT format('%s: %s, counted %s', id,
-                    row(one.users, one.aliases, one.departments, one.storage_bytes,
+                    row(one.users, one.aliases, one.groups, one.departments, one.storage_bytes,
                         one.unlimited_users),
-                    row(two.users, two.aliases, two.departments, two.storage_bytes,
+                    row(two.users, two.aliases, two.groups, two.departments, two.storage_bytes,
                         two.unlimited_users))
            FROM allowance AS one FULL JOIN allowance_recount AS two USING (id)
           WHERE id <> '00000000-0000-0000-0000-000000000000'
-            AND (one.users, one.aliases, one.departments, one.storage_bytes, one.unlimited_users)
+            AND (one.users, one.aliases, one.groups, one.departments, one.storage_bytes, one.unlimited_users)
                 IS DISTINCT FROM
-                (two.users, two.aliases, two.departments, two.storage_bytes, two.unlimited_users)",
+                (two.users, two.aliases, two.groups, two.departments, two.storage_bytes, two.unlimited_users)",
     )
     .fetch_all(api.state.pool())
     .await
@@ -111,7 +117,7 @@ async fn step(api: &Api, dice: &mut Dice, departments: &[String], who: u64) {
     let ask = |method, path: String, body: Value| {
         api.ask(method, path).header("if-match", "*").json(body).send()
     };
-    let answer = match dice.roll(12) {
+    let answer = match dice.roll(14) {
         0..3 => {
             let local_part = user.trim_start_matches("/v1/users/").split('@').next().unwrap();
             create(api, local_part, one, quota).await
@@ -133,7 +139,8 @@ async fn step(api: &Api, dice: &mut Dice, departments: &[String], who: u64) {
         6 => {
             let path = one
                 .map_or_else(|| DOMAIN.to_owned(), |id| format!("/v1/departments/{id}/allowance"));
-            let kind = if dice.roll(2) == 0 { "users" } else { "storage_bytes" };
+            let kinds = ["users", "storage_bytes", "groups"];
+            let kind = kinds[usize::try_from(dice.roll(3)).unwrap()];
             ask(Method::PATCH, format!("{path}?below_allocated=true"), json!({kind: small})).await
         }
         7 => {
@@ -162,6 +169,23 @@ async fn step(api: &Api, dice: &mut Dice, departments: &[String], who: u64) {
                 let path = format!("/v1/departments/{}", made.id());
                 api.ask(Method::DELETE, path).header("if-match", "*").send().await
             }
+        }
+        11 => {
+            let group = json!({"local_part": format!("g{who}-{}", dice.roll(3)),
+                "department_id": one});
+            let made = api.post("/v1/domains/example.com/groups", group).await;
+            if made.status == StatusCode::CREATED && dice.roll(3) == 0 {
+                let path = format!("/v1/groups/{}", made.id());
+                api.ask(Method::DELETE, path).header("if-match", "*").send().await
+            } else {
+                made
+            }
+        }
+        12 => {
+            let group = format!("/v1/groups/g{who}-{}@example.com", dice.roll(3));
+            let member = user.trim_start_matches("/v1/users/");
+            api.ask(Method::PUT, format!("{group}/members/{member}")).send().await;
+            ask(Method::PATCH, group, json!({"department_id": one})).await
         }
         _ => {
             let alias = json!({"local_part": format!("a{who}-{}", dice.roll(3)),

@@ -61,8 +61,8 @@ async fn an_allowance_begins_without_limits_and_counts() {
     assert_eq!(
         whole,
         json!({"level": "domain", "users": "unlimited", "aliases": "unlimited",
-            "departments": "unlimited", "storage_bytes": "unlimited", "overselling_percent": 100,
-            "allocated": {"users": 2, "aliases": 1, "departments": 2, "storage_bytes": 500,
+            "groups": "unlimited", "departments": "unlimited", "storage_bytes": "unlimited", "overselling_percent": 100,
+            "allocated": {"users": 2, "aliases": 1, "groups": 0, "departments": 2, "storage_bytes": 500,
                 "unlimited_users": 1},
             "seats": [{"plan_id": "00000000-0000-7000-8000-000000000001", "plan": "standard",
                 "limit": "unlimited", "users": 2}]})
@@ -70,7 +70,7 @@ async fn an_allowance_begins_without_limits_and_counts() {
     let part = api.get(format!("/v1/departments/{sales}/allowance")).await.body;
     assert_eq!(
         part["allocated"],
-        json!({"users": 1, "aliases": 0, "departments": 1, "storage_bytes": 500,
+        json!({"users": 1, "aliases": 0, "groups": 0, "departments": 1, "storage_bytes": 500,
             "unlimited_users": 0})
     );
 }
@@ -194,7 +194,7 @@ async fn a_bad_limit_is_refused_by_name() {
         ("storage_bytes", json!("many")),
         ("overselling_percent", json!(99)),
         ("overselling_percent", json!(10_001)),
-        ("groups", json!(1)),
+        ("mailboxes", json!(1)),
     ] {
         let answer = limit(&api, DOMAIN, json!({field: value})).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{field}: {:#}", answer.body);

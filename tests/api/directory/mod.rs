@@ -36,12 +36,18 @@ async fn a_resource_says_how_many_nodes_have_its_last_change() {
     let alias = json!({"local_part": "info", "targets": ["alice@example.com"]});
     let alias = api.post("/v1/domains/example.com/aliases", alias).await;
     let alias = alias.is(StatusCode::CREATED).id();
+    let group = json!({"local_part": "team"});
+    let group = api.post("/v1/domains/example.com/groups", group).await;
+    let group = group.is(StatusCode::CREATED).id();
+    let path = format!("/v1/groups/{group}/members/alice@example.com");
+    api.put(path, json!(null)).await.is(StatusCode::OK);
     for path in [
         format!("/v1/users/{user}"),
         "/v1/domains/example.com".to_owned(),
         "/v1/domain_aliases/example.net".to_owned(),
         format!("/v1/departments/{department}"),
         format!("/v1/aliases/{alias}"),
+        format!("/v1/groups/{group}"),
         "/v1/plans/standard".to_owned(),
     ] {
         let seen = api.get(format!("{path}/convergence?wait_seconds=10")).await;

@@ -213,7 +213,7 @@ async fn rows(api: &Api, of: &str) -> i64 {
     sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(api.state.pool()).await.unwrap()
 }
 
-/// Departments, three users and 120 aliases, one of which stands for a user.
+/// Departments, three users, 120 aliases, one of which stands for a user, and 103 groups.
 async fn fill(api: &Api) {
     let top = api.post(format!("{PATH}/departments"), json!({"name": "A"})).await.id();
     let below = json!({"name": "B", "parent_id": top});
@@ -227,12 +227,30 @@ async fn fill(api: &Api) {
         let body = json!({"local_part": format!("a{number}"), "targets": [target]});
         api.post(format!("{PATH}/aliases"), body).await.is(StatusCode::CREATED);
     }
+    for number in 0..103 {
+        let department = (number > 0).then_some(&below);
+        let body = json!({"local_part": format!("g{number}"), "department_id": department});
+        let group = api.post(format!("{PATH}/groups"), body).await.is(StatusCode::CREATED).id();
+        for member in ["anna@example.com", "guest@example.org", "x@elsewhere.example"] {
+            if number < 2 {
+                let path = format!("/v1/groups/{group}/members/{member}");
+                api.put(path, json!(null)).await.is(StatusCode::OK);
+            }
+        }
+    }
+    // One of somebody else's, which loses a member.
+    let group = json!({"local_part": "friends"});
+    api.post("/v1/domains/example.org/groups", group).await.is(StatusCode::CREATED);
+    for member in ["anna@example.com", "guest@example.org"] {
+        let path = format!("/v1/groups/friends@example.org/members/{member}");
+        api.put(path, json!(null)).await.is(StatusCode::OK);
+    }
 }
 
 #[tokio::test]
 async fn a_domain_is_purged_with_all_in_it_once_every_node_has_answered() {
     let api = start().await;
-    let limits = json!({"users": 100, "aliases": 1000, "departments": 100});
+    let limits = json!({"users": 100, "aliases": 1000, "groups": 1000, "departments": 100});
     api.patch("/v1/allowance", limits).await.is(StatusCode::OK);
     let first = api.storage_node("storage-1").await;
     let second = api.storage_node("storage-2").await;
@@ -271,18 +289,22 @@ async fn a_domain_is_purged_with_all_in_it_once_every_node_has_answered() {
     for table in ["department", "alias", "domain_alias", "role_assignment", "mailbox_removal"] {
         assert_eq!(rows(&api, table).await, 0, "{table}");
     }
+    let friends = api.get("/v1/groups/friends@example.org/members").await;
+    assert_eq!(friends.items("address"), ["guest@example.org"]);
+    assert_eq!((rows(&api, "mail_group").await, rows(&api, "group_member").await), (1, 1));
     api.post("/v1/domains/example.org/domain_aliases", also).await.is(StatusCode::CREATED);
     assert_ne!(api.post("/v1/domains", new).await.is(StatusCode::CREATED).id(), id);
     assert_eq!(drift(&api).await, Vec::<String>::new());
     assert_eq!(seat_drift(&api).await, Vec::<String>::new());
     let system = api.get("/v1/allowance").await.body;
     let allocated = &system["allocated"];
-    for (kind, count) in [("users", 1), ("aliases", 0), ("departments", 0)] {
+    for (kind, count) in [("users", 1), ("aliases", 0), ("groups", 1), ("departments", 0)] {
         assert_eq!(allocated[kind], count, "{system:#}");
     }
     // The nodes are told of every row that is gone.
-    let told = "(SELECT DISTINCT key FROM change WHERE entity IN (1, 2, 3, 6, 7)
+    let told = "(SELECT DISTINCT key FROM change WHERE entity IN (1, 2, 3, 6, 7, 9)
         AND key NOT IN (SELECT id FROM domain UNION SELECT id FROM account
+                        UNION SELECT id FROM mail_group
                         UNION SELECT id FROM domain_alias)) AS gone";
-    assert_eq!(rows(&api, told).await, 1 + 1 + 3 + 120 + 2);
+    assert_eq!(rows(&api, told).await, 1 + 1 + 3 + 120 + 103 + 2);
 }

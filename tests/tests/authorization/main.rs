@@ -132,10 +132,10 @@ impl Random {
     fn what(&mut self, world: &World) -> What {
         let user = self.below(world.users.len());
         let (domain, department) = self.role(world);
-        match (self.below(20), department) {
-            (17, _) => What::Plans,
-            (18, _) => What::Limits(Some((domain, department))),
-            (19, _) if self.is_one_in(2) => What::Limits(None),
+        match (self.below(22), department) {
+            (19, _) => What::Plans,
+            (20, _) => What::Limits(Some((domain, department))),
+            (21, _) if self.is_one_in(2) => What::Limits(None),
             (0, _) => What::System,
             (1, _) => What::Domains,
             (2, _) => What::Domain(domain),
@@ -149,6 +149,8 @@ impl Random {
             (11, _) => What::Profile(user),
             (12, _) => What::Roles(domain),
             (16, _) => What::DomainAliases(domain),
+            (17, _) => What::Groups(domain),
+            (18, _) => What::Group((domain, department)),
             (13, _) if !world.users[user].1.is_empty() => {
                 What::Role(user, self.pick(&world.users[user].1))
             }
@@ -231,6 +233,10 @@ fn resource(world: &World, what: What) -> Resource {
         What::Alias(domain, user) => {
             let holder = user.map(|user| scope(world, user));
             Resource::Alias { domain_id: id(domain), holder }
+        }
+        What::Groups(domain) => Resource::Groups(id(domain)),
+        What::Group((domain, department)) => {
+            Resource::Group { domain_id: id(domain), department_id: department.map(id) }
         }
         What::Users(domain) => Resource::Users(id(domain)),
         What::NewUser((domain, department)) => Resource::User(UserScope {

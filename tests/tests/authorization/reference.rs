@@ -55,6 +55,8 @@ pub(crate) enum What {
     /// The limits of a domain or a department; none: of the system.
     Limits(Option<Role>),
     Alias(usize, Option<usize>),
+    Groups(usize),
+    Group(Role),
     Users(usize),
     NewUser(Role),
     User(usize),
@@ -82,6 +84,7 @@ impl World {
             What::Domain(domain) => (AnywhereIn(domain), 2, only(Verb::Update, 3)),
             What::Users(domain)
             | What::Roles(domain)
+            | What::Groups(domain)
             | What::DomainAliases(domain)
             | What::Limits(Some((domain, None))) => (AnywhereIn(domain), 2, 5),
             What::Departments(domain) => (AnywhereIn(domain), 2, 3),
@@ -94,7 +97,7 @@ impl World {
             What::Limits(Some((_, Some(one)))) => {
                 (At(self.departments[one]), 5, only(Verb::Update, 2))
             }
-            What::NewUser(place) => (At(place), 2, 2),
+            What::NewUser(place) | What::Group(place) => (At(place), 2, 2),
             What::User(user) | What::Profile(user) => (At(self.users[user].0), 2, 2),
             What::Alias(domain, _) => (At((domain, None)), 3, 3),
             What::Role(_, role) => {

@@ -12,7 +12,7 @@ use umail_tests::api::Api;
 
 /// Tables whose rows are somebody's, each with the column that tells whose: of a user, of a
 /// domain, or of a level.
-const NARROWED: [(&str, &str); 18] = [
+const NARROWED: [(&str, &str); 20] = [
     ("account", "id"),
     ("address", "domain_id"),
     ("alias", "domain_id"),
@@ -22,7 +22,9 @@ const NARROWED: [(&str, &str); 18] = [
     ("department", "domain_id"),
     ("domain", "id"),
     ("domain_alias", "domain_id"),
+    ("group_member", "account_id"),
     ("idempotency_key", "caller_id"),
+    ("mail_group", "domain_id"),
     ("mailbox_removal", "account_id"),
     ("mailbox_usage", "account_id"),
     ("operation", "created_by"),
@@ -46,6 +48,7 @@ struct World {
 struct Side {
     domain: String,
     department: String,
+    group: String,
     admin: String,
     head: String,
     member: String,
@@ -78,10 +81,15 @@ impl Side {
         api.post(path(&head), role).await.is(StatusCode::CREATED);
         let alias = json!({"local_part": "info", "targets": [format!("other@{name}")]});
         api.post(format!("/v1/domains/{name}/aliases"), alias).await.is(StatusCode::CREATED);
+        // A group of the department, with one user of it.
+        let group = json!({"local_part": "team", "department_id": department});
+        let group = api.post(format!("/v1/domains/{name}/groups"), group).await.id();
+        let inside = api.put(format!("/v1/groups/{group}/members/{member}"), json!(null)).await;
+        inside.is(StatusCode::OK);
         for who in ["admin", "head", "member", "other"] {
             api.sign_in(&format!("{who}@{name}")).await;
         }
-        Self { domain, department, admin, head, member, other }
+        Self { domain, department, group, admin, head, member, other }
     }
 
     /// The people whom this one of them reaches.
@@ -168,6 +176,8 @@ async fn a_user_changes_no_foreign_row_whatever_is_asked() {
             format!("UPDATE department SET name = 'y' WHERE id = '{}'", far.department),
             format!("DELETE FROM alias WHERE domain_id = '{}'", far.domain),
             format!("DELETE FROM role_assignment WHERE account_id = '{}'", far.head),
+            format!("UPDATE mail_group SET posting = 1 WHERE id = '{}'", far.group),
+            format!("DELETE FROM group_member WHERE group_id = '{}'", far.group),
             format!("UPDATE credential SET hash = '' WHERE account_id = '{}'", far.member),
             format!("DELETE FROM session WHERE account_id = '{}'", far.other),
             format!("UPDATE allowance SET users = 0 WHERE id = '{}'", far.domain),
@@ -181,11 +191,20 @@ async fn a_user_changes_no_foreign_row_whatever_is_asked() {
              VALUES ('{}', 'domain_admin', '{}', gen_random_uuid(), now())",
             far.member, far.domain
         );
+        // Neither anybody into a foreign group, nor somebody foreign into one's own.
+        let into = |group: &str, user: &str| {
+            format!(
+                "INSERT INTO group_member (id, group_id, account_id, created_at)
+                 VALUES (gen_random_uuid(), '{group}', '{user}', now())"
+            )
+        };
+        let (theirs, ours) = (into(&far.group, &w.near.other), into(&w.near.group, &far.other));
         let name = "UPDATE plan SET name = 'mine'".to_owned();
         let audit = "INSERT INTO audit_event (id, at, actor_kind, actor_id, action, resource,
                 resource_id, request_id)
             VALUES (gen_random_uuid(), now(), 'user', gen_random_uuid(), 'x', 'x', 'x', 'x')";
-        for sql in [grant, name, audit.to_owned(), "SELECT FROM operator".to_owned()] {
+        for sql in [grant, theirs, ours, name, audit.to_owned(), "SELECT FROM operator".to_owned()]
+        {
             let refused = sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(cx.pool()).await;
             let cause = refused.unwrap_err().to_string();
             let is_refused = cause.contains("row-level security") || cause.contains("denied");

@@ -13,7 +13,9 @@ use umail_proto::{
 use umail_tests::database;
 use uuid::Uuid;
 
-use crate::fixture::{changed, domain, domain_alias, keys, node, removed, run, sequence, user};
+use crate::fixture::{
+    changed, domain, domain_alias, group, keys, node, removed, run, sequence, user,
+};
 
 async fn position(pool: &Pool) -> Position {
     sequence(pool).await;
@@ -118,6 +120,28 @@ async fn every_node_learns_the_other_names_of_domains() {
     for node in [w.smtp, w.pop, w.first] {
         assert_eq!(removed(&delta(&w.pool, node, there).await), std::slice::from_ref(&own));
     }
+}
+
+#[tokio::test]
+async fn groups_are_for_who_takes_mail_in_and_not_for_storage() {
+    let w = world().await;
+    let here = position(&w.pool).await;
+    let (team, member) = group(&w.pool, w.domain, "team").await;
+    let both = sorted(vec![row(RowKind::Group, team), row(RowKind::GroupMember, member)]);
+    let there = position(&w.pool).await;
+    for node in [w.smtp, w.pop] {
+        assert_eq!(keys(&delta(&w.pool, node, here).await.upserts), both);
+        let all = keys(&snapshot(&w.pool, node).await);
+        assert!(both.iter().all(|one| all.contains(one)), "{all:?}");
+    }
+    let all = keys(&snapshot(&w.pool, w.first).await);
+    assert!(both.iter().all(|one| !all.contains(one)), "{all:?}");
+    assert!(keys(&delta(&w.pool, w.first, here).await.upserts).is_empty());
+
+    // One that goes takes its members along, by its own row.
+    run(&w.pool, format!("DELETE FROM mail_group WHERE id = '{team}'")).await;
+    changed(&w.pool, RowKind::Group, team, Some(&[])).await;
+    assert_eq!(removed(&delta(&w.pool, w.smtp, there).await), [row(RowKind::Group, team)]);
 }
 
 #[tokio::test]

@@ -66,6 +66,26 @@ pub(crate) async fn domain_alias(pool: &Pool, domain: Uuid, name: &str) -> Uuid 
     id
 }
 
+/// A group with one member, an address.
+pub(crate) async fn group(pool: &Pool, domain: Uuid, local_part: &str) -> (Uuid, Uuid) {
+    let (id, member) = (Uuid::new_v4(), Uuid::new_v4());
+    run(
+        pool,
+        format!(
+            "INSERT INTO mail_group (id, domain_id, local_part, display_name, posting, created_at,
+                                     updated_at)
+             VALUES ('{id}', '{domain}', '{local_part}', '', 1, now(), now());
+             INSERT INTO group_member (id, group_id, address, created_at)
+             VALUES ('{member}', '{id}', 'x@elsewhere.example', now())"
+        ),
+    )
+    .await;
+    for (kind, key) in [(RowKind::Group, id), (RowKind::GroupMember, member)] {
+        changed(pool, kind, key, Some(&[])).await;
+    }
+    (id, member)
+}
+
 /// A user with one password, on a storage node.
 pub(crate) async fn user(
     pool: &Pool,

@@ -34,6 +34,8 @@ virtual_alias_domains = sqlite:${config_directory}/own_name.cf
 virtual_alias_maps = sqlite:${config_directory}/aliases.cf, sqlite:${config_directory}/catch_all.cf
 # Aliases that lead to each other without end are given up sooner: each step is a lookup.
 virtual_alias_recursion_limit = 50
+# A group and what its members forward; the default is less than the members that one may have.
+virtual_alias_expansion_limit = 10000
 virtual_mailbox_domains = sqlite:${config_directory}/domains.cf
 virtual_mailbox_maps = sqlite:${config_directory}/mailboxes.cf
 transport_maps = sqlite:${config_directory}/transport.cf
@@ -66,6 +68,7 @@ smtpd_recipient_restrictions =
     check_recipient_access sqlite:${config_directory}/refusals.cf,
     check_recipient_access sqlite:${config_directory}/domain_refusals.cf,
     check_recipient_access sqlite:${config_directory}/inside_recipients.cf,
+    check_recipient_access sqlite:${config_directory}/closed_groups.cf,
     reject_unlisted_recipient
 smtpd_sasl_auth_enable = no
 smtpd_sasl_type = dovecot
@@ -90,16 +93,20 @@ submission_sender_restrictions =
 submission_relay_restrictions = reject_sender_login_mismatch,
     check_sasl_access sqlite:${config_directory}/inside_senders.cf,
     permit_sasl_authenticated, reject
-smtpd_restriction_classes = inside_only, inside_senders
+smtpd_restriction_classes = inside_only, inside_senders, group_senders
 # Only the agent knows who asks for whom. Without it the whole fleet is inside, and nobody else.
 inside_only = check_policy_service $sending_policy,
     check_recipient_access sqlite:${config_directory}/outward.cf,
     check_recipient_access sqlite:${config_directory}/hosted.cf, reject
 inside_senders = check_policy_service $sending_policy
+# Who may write to a group that is closed to others: nobody gets in because the agent is away.
+group_senders = check_policy_service { $sending_policy, policy_context=group,
+    { default_action = 450 4.3.0 Who may write to the group cannot be told now } }
 submission_recipient_restrictions =
     check_recipient_access sqlite:${config_directory}/refusals.cf,
     check_recipient_access sqlite:${config_directory}/domain_refusals.cf,
     check_recipient_access sqlite:${config_directory}/narrow_recipients.cf,
+    check_recipient_access sqlite:${config_directory}/group_senders.cf,
     reject_unlisted_recipient
 # What a user may send. An agent that is away, or that hangs, holds no message up.
 submission_data_restrictions = check_policy_service $sending_policy

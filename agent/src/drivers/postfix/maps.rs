@@ -16,7 +16,7 @@ pub(super) struct Map {
 }
 
 /// Files of all maps.
-pub(super) const FILES: [&str; 17] = [
+pub(super) const FILES: [&str; 19] = [
     "unready.cf",
     "own_name.cf",
     "domains.cf",
@@ -29,6 +29,8 @@ pub(super) const FILES: [&str; 17] = [
     "domain_refusals.cf",
     "inside_recipients.cf",
     "narrow_recipients.cf",
+    "closed_groups.cf",
+    "group_senders.cf",
     "outward.cf",
     "inside_senders.cf",
     "resting_senders.cf",
@@ -56,7 +58,7 @@ const MAILBOXES: &str = "
     SELECT 1 FROM user u JOIN domain d ON d.id = u.domain_id
      WHERE d.name = '%d' AND u.local_part = '%u'";
 
-/// In this order: an alias or a forwarding; a user without one stands for itself, so that the
+/// In this order: an alias, a group or a forwarding; a user without one stands for itself, so that the
 /// catch-all does not get its mail; a name of the domain leads to the canonical one;
 /// postmaster and abuse lead to somebody.
 const ALIASES: &str = "
@@ -81,7 +83,11 @@ const CATCH_ALL: &str = "
        AND (d.functions & {external_send}
             OR EXISTS (SELECT 1 FROM domain_name o
                         WHERE o.name = substr(n.catch_all, instr(n.catch_all, '@') + 1)
-                          AND o.domain_id = n.domain_id))";
+                          AND o.domain_id = n.domain_id))
+       AND NOT EXISTS (SELECT 1 FROM closed_group c
+                        WHERE c.domain = substr(n.catch_all, instr(n.catch_all, '@') + 1)
+                          AND c.local_part = substr(n.catch_all, 1, instr(
+                                replace(n.catch_all, '+', '@'), '@') - 1))";
 
 /// A user without a storage node falls into the safety net, and everything does before the
 /// first snapshot: mail in the queue would go out into the world. Under every name of the domain:
@@ -125,6 +131,17 @@ const UNCLAIMED: &str = "
     AND NOT EXISTS (SELECT 1 FROM known_address k
                      WHERE k.domain = n.canonical
                        AND k.local_part IN ('%u', substr('%u', 1, instr('%u+', '+') - 1)))";
+
+/// Groups that strangers may not write to; asked where mail from outside arrives.
+const CLOSED_GROUPS: &str = "
+    SELECT CASE posting WHEN 2 THEN '550 5.7.1 Only users of its domain may write to the group'
+                ELSE '550 5.7.1 Only its members may write to the group' END
+      FROM closed_group WHERE domain = '%d' AND local_part = '%u'";
+
+/// The same where users hand mail in: the agent knows whether one of them may. The answer is the
+/// name of a class of restrictions.
+const GROUP_SENDERS: &str =
+    "SELECT 'group_senders' FROM closed_group WHERE domain = '%d' AND local_part = '%u'";
 
 /// Addresses other than users' that lead out of the fleet; asked for those who may not send there.
 const OUTWARD: &str = "
@@ -175,6 +192,8 @@ pub(super) fn all(source: &Source<'_>) -> Vec<Map> {
         DOMAIN_REFUSALS,
         INSIDE_RECIPIENTS,
         NARROW_RECIPIENTS,
+        CLOSED_GROUPS,
+        GROUP_SENDERS,
         OUTWARD,
         INSIDE_SENDERS,
         RESTING_SENDERS,
