@@ -1,6 +1,6 @@
 //! One caller and one request, and the handles that all requests share.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -222,6 +222,7 @@ pub struct Context {
     session: Option<SessionId>,
     confinement: Option<Confinement>,
     request_id: Arc<str>,
+    client_address: Option<IpAddr>,
     enclosing: Option<Enclosing>,
 }
 
@@ -233,8 +234,16 @@ impl Context {
             Some(reach) => state.0.tenants.within(reach),
             None => state.pool().clone(),
         };
-        let (session, confinement, enclosing) = (None, None, None);
-        Self { state, caller, pool, session, confinement, request_id, enclosing }
+        Self {
+            state,
+            caller,
+            pool,
+            session: None,
+            confinement: None,
+            request_id,
+            client_address: None,
+            enclosing: None,
+        }
     }
 
     /// Work of the server itself.
@@ -255,6 +264,24 @@ impl Context {
     pub fn enclosed(mut self, enclosing: Enclosing) -> Self {
         self.enclosing = Some(enclosing);
         self
+    }
+
+    /// The same, from this address.
+    #[must_use]
+    pub fn from_address(mut self, address: Option<IpAddr>) -> Self {
+        self.client_address = address;
+        self
+    }
+
+    /// The same request of the caller as it is now: for answers that take their time.
+    pub async fn renewed(&self) -> Result<Self> {
+        let Some(session) = self.session else { return Ok(self.clone()) };
+        let (state, request_id) = (self.state.clone(), Arc::clone(&self.request_id));
+        let cx = Self::of_session(state, session, request_id).await?;
+        match cx.confinement {
+            Some(confinement) => Err(Error::Confined(confinement)),
+            None => Ok(cx.from_address(self.client_address)),
+        }
     }
 
     /// What all requests share.
@@ -285,6 +312,12 @@ impl Context {
     #[must_use]
     pub fn request_id(&self) -> &str {
         &self.request_id
+    }
+
+    /// The address at the other end of the connection, if it is a request of a person.
+    #[must_use]
+    pub fn client_address(&self) -> Option<IpAddr> {
+        self.client_address
     }
 
     /// The time.

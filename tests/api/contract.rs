@@ -10,7 +10,9 @@ use umail_tests::api::Api;
 /// Routes that need nobody to be signed in.
 pub(crate) const PUBLIC: [&str; 2] = ["create_session", "refresh_session"];
 /// Routes that are about the caller, whoever it is.
-pub(crate) const OWN: [&str; 10] = [
+pub(crate) const OWN: [&str; 12] = [
+    "list_audit_events",
+    "export_audit_events",
     "read_me",
     "update_my_password",
     "delete_current_session",

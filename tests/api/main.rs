@@ -5,6 +5,7 @@
 mod aliases;
 mod allowances;
 mod app_passwords;
+mod audit_events;
 mod contract;
 mod departments;
 mod directory;

@@ -65,7 +65,7 @@ pub async fn create(
     store::credentials::insert_app_password(&mut *tx, user.id, &app_password, &hash).await?;
     let (key, nodes) = (app_password.id.uuid(), user.nodes());
     store::changes::insert(&mut *tx, RowKind::Credential, key, Some(&nodes)).await?;
-    let subject = Subject::of(user.domain_id, "app password", app_password.id);
+    let subject = Subject::of_user(&user, "app password", app_password.id);
     audit::record(&mut tx, cx, Action::Create, subject, None, shown(&app_password)?).await?;
     tx.commit().await?;
     cx.state().changes().notify_one();
@@ -83,7 +83,7 @@ pub async fn delete(cx: &Context, user: &UserRef, id: CredentialId) -> Result<()
     }
     let nodes = user.nodes();
     store::changes::insert(&mut *tx, RowKind::Credential, id.uuid(), Some(&nodes)).await?;
-    let subject = Subject::of(user.domain_id, "app password", id);
+    let subject = Subject::of_user(&user, "app password", id);
     audit::record(&mut tx, cx, Action::Delete, subject, None, None).await?;
     tx.commit().await?;
     cx.state().changes().notify_one();

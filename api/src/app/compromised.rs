@@ -108,7 +108,7 @@ async fn shut(tx: &mut Transaction, cx: &Context, before: &User) -> Result<i64> 
     }
     let key = user.id.uuid();
     store::changes::insert(&mut **tx, RowKind::User, key, Some(&nodes)).await?;
-    let subject = Subject::of(user.domain_id, "compromised account", user.id);
+    let subject = Subject::of_user(&user, "compromised account", user.id);
     audit::record(tx, cx, Action::Update, subject, shown(before)?, shown(&user)?).await?;
     let change = store::changes::newest(&mut **tx, key).await?;
     change.ok_or_else(|| Error::internal("the change of a user is not in the log"))

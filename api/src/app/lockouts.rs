@@ -60,7 +60,7 @@ async fn find(cx: &Context, whose: &Whose, action: Action) -> Result<(Subject, V
             let what = if action == Action::Read { Resource::Profile } else { Resource::User };
             let user = users::find(cx, user, |scope| (action, what(scope))).await?;
             let names = vec![user.address.to_string(), user.id.to_string()];
-            Ok((Subject::of(user.domain_id, "lockout", user.id), names))
+            Ok((Subject::of_user(&user, "lockout", user.id), names))
         }
         Whose::Operator(id) => {
             cx.authorize(action, Resource::Operators)?;

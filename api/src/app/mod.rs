@@ -5,6 +5,8 @@ pub mod aliases;
 pub mod allowances;
 pub mod app_passwords;
 pub mod audit;
+pub mod audit_events;
+pub mod audit_seals;
 pub mod compromised;
 pub mod convergence;
 pub mod departments;

@@ -132,14 +132,17 @@ async fn find_owner(cx: &Context, whose: &Whose, action: Action) -> Result<Subje
     match (whose, cx.caller()) {
         (Whose::Own, Caller::Operator { id, .. }) => Ok(Subject::system("sessions", *id)),
         (Whose::Own, Caller::User { id, domain_id, .. }) => {
-            Ok(Subject::of(*domain_id, "sessions", *id))
+            let user = store::accounts::find(cx.pool(), &UserRef::Id(*id)).await?;
+            let department = user.and_then(|user| user.department_id);
+            let subject = Subject::of(*domain_id, "sessions", *id).within(department);
+            Ok(subject.about(Some(*id)))
         }
         (Whose::Own, Caller::Node(_) | Caller::System | Caller::Nobody) => {
             Err(Error::Unauthenticated("sign in first"))
         }
         (Whose::User(user), _) => {
             let user = users::find(cx, user, |scope| (action, Resource::Profile(scope))).await?;
-            Ok(Subject::of(user.domain_id, "sessions", user.id))
+            Ok(Subject::of_user(&user, "sessions", user.id))
         }
         (Whose::Operator(id), _) => {
             cx.authorize(action, Resource::Operators)?;

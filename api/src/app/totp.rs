@@ -108,7 +108,7 @@ pub async fn reset(cx: &Context, whose: &Whose) -> Result<()> {
             let asked = |scope| (Action::Update, Resource::User(scope));
             let user = users::find(cx, user, asked).await?;
             users::lock(&mut tx, cx, user.id, asked).await?;
-            Subject::of(user.domain_id, "totp", user.id)
+            Subject::of_user(&user, "totp", user.id)
         }
         Whose::Operator(id) => {
             cx.authorize(Action::Update, Resource::Operators)?;
@@ -168,10 +168,11 @@ async fn own(cx: &Context) -> Result<Own> {
             let name = operator.name.as_str().to_owned();
             Ok(Own { owner: (*id).into(), subject: Subject::system("totp", *id), name })
         }
-        Caller::User { id, domain_id, .. } => {
+        Caller::User { id, .. } => {
             let user = store::accounts::find(cx.pool(), &UserRef::Id(*id)).await?.ok_or(ENDED)?;
             let name = user.address.to_string();
-            Ok(Own { owner: (*id).into(), subject: Subject::of(*domain_id, "totp", *id), name })
+            let subject = Subject::of_user(&user, "totp", *id);
+            Ok(Own { owner: (*id).into(), subject, name })
         }
         Caller::Node(_) | Caller::System | Caller::Nobody => Err(ENDED),
     }

@@ -445,7 +445,7 @@ pub(super) async fn store_password(
     let nodes = user.nodes();
     store::changes::insert(&mut *tx, RowKind::Credential, credential.uuid(), Some(&nodes)).await?;
     store::sessions::revoke_of_owner(&mut *tx, user.id.uuid(), except, cx.now()).await?;
-    let subject = Subject::of(user.domain_id, "user password", user.id);
+    let subject = Subject::of_user(&user, "user password", user.id);
     audit::record(&mut tx, cx, Action::Update, subject, None, None).await?;
     tx.commit().await?;
     cx.state().callers().forget();
@@ -454,7 +454,7 @@ pub(super) async fn store_password(
 }
 
 fn subject(user: &User) -> Subject {
-    Subject::of(user.domain_id, "user", user.id)
+    Subject::of_user(user, "user", user.id)
 }
 
 /// The user that an alias with these targets stands for: its only target, in the same domain.

@@ -16,7 +16,7 @@ use utoipa::{
 use crate::http::idempotency;
 
 const SECURITY: &str = "bearer";
-const TAGS: [(&str, &str); 16] = [
+const TAGS: [(&str, &str); 17] = [
     ("sessions", "Signing in and staying signed in"),
     ("me", "The caller itself"),
     ("operators", "Staff accounts without mail"),
@@ -31,6 +31,7 @@ const TAGS: [(&str, &str); 16] = [
     ("nodes", "Mail nodes: status, load, traffic, queue"),
     ("services", "Daemons on a node, and what they shall be"),
     ("join_tokens", "Admission of new nodes"),
+    ("audit_events", "Who did what, from where, to what"),
     ("operations", "Tracked long work"),
     ("directory", "How far the nodes have followed"),
 ];

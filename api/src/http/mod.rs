@@ -29,6 +29,7 @@ use crate::context::State;
 mod aliases;
 mod allowances;
 mod app_passwords;
+mod audit_events;
 mod compromised;
 mod convergence;
 mod departments;
@@ -76,6 +77,7 @@ fn resources() -> OpenApiRouter<State> {
         .merge(nodes::router())
         .merge(services::router())
         .merge(join_tokens::router())
+        .merge(audit_events::router())
         .merge(operations::router())
         .merge(moves::router())
         .merge(compromised::router())

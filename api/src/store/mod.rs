@@ -8,6 +8,7 @@ pub mod addresses;
 pub mod aliases;
 pub mod allowances;
 pub mod audit_events;
+pub mod audit_seals;
 pub mod changes;
 pub mod control_plane;
 pub mod credentials;

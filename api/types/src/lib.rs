@@ -3,6 +3,7 @@
 pub mod aliases;
 pub mod allowances;
 pub mod app_passwords;
+pub mod audit_events;
 pub mod convergence;
 pub mod departments;
 pub mod directory;

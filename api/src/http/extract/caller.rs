@@ -1,6 +1,10 @@
 //! The context of a request: who is calling, by the bearer token.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{ConnectInfo, FromRef, FromRequestParts},
@@ -77,6 +81,7 @@ where
             .and_then(|token| state.tokens().read(token, state.clock().now()))
             .ok_or(Error::Unauthenticated("the access token is not good; refresh it"))?;
         let cx = Context::of_session(state, session, request_id(&parts.extensions)).await?;
+        let cx = cx.from_address(address(parts));
         rate_limits::count(&cx, &parts.extensions)?;
         Ok(Self(cx))
     }
@@ -94,7 +99,8 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let request_id = request_id(&parts.extensions);
-        Ok(Self(Context::new(State::from_ref(state), Arc::new(Caller::Nobody), request_id)))
+        let cx = Context::new(State::from_ref(state), Arc::new(Caller::Nobody), request_id);
+        Ok(Self(cx.from_address(address(parts))))
     }
 }
 
@@ -106,9 +112,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let user_agent = parts.headers.get(USER_AGENT).and_then(|name| name.to_str().ok());
-        let address = peer.map(|ConnectInfo(peer)| peer.ip());
-        Ok(Self(Client::new(address, user_agent.unwrap_or_default())))
+        Ok(Self(Client::new(address(parts), user_agent.unwrap_or_default())))
     }
+}
+
+/// The address at the other end of the connection. IPv4 on a socket for both is IPv4 all the same.
+fn address(parts: &Parts) -> Option<IpAddr> {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.map(|ConnectInfo(peer)| peer.ip().to_canonical())
 }
