@@ -16,6 +16,7 @@ use crate::{
         callers::{self, Callers, Known},
         passwords::Passwords,
         rates::{Rate, Rates},
+        repeats::Repeats,
         tokens::Tokens,
     },
     authz::{self, Action, Resource},
@@ -25,6 +26,7 @@ use crate::{
     model::{operator::OperatorRole, session::Confinement},
     pki::Authority,
     sealer::Sealer,
+    store::sessions::Owner,
     transaction::{Enclosing, Transaction},
 };
 
@@ -41,6 +43,7 @@ struct Shared {
     tokens: Tokens,
     passwords: Passwords,
     rates: Rates,
+    repeats: Repeats,
     operators_need_totp: bool,
     callers: Callers,
     changes: Notify,
@@ -80,6 +83,7 @@ impl State {
             tokens,
             passwords: Passwords::new()?,
             rates: Rates::new(terms.rate),
+            repeats: Repeats::default(),
             operators_need_totp: terms.operators_need_totp,
             callers: Callers::default(),
             changes: Notify::new(),
@@ -122,6 +126,12 @@ impl State {
     #[must_use]
     pub fn rates(&self) -> &Rates {
         &self.0.rates
+    }
+
+    /// Security events that were written once, and how often they happened again.
+    #[must_use]
+    pub fn repeats(&self) -> &Repeats {
+        &self.0.repeats
     }
 
     /// Whether operators without a second factor can do nothing but enrol one.
@@ -202,6 +212,16 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// The operator or user that is signed in, as sessions know it.
+    #[must_use]
+    pub fn owner(&self) -> Option<Owner> {
+        match self {
+            Self::Operator { id, .. } => Some((*id).into()),
+            Self::User { id, .. } => Some((*id).into()),
+            Self::Node(_) | Self::System | Self::Nobody => None,
+        }
+    }
+
     /// The operator or user that is signed in.
     #[must_use]
     pub fn id(&self) -> Option<Uuid> {

@@ -3,6 +3,7 @@
 use crate::{
     app::{
         audit::{self, Subject},
+        security_events,
         sessions::Whose,
         users,
     },
@@ -10,7 +11,7 @@ use crate::{
     context::Context,
     error::{Error, Result},
     model::lockout::Lockout,
-    store,
+    store::{self, sessions::Owner},
 };
 
 /// Refuses a name that failed too often lately.
@@ -21,9 +22,10 @@ pub(super) async fn check(cx: &Context, name: &str) -> Result<()> {
     Err(Error::TooManyRequests(rest.unsigned_abs()))
 }
 
-/// Counts a failure.
-pub(super) async fn count(cx: &Context, name: &str) -> Result<()> {
-    store::lockouts::count(cx.state().pool(), name, cx.now()).await
+/// Counts a failure of whoever signs in with this name, if there is somebody.
+pub(super) async fn count(cx: &Context, name: &str, owner: Option<Owner>) -> Result<()> {
+    let lockout = store::lockouts::count(cx.state().pool(), name, cx.now()).await?;
+    security_events::failed(cx, name, owner, lockout).await
 }
 
 /// Forgets the failures of a name that signed in.

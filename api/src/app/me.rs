@@ -94,7 +94,7 @@ pub(super) async fn verify_password(cx: &Context, current: &str) -> Result<()> {
     if cx.state().passwords().verify(current, stored).await? {
         return Ok(());
     }
-    lockouts::count(cx, &name).await?;
+    lockouts::count(cx, &name, cx.caller().owner()).await?;
     Err(Error::invalid("/current_password", "is wrong"))
 }
 

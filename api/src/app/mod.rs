@@ -33,6 +33,7 @@ pub mod purges;
 mod renames;
 pub mod reports;
 pub mod role_assignments;
+pub mod security_events;
 pub mod services;
 pub mod sessions;
 pub mod settings;

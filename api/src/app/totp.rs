@@ -65,7 +65,7 @@ pub async fn confirm(cx: &Context, confirmation: &TotpConfirmation) -> Result<Ve
         Some(Code::Recovery(_)) | None => None,
     };
     let Some(step) = step else {
-        lockouts::count(cx, &id.to_string()).await?;
+        lockouts::count(cx, &id.to_string(), Some(own.owner)).await?;
         return Err(Error::invalid("/code", "is wrong"));
     };
     lockouts::forget(cx, &id.to_string()).await?;
@@ -91,7 +91,7 @@ pub async fn remove(cx: &Context, removal: &TotpRemoval) -> Result<()> {
         return Err(Error::not_found("second factor", "of the caller"));
     }
     if !is_passed(cx, own.owner, &own.name, Some(&removal.code)).await? {
-        lockouts::count(cx, &id.to_string()).await?;
+        lockouts::count(cx, &id.to_string(), Some(own.owner)).await?;
         return Err(Error::invalid("/code", "is wrong, or was used"));
     }
     lockouts::forget(cx, &id.to_string()).await?;

@@ -4,4 +4,5 @@ pub mod callers;
 pub mod passwords;
 pub mod random;
 pub mod rates;
+pub mod repeats;
 pub mod tokens;

@@ -53,6 +53,7 @@ mod plans;
 pub mod probes;
 pub mod problem;
 mod rate_limits;
+mod refusals;
 mod role_assignments;
 mod services;
 mod sessions;

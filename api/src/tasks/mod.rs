@@ -7,6 +7,7 @@ mod liveness;
 mod operations;
 mod partitions;
 mod purging;
+mod repeats;
 mod sealing;
 mod sequencer;
 mod trimming;
@@ -47,6 +48,7 @@ pub fn start(state: &State, tracker: &TaskTracker, stop: &CancellationToken) {
     tracker.spawn(drive(actions::Actions::default(), cx.clone(), stop.clone()));
     tracker.spawn(drive(operations::Operations::new(state), cx.clone(), stop.clone()));
     tracker.spawn(drive(purging::Purging::new(state), cx.clone(), stop.clone()));
+    tracker.spawn(drive(repeats::Repeats, cx.clone(), stop.clone()));
     tracker.spawn(drive(sealing::Sealing, cx.clone(), stop.clone()));
     tracker.spawn(drive(partitions::Partitions, cx.clone(), stop.clone()));
     tracker.spawn(drive(trimming::Trimming, cx.clone(), stop.clone()));

@@ -17,7 +17,7 @@ use axum::{
 use crate::{
     context::{Caller, Context, State},
     error::{Error, Result},
-    http::{problem::request_id, rate_limits},
+    http::{problem::request_id, rate_limits, refusals},
     model::session::{Client, Confinement},
 };
 
@@ -82,6 +82,7 @@ where
             .ok_or(Error::Unauthenticated("the access token is not good; refresh it"))?;
         let cx = Context::of_session(state, session, request_id(&parts.extensions)).await?;
         let cx = cx.from_address(address(parts));
+        refusals::Slot::fill(&cx, &parts.extensions);
         rate_limits::count(&cx, &parts.extensions)?;
         Ok(Self(cx))
     }
