@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     authn::{
-        callers::{self, Callers, Known},
+        callers::{self, Callers, Credential, Known},
         passwords::Passwords,
         rates::{Rate, Rates},
         repeats::Repeats,
@@ -26,7 +26,7 @@ use crate::{
     model::{operator::OperatorRole, session::Confinement},
     pki::Authority,
     sealer::Sealer,
-    store::sessions::Owner,
+    store::{api_keys::Found, sessions::Owner},
     transaction::{Enclosing, Transaction},
 };
 
@@ -239,8 +239,9 @@ pub struct Context {
     state: State,
     caller: Arc<Caller>,
     pool: Pool,
-    session: Option<SessionId>,
+    credential: Option<Credential>,
     confinement: Option<Confinement>,
+    key: Option<Arc<Found>>,
     request_id: Arc<str>,
     client_address: Option<IpAddr>,
     enclosing: Option<Enclosing>,
@@ -258,8 +259,9 @@ impl Context {
             state,
             caller,
             pool,
-            session: None,
+            credential: None,
             confinement: None,
+            key: None,
             request_id,
             client_address: None,
             enclosing: None,
@@ -272,11 +274,11 @@ impl Context {
         Self::new(state, Arc::new(Caller::System), Arc::from("system"))
     }
 
-    /// A request of whoever is behind this session.
-    pub async fn of_session(state: State, id: SessionId, request_id: Arc<str>) -> Result<Self> {
-        let Known { caller, confinement } = callers::of_session(&state, id).await?;
+    /// A request of whoever is behind this session or API key.
+    pub async fn of(state: State, credential: Credential, request_id: Arc<str>) -> Result<Self> {
+        let Known { caller, confinement, key } = callers::find(&state, credential).await?;
         let cx = Self::new(state, caller, request_id);
-        Ok(Self { session: Some(id), confinement, ..cx })
+        Ok(Self { credential: Some(credential), confinement, key, ..cx })
     }
 
     /// The same, all its transactions being parts of this one.
@@ -295,9 +297,9 @@ impl Context {
 
     /// The same request of the caller as it is now: for answers that take their time.
     pub async fn renewed(&self) -> Result<Self> {
-        let Some(session) = self.session else { return Ok(self.clone()) };
+        let Some(credential) = self.credential else { return Ok(self.clone()) };
         let (state, request_id) = (self.state.clone(), Arc::clone(&self.request_id));
-        let cx = Self::of_session(state, session, request_id).await?;
+        let cx = Self::of(state, credential, request_id).await?;
         match cx.confinement {
             Some(confinement) => Err(Error::Confined(confinement)),
             None => Ok(cx.from_address(self.client_address)),
@@ -319,10 +321,27 @@ impl Context {
     /// The session that the request came in.
     #[must_use]
     pub fn session(&self) -> Option<SessionId> {
-        self.session
+        match self.credential {
+            Some(Credential::Session(id)) => Some(id),
+            Some(Credential::Key(_)) | None => None,
+        }
     }
 
-    /// What the session is good for, if not for everything.
+    /// The API key that the request came with, and who made it.
+    #[must_use]
+    pub fn key(&self) -> Option<&Found> {
+        self.key.as_deref()
+    }
+
+    /// Refuses API keys: what follows is for whoever has signed in.
+    pub fn require_person(&self) -> Result<()> {
+        match self.key {
+            None => Ok(()),
+            Some(_) => Err(Error::Forbidden("this with an API key: sign in".to_owned())),
+        }
+    }
+
+    /// What the session or key is good for, if not for everything.
     #[must_use]
     pub fn confinement(&self) -> Option<Confinement> {
         self.confinement
@@ -367,8 +386,8 @@ impl Context {
 
     /// The same, of the caller as it is now: for requests that wait, each time they look again.
     pub async fn authorize_still(&self, action: Action, resource: Resource) -> Result<()> {
-        let Some(session) = self.session else { return self.authorize(action, resource) };
-        let Known { caller, confinement } = callers::of_session(&self.state, session).await?;
+        let Some(credential) = self.credential else { return self.authorize(action, resource) };
+        let Known { caller, confinement, .. } = callers::find(&self.state, credential).await?;
         match confinement {
             Some(confinement) => Err(Error::Confined(confinement)),
             None => authz::authorize(&caller, action, resource),

@@ -33,6 +33,7 @@ pub async fn create(
     user: &UserRef,
     new: NewAppPassword,
 ) -> Result<(AppPassword, String)> {
+    cx.require_person()?;
     let asked = |scope| (Action::Create, Resource::Profile(scope));
     let user = users::find(cx, user, asked).await?;
     let mut fields = Fields::default();
@@ -74,6 +75,7 @@ pub async fn create(
 
 /// Removes an app password.
 pub async fn delete(cx: &Context, user: &UserRef, id: CredentialId) -> Result<()> {
+    cx.require_person()?;
     let asked = |scope| (Action::Delete, Resource::Profile(scope));
     let user = users::find(cx, user, asked).await?;
     let mut tx = cx.begin().await?;

@@ -88,12 +88,16 @@ pub(super) fn event(
     action: &'static str,
     subject: Subject,
 ) -> AuditEvent {
-    let (actor_kind, actor_id) = match cx.caller() {
-        Caller::Operator { id, .. } => ("operator", Some(id.uuid())),
-        Caller::User { id, .. } => ("user", Some(id.uuid())),
-        Caller::Node(id) => ("node", Some(id.uuid())),
-        Caller::System => ("system", None),
-        Caller::Nobody => ("nobody", None),
+    let (actor_kind, actor_id) = match (cx.key(), cx.caller()) {
+        (Some(found), _) => {
+            let kind = if found.owner.operator_id.is_some() { "operator" } else { "user" };
+            (kind, Some(found.owner.id()))
+        }
+        (None, Caller::Operator { id, .. }) => ("operator", Some(id.uuid())),
+        (None, Caller::User { id, .. }) => ("user", Some(id.uuid())),
+        (None, Caller::Node(id)) => ("node", Some(id.uuid())),
+        (None, Caller::System) => ("system", None),
+        (None, Caller::Nobody) => ("nobody", None),
     };
     let at = cx.now();
     AuditEvent {
@@ -102,7 +106,7 @@ pub(super) fn event(
         kind,
         actor_kind: actor_kind.into(),
         actor_id,
-        api_key_id: None,
+        api_key_id: cx.key().map(|found| found.key.id),
         client_address: cx.client_address().map(|address| address.to_string()),
         action: action.into(),
         resource: subject.kind.into(),

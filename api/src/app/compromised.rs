@@ -70,6 +70,7 @@ enum Turn {
 /// Locks a user, ends all sessions, and takes away the password and the app passwords; then has
 /// every node end its sessions and hold what the user has queued.
 pub async fn start(cx: &Context, user: &UserRef) -> Result<Operation> {
+    cx.require_person()?;
     let asked = |scope| (Action::Update, Resource::User(scope));
     let id = users::find(cx, user, asked).await?.id;
     let kind = OperationKind::SecureAccount;
@@ -101,6 +102,7 @@ async fn shut(tx: &mut Transaction, cx: &Context, before: &User) -> Result<i64> 
     user.updated_at = cx.now();
     store::accounts::update(&mut **tx, &user).await?;
     store::sessions::revoke_of_owner(&mut **tx, user.id.uuid(), None, cx.now()).await?;
+    store::api_keys::delete_of_user(&mut **tx, user.id).await?;
     let nodes = user.nodes();
     for credential in store::credentials::delete_all(&mut **tx, user.id).await? {
         let key = credential.uuid();

@@ -42,6 +42,7 @@ pub async fn read(cx: &Context, whose: &Whose) -> Result<Option<Lockout>> {
 
 /// Forgets the failures of a user or an operator, who may try again at once.
 pub async fn delete(cx: &Context, whose: &Whose) -> Result<()> {
+    cx.require_person()?;
     let (subject, names) = find(cx, whose, Action::Update).await?;
     // Failures are not rows of the user, so that row-level security has none for whoever asks.
     let mut tx = cx.beyond().begin().await?;

@@ -3,6 +3,7 @@
 pub mod actions;
 pub mod aliases;
 pub mod allowances;
+pub mod api_keys;
 pub mod app_passwords;
 pub mod audit;
 pub mod audit_events;

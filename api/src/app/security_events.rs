@@ -5,9 +5,9 @@ use umail_proto::ids::SessionId;
 
 use crate::{
     app::audit::{self, Subject},
-    authn::repeats::Key,
+    authn::{api_keys, repeats::Key},
     context::{Caller, Context},
-    error::Result,
+    error::{Error, Result},
     model::{
         audit::{AuditEvent, Kind},
         lockout::Lockout,
@@ -73,6 +73,23 @@ pub async fn refused(cx: &Context, method: &str, path: &str, detail: &str) -> Re
     let event = audit::event(cx, Kind::Security, "refuse", subject);
     let event = AuditEvent { resource_id: None, after: Some(after.to_string()), ..event };
     write(cx, Key::new("refuse", Some(caller), cx.client_address()), event).await
+}
+
+/// Refuses an API key that is not good from where it is shown, or changes nothing.
+pub async fn check_key(cx: &Context, is_look: bool) -> Result<()> {
+    let Some(found) = cx.key() else { return Ok(()) };
+    if !found.key.is_good_from(cx.client_address()) {
+        let maker = subject(cx, found.owner).await?;
+        let subject = Subject { kind: "API key", id: found.key.id.uuid(), ..maker };
+        let event = audit::event(cx, Kind::Security, "key_refused", subject);
+        let key = Key::new("key_refused", Some(subject.id), cx.client_address());
+        write(cx, key, event).await?;
+        return Err(api_keys::REFUSED);
+    }
+    if found.key.scope.read_only && !is_look {
+        return Err(Error::Forbidden("the API key only reads".to_owned()));
+    }
+    Ok(())
 }
 
 /// Writes how often things happened again that were written once.

@@ -87,6 +87,7 @@ pub async fn refresh(cx: &Context, client: &Client, refresh_token: &str) -> Resu
 
 /// Signs out.
 pub async fn delete_current(cx: &Context) -> Result<()> {
+    cx.require_person()?;
     let id = cx.session().ok_or(Error::Unauthenticated("sign in first"))?;
     let owner = find_owner(cx, &Whose::Own, Action::Delete).await?;
     let mut tx = cx.begin().await?;
@@ -133,6 +134,7 @@ pub async fn delete_all(cx: &Context, whose: &Whose) -> Result<()> {
 
 /// The owner, if the caller may do this to the sessions.
 async fn find_owner(cx: &Context, whose: &Whose, action: Action) -> Result<Subject> {
+    cx.require_person()?;
     match (whose, cx.caller()) {
         (Whose::Own, Caller::Operator { id, .. }) => Ok(Subject::system("sessions", *id)),
         (Whose::Own, Caller::User { id, domain_id, .. }) => {

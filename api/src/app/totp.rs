@@ -102,6 +102,7 @@ pub async fn remove(cx: &Context, removal: &TotpRemoval) -> Result<()> {
 
 /// Removes the second factor of somebody else, who has lost it; there may be none.
 pub async fn reset(cx: &Context, whose: &Whose) -> Result<()> {
+    cx.require_person()?;
     let mut tx = cx.begin().await?;
     let subject = match whose {
         Whose::User(user) => {
@@ -161,6 +162,7 @@ struct Own {
 }
 
 async fn own(cx: &Context) -> Result<Own> {
+    cx.require_person()?;
     const ENDED: Error = Error::Unauthenticated("the session has ended; sign in again");
     match cx.caller() {
         Caller::Operator { id, .. } => {

@@ -422,6 +422,7 @@ async fn write(
 
 /// Sets the password of somebody else, and ends all sessions of the user.
 pub async fn reset_password(cx: &Context, user: &UserRef, new: NewPassword) -> Result<()> {
+    cx.require_person()?;
     let user = find(cx, user, |scope| (Action::Update, Resource::User(scope))).await?;
     let policy = store::settings::get(cx.pool()).await?.password_policy;
     let password = one("/new_password", policy.check(&new.new_password, &user.names()))?;

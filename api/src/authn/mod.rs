@@ -1,5 +1,6 @@
 //! Who is it: passwords, tokens, and the callers behind them.
 
+pub mod api_keys;
 pub mod callers;
 pub mod passwords;
 pub mod random;

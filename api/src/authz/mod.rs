@@ -189,6 +189,16 @@ pub fn visible_domains(caller: &Caller) -> Option<Vec<DomainId>> {
     Some(domains.collect())
 }
 
+/// Whether the caller administers all of a domain, or of a department with all below it.
+#[must_use]
+pub fn administers(caller: &Caller, domain: DomainId, department: Option<DepartmentId>) -> bool {
+    let place = (Some(domain), Some(department));
+    roles_in(caller, place).iter().any(|role| match department {
+        None => *role >= Role::DomainAdmin,
+        Some(_) => *role >= Role::DepartmentAdmin,
+    })
+}
+
 /// The audit events that a list shows.
 #[must_use]
 pub fn audit_scope(caller: &Caller) -> audit::Scope {

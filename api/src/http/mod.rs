@@ -28,6 +28,7 @@ use crate::context::State;
 
 mod aliases;
 mod allowances;
+mod api_keys;
 mod app_passwords;
 mod audit_events;
 mod compromised;
@@ -73,6 +74,7 @@ fn resources() -> OpenApiRouter<State> {
         .merge(sessions::router())
         .merge(me::router())
         .merge(totp::router())
+        .merge(api_keys::router())
         .merge(operators::router())
         .merge(lockouts::router())
         .merge(nodes::router())

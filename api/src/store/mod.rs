@@ -7,6 +7,7 @@ pub mod actions;
 pub mod addresses;
 pub mod aliases;
 pub mod allowances;
+pub mod api_keys;
 pub mod audit_events;
 pub mod audit_seals;
 pub mod changes;

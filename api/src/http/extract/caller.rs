@@ -15,10 +15,15 @@ use axum::{
 };
 
 use crate::{
+    app::security_events,
+    authn::{callers::Credential, random},
     context::{Caller, Context, State},
     error::{Error, Result},
     http::{problem::request_id, rate_limits, refusals},
-    model::session::{Client, Confinement},
+    model::{
+        api_key::PREFIX,
+        session::{Client, Confinement},
+    },
 };
 
 impl<S: Send + Sync> FromRequestParts<S> for Context
@@ -77,11 +82,21 @@ where
             let (scheme, token) = header.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
         });
-        let session = token
-            .and_then(|token| state.tokens().read(token, state.clock().now()))
-            .ok_or(Error::Unauthenticated("the access token is not good; refresh it"))?;
-        let cx = Context::of_session(state, session, request_id(&parts.extensions)).await?;
+        let credential = match token {
+            Some(secret) if secret.starts_with(PREFIX) => {
+                Some(Credential::Key(random::digest(secret)))
+            }
+            Some(token) => {
+                let session = state.tokens().read(token, state.clock().now());
+                session.map(Credential::Session)
+            }
+            None => None,
+        };
+        let credential =
+            credential.ok_or(Error::Unauthenticated("the access token is not good; refresh it"))?;
+        let cx = Context::of(state, credential, request_id(&parts.extensions)).await?;
         let cx = cx.from_address(address(parts));
+        security_events::check_key(&cx, parts.method.is_safe()).await?;
         refusals::Slot::fill(&cx, &parts.extensions);
         rate_limits::count(&cx, &parts.extensions)?;
         Ok(Self(cx))
