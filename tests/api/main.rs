@@ -4,6 +4,7 @@
 
 mod aliases;
 mod allowances;
+mod api_keys;
 mod app_passwords;
 mod audit_events;
 mod contract;

@@ -12,11 +12,12 @@ use umail_tests::api::Api;
 
 /// Tables whose rows are somebody's, each with the column that tells whose: of a user, of a
 /// domain, or of a level.
-const NARROWED: [(&str, &str); 18] = [
+const NARROWED: [(&str, &str); 19] = [
     ("account", "id"),
     ("address", "domain_id"),
     ("alias", "domain_id"),
     ("allowance", "coalesce(domain_id, id)"),
+    ("api_key", "account_id"),
     ("audit_event", "domain_id"),
     ("credential", "account_id"),
     ("department", "domain_id"),
