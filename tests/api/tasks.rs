@@ -6,6 +6,7 @@ use tokio::process::Command;
 use umail_tests::api::{Api, PASSWORD};
 
 const TASKS: &str = include_str!("../../docs/tasks.md");
+const KEYS: &str = include_str!("../../docs/api-keys.md");
 const AUDIT: &str = include_str!("../../docs/audit.md");
 
 /// The commands of a guide, without what stands between them.
@@ -54,4 +55,16 @@ async fn every_command_of_the_guide_of_the_audit_does_what_it_says() {
     let all = [&functions[..1], &[before], &guide, &[after]].concat();
     let out = run(&all).await;
     assert!(out.contains("ben@example.com"), "{out}");
+}
+
+#[tokio::test]
+async fn every_command_of_the_guide_of_the_api_keys_does_what_it_says() {
+    let before = "TOKEN=$(sign_in root \"$ROOT_PASSWORD\")
+        DOMAIN=$(ask POST /v1/domains '{\"name\":\"example.com\"}' | jq -r .id)
+        IN_HALF_A_YEAR=$(date -u -d '+180 days' +%Y-%m-%dT%H:%M:%SZ)\n";
+    let guide = commands(KEYS);
+    assert_eq!(guide.len(), 1);
+    let functions = commands(TASKS);
+    let out = run(&[&functions[..1], &[before], &guide].concat()).await;
+    assert!(out.contains("HR system") && out.contains("domain_admin"), "{out}");
 }

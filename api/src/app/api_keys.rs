@@ -140,14 +140,15 @@ async fn scope(cx: &Context, new: &NewApiKey) -> Result<Result<KeyScope, Wrong>>
         let reason = "is for a department_admin, who needs it";
         return Ok(Err(("/department_id", reason)));
     }
-    if new.domain_id.is_some() && !of_domain || new.domain_id.is_none() && of_domain {
+    if new.domain_id.is_some() != of_domain {
         return Ok(Err(("/domain_id", "is for a domain_admin, who needs it")));
     }
     match (new.role, new.domain_id, new.department_id) {
-        (Some(_), Some(domain), None) => Ok(match is_within(cx, domain, None).await? {
-            true => Ok(scope),
-            false => Err(("/domain_id", "must be a domain that you administer")),
-        }),
+        (Some(_), Some(domain), None) => {
+            let is_within = is_within(cx, domain, None).await?;
+            let wrong = ("/domain_id", "must be a domain that you administer");
+            Ok(if is_within { Ok(scope) } else { Err(wrong) })
+        }
         (Some(_), None, Some(department)) => {
             let wrong = ("/department_id", "must be a department that you administer");
             let found = store::departments::find(cx.pool(), department).await?;

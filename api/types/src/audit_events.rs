@@ -53,7 +53,7 @@ pub struct AuditEvent {
     /// The address at the other end of the connection; null: it was not a request.
     pub client_address: Option<String>,
     /// `create`, `update`, `delete` or `operate`; of security `sign_in`, `sign_in_failed`,
-    /// `lock_out`, `token_reused` or `refuse`.
+    /// `lock_out`, `token_reused`, `key_refused` or `refuse`.
     pub action: String,
     /// What it was done to, such as `user`.
     pub resource: String,

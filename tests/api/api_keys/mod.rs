@@ -302,7 +302,7 @@ async fn a_compromised_user_has_no_keys_any_more() {
 }
 
 /// What is for people only, whatever the key may otherwise.
-const FOR_PEOPLE: [&str; 28] = [
+const FOR_PEOPLE: [&str; 31] = [
     "confirm_my_totp",
     "create_api_key",
     "create_app_password",
@@ -313,10 +313,14 @@ const FOR_PEOPLE: [&str; 28] = [
     "delete_my_session",
     "delete_my_sessions",
     "delete_operator",
+    "delete_operator_lockout",
     "delete_operator_session",
     "delete_operator_sessions",
+    "delete_operator_totp",
+    "delete_user_lockout",
     "delete_user_session",
     "delete_user_sessions",
+    "delete_user_totp",
     "enrol_my_totp",
     "list_api_keys",
     "list_my_sessions",
@@ -325,9 +329,8 @@ const FOR_PEOPLE: [&str; 28] = [
     "read_api_key",
     "read_my_totp",
     "remove_my_totp",
-    "reset_operator_totp",
-    "reset_user_totp",
     "rotate_api_key",
+    "secure_account",
     "update_my_password",
     "update_operator",
     "update_user_password",
