@@ -162,8 +162,8 @@ struct Own {
 }
 
 async fn own(cx: &Context) -> Result<Own> {
-    cx.require_person()?;
     const ENDED: Error = Error::Unauthenticated("the session has ended; sign in again");
+    cx.require_person()?;
     match cx.caller() {
         Caller::Operator { id, .. } => {
             let operator = store::operators::find(cx.pool(), *id).await?.ok_or(ENDED)?;

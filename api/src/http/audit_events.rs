@@ -109,7 +109,7 @@ async fn export_audit_events(
         }
         let mut lines = Vec::new();
         for event in events {
-            write(&mut lines, event.into(), format)?;
+            write(&mut lines, &event.into(), format)?;
         }
         Ok::<_, Error>(Some((Bytes::from(lines), (export, None))))
     });
@@ -127,14 +127,14 @@ async fn export_audit_events(
 const HEADING: &str = "id,at,kind,actor_kind,actor_id,api_key_id,client_address,action,resource,\
                        resource_id,domain_id,department_id,user_id,before,after,request_id";
 
-fn write(lines: &mut Vec<u8>, event: AuditEvent, format: Format) -> Result<()> {
+fn write(lines: &mut Vec<u8>, event: &AuditEvent, format: Format) -> Result<()> {
     match format {
         Format::Ndjson => {
-            serde_json::to_writer(&mut *lines, &event).map_err(Error::internal)?;
+            serde_json::to_writer(&mut *lines, event).map_err(Error::internal)?;
             lines.push(b'\n');
         }
         Format::Csv => {
-            let object = serde_json::to_value(&event).map_err(Error::internal)?;
+            let object = serde_json::to_value(event).map_err(Error::internal)?;
             let cells = HEADING.split(',').map(|column| match object.get(column) {
                 None | Some(serde_json::Value::Null) => String::new(),
                 Some(serde_json::Value::String(text)) => cell(text),
