@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use futures_util::{FutureExt as _, TryFutureExt as _, future::BoxFuture};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use umail_api_types::status::Status;
@@ -20,13 +21,16 @@ use crate::{
         tokens::Tokens,
     },
     authz::{self, Action, Resource},
-    database::pool::{Pool, Reach},
+    database::{
+        gathered::Gathered,
+        pool::{Pool, Reach},
+    },
     error::{Error, Result},
     fleet::Fleet,
-    model::{operator::OperatorRole, session::Confinement},
+    model::{operator::OperatorRole, session::Confinement, user::User},
     pki::Authority,
     sealer::Sealer,
-    store::{api_keys::Found, sessions::Owner},
+    store::{self, api_keys::Found, sessions::Owner},
     transaction::{Enclosing, Transaction},
 };
 
@@ -46,6 +50,7 @@ struct Shared {
     repeats: Repeats,
     operators_need_totp: bool,
     callers: Callers,
+    users: Gathered<UserId, User>,
     changes: Notify,
     authority: Arc<Authority>,
     fleet: Fleet,
@@ -86,6 +91,7 @@ impl State {
             repeats: Repeats::default(),
             operators_need_totp: terms.operators_need_totp,
             callers: Callers::default(),
+            users: Gathered::new(list_users),
             changes: Notify::new(),
             authority,
             fleet: Fleet::default(),
@@ -146,6 +152,12 @@ impl State {
         &self.0.callers
     }
 
+    /// Users by id, deleted or not.
+    #[must_use]
+    pub fn users(&self) -> &Gathered<UserId, User> {
+        &self.0.users
+    }
+
     /// Issues certificates.
     #[must_use]
     pub fn authority(&self) -> &Arc<Authority> {
@@ -163,6 +175,12 @@ impl State {
     pub fn changes(&self) -> &Notify {
         &self.0.changes
     }
+}
+
+fn list_users(pool: Pool, ids: Vec<UserId>) -> BoxFuture<'static, Result<Vec<(UserId, User)>>> {
+    let ids: Vec<_> = ids.into_iter().map(UserId::uuid).collect();
+    let users = async move { store::accounts::list_any(&pool, &ids).await };
+    users.map_ok(|users| users.into_iter().map(|one| (one.id, one)).collect()).boxed()
 }
 
 /// Where a user has a role beyond that of a user.

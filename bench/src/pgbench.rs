@@ -1,4 +1,4 @@
-//! pgbench: PostgreSQL's own measuring program, on the private cluster of a server.
+//! pgbench, PostgreSQL's own measuring program, and psql, on the private cluster of a server.
 
 use std::{path::PathBuf, process::Command};
 
@@ -12,6 +12,14 @@ pub(crate) fn prepare(server: &Server) -> Result<(), Failure> {
     run_to_end(command(server, "createdb")?.arg(OWN))?;
     run_to_end(command(server, "pgbench")?.args(["-i", "-q", "-s", "1", OWN]))?;
     Ok(())
+}
+
+/// What these statements print, of the server's own database, unaligned.
+pub(crate) fn sql(server: &Server, statements: &[&str]) -> Result<String, Failure> {
+    let statements = statements.iter().flat_map(|one| ["-c", one]);
+    run_to_end(
+        command(server, "psql")?.args(["-X", "-q", "-A", "-t"]).args(statements).arg("umail"),
+    )
 }
 
 /// Transactions a second in this database.

@@ -1,7 +1,8 @@
-//! `rest-read`: GET of one user over HTTP, against `pgbench -S` on the same database server.
+//! `rest-read`: GET of one of many users over HTTP, against `pgbench -S`, which reads one of many
+//! rows, on the same database server.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     Failure,
@@ -16,16 +17,18 @@ const CONNECTIONS: &str = "8";
 /// Seconds of one turn.
 const SECONDS: &str = "5";
 
+/// Users, copies of the first one.
+const COPY: &str = "INSERT INTO account SELECT (jsonb_populate_record(account, jsonb_build_object(
+    'id', gen_random_uuid(), 'local_part', 'user' || number))).*
+    FROM account, generate_series(2, 10000) AS number";
+const IDS: &str = "SELECT string_agg(format('''%s''', id), ', ') FROM account";
+/// The requests.
+const REQUESTS: &str = include_str!("rest_read.lua");
+
 /// Measures both sides in turn, after a turn of each that does not count.
 pub(crate) async fn measure(rounds: usize) -> Result<Outcome, Failure> {
     let server = Server::start().await?;
-    let domain = json!({ "name": "bench.example" });
-    server.send(Method::POST, "/v1/domains", Some(domain)).await?;
-    let user = json!({ "local_part": "alice", "password": "a long enough passphrase" });
-    let path = "/v1/domains/bench.example/users";
-    let user = server.send(Method::POST, path, Some(user)).await?;
-    let id = user.get("id").and_then(Value::as_str).ok_or("the user has no id")?;
-    let script = format!("wrk.path = '/v1/users/{id}'\n");
+    let script = REQUESTS.replace("{users}", &users(&server).await?);
     pgbench::prepare(&server)?;
     let (mut ratios, mut ours_all, mut theirs_all) = (vec![], vec![], vec![]);
     for round in 0..=rounds {
@@ -48,4 +51,13 @@ pub(crate) async fn measure(rounds: usize) -> Result<Outcome, Failure> {
             median(&theirs_all)
         ),
     })
+}
+
+/// Ids of the users.
+async fn users(server: &Server) -> Result<String, Failure> {
+    let domain = json!({ "name": "bench.example" });
+    server.send(Method::POST, "/v1/domains", Some(domain)).await?;
+    let user = json!({ "local_part": "user1", "password": "a long enough passphrase" });
+    server.send(Method::POST, "/v1/domains/bench.example/users", Some(user)).await?;
+    pgbench::sql(server, &[COPY, "VACUUM ANALYZE", IDS])
 }

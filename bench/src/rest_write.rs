@@ -1,6 +1,6 @@
 //! `rest-write`: PATCH of a user's quota, against pgbench running the statements of that one
-//! transaction (read, lock, read again, update, change-log entry, counters of the allowance, audit
-//! event) on the same rows.
+//! transaction (read, plan, update, change-log entry, audit event, counters of the allowance) on the
+//! same rows.
 
 use std::fs;
 

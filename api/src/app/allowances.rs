@@ -2,7 +2,7 @@
 //! they count, and locked last, from the system down: nobody who holds one waits for anything
 //! else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use umail_api_types::{
     allowances::AllowancePatch,
@@ -80,41 +80,52 @@ impl Given {
 /// what a limit does not allow. The last thing before the commit, where there are many at once:
 /// until then nobody else in the domain can.
 pub(super) async fn give(tx: &mut Transaction, domain: DomainId, given: &[Given]) -> Result<()> {
-    let mut held = hold(tx, domain).await?;
+    let whole = given.iter().fold(Amounts::default(), |sum, one| sum + one.amounts);
+    // From the domain on the tree of departments stands still, so it is held in any case.
+    let mut top = vec![(SYSTEM, whole), (domain.uuid(), whole)];
+    top.retain(|(id, amounts)| *id != SYSTEM || *amounts != Amounts::default());
+    if !add(tx, &top).await?.contains(&domain.uuid()) {
+        return Err(Error::corrupt("allowance", domain, "is missing"));
+    }
     let (asked, seats) = per_level(tx, domain, given).await?;
-    let mut rest: Vec<_> =
-        asked.keys().copied().filter(|id| *id != SYSTEM && *id != domain.uuid()).collect();
-    rest.sort_unstable();
-    if !rest.is_empty() {
-        held.extend(store::allowances::lock(&mut **tx, &rest).await?);
-    }
-    let mut after = Vec::with_capacity(held.len());
-    for allowance in held {
-        if let Some(amounts) = asked.get(&allowance.id) {
-            after.push(allowance.give(*amounts)?);
-        }
-    }
-    store::allowances::update_allocated(&mut **tx, &after).await?;
-    give_seats(tx, &after, &seats).await
+    add(tx, &asked).await?;
+    give_seats(tx, &seats).await
 }
 
-/// Sums up what is asked of each level, and of its seats.
+/// Adds to the counters of these levels, in this order, and returns which there are.
+async fn add(tx: &mut Transaction, asked: &[(Uuid, Amounts)]) -> Result<Vec<Uuid>> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let after = store::allowances::add(&mut **tx, asked).await?;
+    for (id, amounts) in asked {
+        let Some(level) = after.iter().find(|one| one.id == *id) else { continue };
+        if let Err(refusal) = level.check_given(*amounts) {
+            let name = store::allowances::find(&mut **tx, level.id).await?.name;
+            return Err(Exceeded { name, ..refusal }.into());
+        }
+    }
+    Ok(after.into_iter().map(|level| level.id).collect())
+}
+
+/// Sums up what is asked of each department, in a fixed order, and of the seats of all levels.
 async fn per_level(
     tx: &mut Transaction,
     domain: DomainId,
     given: &[Given],
-) -> Result<(HashMap<Uuid, Amounts>, Vec<seats::Given>)> {
-    let mut asked: HashMap<Uuid, Amounts> = HashMap::new();
+) -> Result<(Vec<(Uuid, Amounts)>, Vec<seats::Given>)> {
+    let mut asked: BTreeMap<Uuid, Amounts> = BTreeMap::new();
     let mut seats: BTreeMap<(Uuid, PlanId), (i64, i64)> = BTreeMap::new();
     for one in given {
         let mut levels = vec![SYSTEM, domain.uuid()];
         if let Some(id) = one.department {
-            let above = store::departments::ancestors(&mut **tx, domain, id).await?;
-            levels.extend(above.into_iter().rev().map(DepartmentId::uuid));
+            for above in store::departments::ancestors(&mut **tx, domain, id).await? {
+                let sum = asked.entry(above.uuid()).or_default();
+                *sum = *sum + one.amounts;
+                levels.push(above.uuid());
+            }
         }
         for level in levels {
-            let sum = asked.entry(level).or_default();
-            *sum = *sum + one.amounts;
             for seat in &one.seats {
                 let sum = seats.entry((level, seat.plan)).or_default();
                 // What they inherit counts for storage, and that of the system is summed up.
@@ -131,40 +142,23 @@ async fn per_level(
         users,
         inheriting,
     });
-    Ok((asked, seats.collect()))
+    Ok((asked.into_iter().collect(), seats.collect()))
 }
 
 /// Gives seats of plans away, on levels that are locked; those of the system first.
-async fn give_seats(
-    tx: &mut Transaction,
-    levels: &[Allowance],
-    given: &[seats::Given],
-) -> Result<()> {
+async fn give_seats(tx: &mut Transaction, given: &[seats::Given]) -> Result<()> {
     let after = seats::give(tx, given).await?;
     for (given, seats) in &after {
         if let Some(limit) = seats.limit.number()
             && given.users > 0
             && seats.users > limit
         {
-            return Err(beyond(tx, levels, seats, limit, given.users).await?.into());
+            let level = store::allowances::find(&mut **tx, seats.level).await?;
+            let (kind, before) = (seats_of(&seats.plan_name), seats.users - given.users);
+            return Err(level.exceeded(kind, limit, before, given.users).into());
         }
     }
     Ok(())
-}
-
-async fn beyond(
-    tx: &mut Transaction,
-    levels: &[Allowance],
-    seats: &Seats,
-    limit: i64,
-    asked: i64,
-) -> Result<Exceeded> {
-    let level = match levels.iter().find(|one| one.id == seats.level) {
-        Some(level) => level.clone(),
-        // The level gives away no more users, only other plans.
-        None => store::allowances::find(&mut **tx, seats.level).await?,
-    };
-    Ok(level.exceeded(seats_of(&seats.plan_name), limit, seats.users - asked, asked))
 }
 
 /// Counts the users of a plan with another quota, and returns the levels that then have given
@@ -177,7 +171,6 @@ pub(super) async fn change_quota(
     if plan.quota == quota {
         return Ok(Vec::new());
     }
-    store::allowances::enter(&mut **tx).await?;
     store::allowances::lock(&mut **tx, &[SYSTEM]).await?;
     store::allowances::lock_of_plan(&mut **tx, plan.id).await?;
     store::allowances::change_quota(&mut **tx, plan.id, (plan.quota, quota)).await?;
@@ -195,7 +188,6 @@ pub(super) async fn change_quota(
 /// Locks the allowances of the system, if it has limits, and of a domain. From here on the tree
 /// of its departments and their counters stand still: who changes them holds these.
 async fn hold(tx: &mut Transaction, domain: DomainId) -> Result<Vec<Allowance>> {
-    store::allowances::enter(&mut **tx).await?;
     let held = store::allowances::lock(&mut **tx, &[SYSTEM, domain.uuid()]).await?;
     if held.last().is_none_or(|one| one.id != domain.uuid()) {
         return Err(Error::corrupt("allowance", domain, "is missing"));
@@ -281,7 +273,7 @@ pub async fn update_system(cx: &Context, change: Change) -> Result<Whole> {
     cx.authorize(Action::Update, Resource::Settings)?;
     let mut tx = cx.begin().await?;
     // Nobody else gives anything away, or limits the system, until this has ended.
-    store::allowances::enter_alone(&mut *tx).await?;
+    store::allowances::lock_all(&mut *tx).await?;
     let mut before = store::allowances::find(&mut *tx, SYSTEM).await?;
     before.allocated = store::allowances::sum(&mut *tx).await?;
     store::allowances::update_allocated(&mut *tx, std::slice::from_ref(&before)).await?;

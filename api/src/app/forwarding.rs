@@ -22,7 +22,7 @@ use crate::{
 /// Where mail of a user is forwarded to; nothing if it is not.
 pub async fn read(cx: &Context, user: &UserRef) -> Result<Option<Alias>> {
     let user = users::find(cx, user, |scope| (Action::Read, Resource::Profile(scope))).await?;
-    store::aliases::find_forwarding(cx.pool(), user.id).await
+    store::aliases::find_forwarding(cx.pool(), user.id, &user.local_part).await
 }
 
 /// Replaces the forwarding of a user. A forwarding that is not there has the revision 0.
@@ -39,7 +39,7 @@ pub async fn update(
     let targets = targets.map_err(Error::Invalid)?;
     let mut tx = cx.begin().await?;
     let user = users::lock(&mut tx, cx, user.id, asked).await?;
-    let before = store::aliases::find_forwarding(&mut *tx, user.id).await?;
+    let before = store::aliases::find_forwarding(&mut *tx, user.id, &user.local_part).await?;
     precondition.check(before.as_ref().map_or(0, |one| one.revision))?;
     let after = (!targets.is_empty()).then(|| Alias {
         id: before.as_ref().map_or_else(|| AliasId::generate(cx.now()), |one| one.id),

@@ -17,8 +17,8 @@ use crate::{
     transaction::Transaction,
 };
 
-/// Exchanges the address of a user, if it is another one afterwards; the user's own row is written
-/// by who asks. Returns what it takes of the allowances.
+/// Exchanges the address of a user, if it is another one afterwards; the user's own row has
+/// been written by who asks. Returns what it takes of the allowances.
 pub(super) async fn apply(
     tx: &mut Transaction,
     cx: &Context,
@@ -33,7 +33,8 @@ pub(super) async fn apply(
     }
     let (domain, owner) = (after.domain_id, after.id.uuid());
     store::domains::hold(&mut **tx, domain).await?;
-    let forwarding = store::aliases::find_forwarding(&mut **tx, after.id).await?;
+    let forwarding =
+        store::aliases::find_forwarding(&mut **tx, after.id, &before.local_part).await?;
     store::addresses::delete(&mut **tx, owner).await?;
     store::addresses::insert(&mut **tx, domain, &after.local_part, owner, &after.address).await?;
     if let Some(forwarding) = forwarding {

@@ -70,8 +70,16 @@ pub async fn find(
     user: &UserRef,
     asked: impl FnOnce(UserScope) -> (Action, Resource),
 ) -> Result<User> {
-    let found = store::accounts::find(cx.pool(), user).await?;
+    let found = load(cx, user).await?.filter(|one| !one.is_deleted());
     permitted(cx, user, found, asked)
+}
+
+/// The user, deleted or not, if row-level security shows it.
+async fn load(cx: &Context, user: &UserRef) -> Result<Option<User>> {
+    match user {
+        UserRef::Id(id) => cx.state().users().find(cx.pool(), *id).await,
+        UserRef::Address(_) => store::accounts::find_any(cx.pool(), user).await,
+    }
 }
 
 fn missing(user: &UserRef) -> Error {
@@ -87,7 +95,7 @@ async fn find_any(
     user: &UserRef,
     asked: impl FnOnce(UserScope) -> (Action, Resource),
 ) -> Result<User> {
-    let found = store::accounts::find_any(cx.pool(), user).await?;
+    let found = load(cx, user).await?;
     permitted(cx, user, found.filter(|one| !one.is_domain_deleted), asked)
 }
 
@@ -241,34 +249,24 @@ pub struct Change {
 /// Changes a user. Names, phone, locale and time zone are the user's own; all else is set by
 /// administrators.
 pub async fn update(cx: &Context, user: &UserRef, change: Change) -> Result<User> {
-    let Change { precondition, patch, leave_alias } = change;
-    let what = if is_own(&patch) { Resource::Profile } else { Resource::User };
-    let asked = |scope| (Action::Update, what(scope));
-    let id = find(cx, user, asked).await?.id;
-    let display_name = patch.display_name.as_deref().map(parse_display_name);
-    let display_name = display_name.map(|name| one("/display_name", name)).transpose()?;
-    let local_part = patch.local_part.as_deref().map(LocalPart::parse);
-    let local_part = local_part.map(|part| one("/local_part", part)).transpose()?;
+    let asked: Asked = if is_own(&change.patch) { ask_profile } else { ask_user };
+    let seen = find(cx, user, asked).await?;
+    let names = parse_names(&change.patch)?;
     let mut tx = cx.begin().await?;
-    let before = lock(&mut tx, cx, id, asked).await?;
-    precondition.check(before.revision)?;
-    let plans = hold_plans(&mut tx, &before, &patch).await?;
-    let plan = plans.as_ref().map(|(_, to)| to);
-    let mut user = changed(&before, &patch, (local_part, display_name), plan)?;
+    // As a rule nobody changes the user in between, and nothing need be locked and read again.
+    let mut next = prepare((&mut tx, cx, asked), (seen, &names), &change).await?;
+    if !next.is_written {
+        let now = lock(&mut tx, cx, next.before.id, asked).await?;
+        next = prepare((&mut tx, cx, asked), (now, &names), &change).await?;
+    }
+    let Next { before, user, plans, .. } = *next;
     if user == before {
         tx.commit().await?;
         return Ok(before);
     }
-    // Where the user goes must be in the caller's scope as well.
-    let (action, resource) = asked(user.scope());
-    if cx.authorize(action, resource).is_err() {
-        return Err(Error::invalid("/department_id", "must be a department in your scope"));
-    }
-    user.revision += 1;
-    user.updated_at = cx.now();
-    let mut given = renames::apply(&mut tx, cx, (&before, &user), leave_alias).await?;
-    store::accounts::update(&mut *tx, &user).await?;
-    store::changes::insert(&mut *tx, RowKind::User, id.uuid(), Some(&user.nodes())).await?;
+    let mut given = renames::apply(&mut tx, cx, (&before, &user), change.leave_alias).await?;
+    let id = user.id.uuid();
+    store::changes::insert(&mut *tx, RowKind::User, id, Some(&user.nodes())).await?;
     audit::record(&mut tx, cx, Action::Update, subject(&user), shown(&before)?, shown(&user)?)
         .await?;
     let counts = |user: &User| (user.department_id, user.plan_id, user.quota);
@@ -286,18 +284,75 @@ pub async fn update(cx: &Context, user: &UserRef, change: Change) -> Result<User
     Ok(user)
 }
 
+/// What the caller must be allowed to do with a user.
+type Asked = fn(UserScope) -> (Action, Resource);
+
+fn ask_profile(scope: UserScope) -> (Action, Resource) {
+    (Action::Update, Resource::Profile(scope))
+}
+
+fn ask_user(scope: UserScope) -> (Action, Resource) {
+    (Action::Update, Resource::User(scope))
+}
+
+/// A change of a user, as far as the user's own row.
+struct Next {
+    before: User,
+    user: User,
+    plans: Option<(Plan, Plan)>,
+    /// The row is as `user` says now; otherwise somebody was faster, and nothing is done yet.
+    is_written: bool,
+}
+
+/// Changes a user that was seen like this, unless it is not like this any more.
+async fn prepare(
+    (tx, cx, asked): (&mut Transaction, &Context, Asked),
+    (before, names): (User, &Names),
+    change: &Change,
+) -> Result<Box<Next>> {
+    change.precondition.check(before.revision)?;
+    let plans = hold_plans(tx, &before, &change.patch).await?;
+    let plan = plans.as_ref().map(|(_, to)| to);
+    let mut user = changed(&before, &change.patch, names, plan)?;
+    if user == before {
+        return Ok(Box::new(Next { before, user, plans, is_written: true }));
+    }
+    // Where the user goes must be in the caller's scope as well.
+    let (action, resource) = asked(user.scope());
+    if cx.authorize(action, resource).is_err() {
+        return Err(Error::invalid("/department_id", "must be a department in your scope"));
+    }
+    user.revision += 1;
+    user.updated_at = cx.now();
+    let is_written = store::accounts::update(&mut **tx, &before, &user).await?;
+    Ok(Box::new(Next { before, user, plans, is_written }))
+}
+
+/// A local part and a display name, as far as they change.
+type Names = (Option<LocalPart>, Option<String>);
+
+fn parse_names(patch: &UserPatch) -> Result<Names> {
+    let local_part = patch.local_part.as_deref().map(LocalPart::parse);
+    let local_part = local_part.map(|part| one("/local_part", part)).transpose()?;
+    let display_name = patch.display_name.as_deref().map(parse_display_name);
+    let display_name = display_name.map(|name| one("/display_name", name)).transpose()?;
+    Ok((local_part, display_name))
+}
+
 /// The user as it is to be, with these names, and with this plan if that matters.
 fn changed(
     before: &User,
     patch: &UserPatch,
-    (local_part, display_name): (Option<LocalPart>, Option<String>),
+    (local_part, display_name): &Names,
     plan: Option<&Plan>,
 ) -> Result<User> {
     let mut user = before.clone();
     if let Some(local_part) = local_part {
-        user.rename(local_part);
+        user.rename(local_part.clone());
     }
-    user.display_name = display_name.unwrap_or_else(|| before.display_name.clone());
+    if let Some(name) = display_name {
+        user.display_name.clone_from(name);
+    }
     if let Some(patch) = &patch.profile {
         user.profile = before.profile.changed(patch).map_err(Error::Invalid)?;
     }

@@ -61,7 +61,11 @@ impl Arguments {
         }
         let config = Config::load(self.config.as_deref(), std::env::vars());
         let config = config.map_err(Error::internal)?;
-        let runtime = tokio::runtime::Runtime::new().map_err(Error::internal)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(config.worker_threads)
+            .enable_all()
+            .build()
+            .map_err(Error::internal)?;
         runtime.block_on(async {
             match self.command {
                 Command::Serve => serve::run(&config).await,

@@ -5,7 +5,9 @@ mod reader;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZero,
     path::{Path, PathBuf},
+    thread,
 };
 
 use secrecy::SecretString;
@@ -18,6 +20,7 @@ use crate::authn::rates::Rate;
 /// Where the file is looked for when none is named; it need not be there.
 pub const DEFAULT_FILE: &str = "/etc/umail/api.toml";
 
+const THREADS: &str = "must be 1 to 1024";
 const HTTP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const GRPC_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7443);
 
@@ -28,6 +31,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The key under which secrets are sealed in the database.
     pub key_file: PathBuf,
+    /// Threads that answer requests.
+    pub worker_threads: usize,
     /// The database.
     pub database: DatabaseConfig,
     /// Where people are served.
@@ -107,7 +112,11 @@ impl Config {
             absolute(reader.take("data_dir")?.unwrap_or_else(|| "/var/lib/umail-api".into()));
         let key_file = reader.take("key_file")?.map(absolute);
         let url: Option<String> = reader.take("database.url")?;
+        let is_embedded = url.as_ref().is_none_or(String::is_empty);
         let config = Self {
+            worker_threads: reader
+                .take("worker_threads")?
+                .unwrap_or_else(|| default_threads(is_embedded)),
             key_file: key_file.unwrap_or_else(|| data_dir.join("key")),
             database: DatabaseConfig {
                 url: url.filter(|url| !url.is_empty()).map(SecretString::from),
@@ -129,6 +138,7 @@ impl Config {
             },
             data_dir,
         };
+        reader.check("worker_threads", (1..=1024).contains(&config.worker_threads), THREADS)?;
         reader.check(
             "database.max_connections",
             config.database.max_connections >= 2,
@@ -145,6 +155,7 @@ impl Config {
         BTreeMap::from([
             ("data_dir", self.data_dir.display().to_string()),
             ("key_file", self.key_file.display().to_string()),
+            ("worker_threads", self.worker_threads.to_string()),
             ("database.url", database.to_owned()),
             ("database.max_connections", self.database.max_connections.to_string()),
             ("http.listen", self.http.listen.to_string()),
@@ -155,6 +166,13 @@ impl Config {
             ("log.level", self.log.level.clone()),
         ])
     }
+}
+
+/// Half of the cores are the database's where it is on this machine: threads that take them from it
+/// cost more than they do (decision 0031).
+fn default_threads(is_embedded: bool) -> usize {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    if is_embedded { cores.div_ceil(2) } else { cores }
 }
 
 fn absolute(path: PathBuf) -> PathBuf {
@@ -208,6 +226,7 @@ mod tests {
             ),
             ("[http]\nlissten = 'here'", "FILE: http.lissten: unknown key"),
             ("http = 4", "FILE: http: is not a table"),
+            ("worker_threads = 0", "FILE: worker_threads: must be 1 to 1024"),
             ("[database]\nmax_connections = 1", "FILE: database.max_connections: is below 2"),
             ("= 4", "FILE: "),
         ] {

@@ -1,6 +1,7 @@
 //! The way to the database: embedded or configured, migrated, and as the role that the server plays.
 
 pub mod embedded;
+pub mod gathered;
 pub mod pool;
 
 use secrecy::ExposeSecret;

@@ -136,6 +136,13 @@ impl Pool {
     }
 }
 
+/// Whether both show the same rows.
+impl PartialEq for Pool {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.links.manager().0, &other.links.manager().0) && self.reach == other.reach
+    }
+}
+
 /// Makes connections and says which are good for another use.
 struct Connector(Arc<PgConnectOptions>);
 

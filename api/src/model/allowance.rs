@@ -114,20 +114,18 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// The allowance after this was given away. Refuses what grows beyond its limit; what does
-    /// not grow may be beyond it, since limits can be lowered.
-    pub fn give(&self, asked: Amounts) -> Result<Self, Exceeded> {
-        let after = Self { allocated: self.allocated + asked, ..self.clone() };
-        let kinds = self.allocated.named().into_iter().zip(asked.named());
-        for (((kind, allocated), (_, asked)), most) in kinds.zip(self.limits.most()) {
+    /// Refuses what has grown beyond its limit by this, which has been given away last; what has not
+    /// grown may be beyond it, since limits can be lowered.
+    pub fn check_given(&self, last: Amounts) -> Result<(), Exceeded> {
+        let kinds = self.allocated.named().into_iter().zip(last.named());
+        for (((kind, sum), (_, asked)), most) in kinds.zip(self.limits.most()) {
             // A sum that does not fit its column is beyond every limit.
-            let sum = allocated.checked_add(asked);
-            if asked > 0 && sum.is_none_or(|sum| most.is_some_and(|most| sum > most)) {
+            if asked > 0 && (sum == i64::MAX || most.is_some_and(|most| sum > most)) {
                 let limit = most.unwrap_or(i64::MAX);
-                return Err(self.exceeded(kind, limit, allocated, asked));
+                return Err(self.exceeded(kind, limit, sum.saturating_sub(asked), asked));
             }
         }
-        Ok(after)
+        Ok(())
     }
 
     /// Refuses limits below what has been given away already.
@@ -222,6 +220,14 @@ mod tests {
         storage_bytes: Limit::Unlimited,
         overselling_percent: 100,
     };
+
+    impl Allowance {
+        /// As the database counts.
+        fn give(&self, asked: Amounts) -> Result<Self, Exceeded> {
+            let after = Self { allocated: self.allocated + asked, ..self.clone() };
+            after.check_given(asked).map(|()| after)
+        }
+    }
 
     fn user(quota: Option<i64>) -> Amounts {
         let (storage_bytes, unlimited_users) = (quota.unwrap_or(0), i64::from(quota.is_none()));

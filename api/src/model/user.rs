@@ -86,6 +86,12 @@ impl User {
         }
     }
 
+    /// Whether the user or its domain was deleted.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.deletion.is_some() || self.is_domain_deleted
+    }
+
     /// Gives the user another address in the same domain.
     pub fn rename(&mut self, local_part: LocalPart) {
         self.address = self.address.beside(&local_part);

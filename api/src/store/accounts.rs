@@ -5,6 +5,7 @@ use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use umail_api_types::status::Status;
 use umail_proto::ids::{DepartmentId, DomainId, NodeId, PlanId, UserId};
+use uuid::Uuid;
 
 use crate::{
     error::{Error, OnConstraint, Result},
@@ -139,7 +140,7 @@ macro_rules! select_users {
 /// The user of this id or address.
 pub async fn find(db: impl PgExecutor<'_>, user: &UserRef) -> Result<Option<User>> {
     let found = find_any(db, user).await?;
-    Ok(found.filter(|one| one.deletion.is_none() && !one.is_domain_deleted))
+    Ok(found.filter(|one| !one.is_deleted()))
 }
 
 /// The same, be the user or its domain deleted or not.
@@ -160,6 +161,17 @@ pub async fn find_any(db: impl PgExecutor<'_>, user: &UserRef) -> Result<Option<
         }
     };
     row.map(User::try_from).transpose()
+}
+
+/// The users of these ids, deleted or not, in no order. One plan serves all: the database does not
+/// see how many ids there are before it reads them.
+pub async fn list_any(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<User>> {
+    select_users!("account.id = ANY ((SELECT $1::uuid[])::uuid[])", ids)
+        .fetch_all(db)
+        .await?
+        .into_iter()
+        .map(User::try_from)
+        .collect()
 }
 
 /// Locks a user until the end of the transaction; `find` then reads what holds.
@@ -292,10 +304,11 @@ pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
     Ok(())
 }
 
-/// Writes a user back; where the mailbox is belongs to moves.
-pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
+/// Writes a user back, unless it is no longer as it was seen; says whether. Where the mailbox is
+/// belongs to moves, which do not always count a revision.
+pub async fn update(db: impl PgExecutor<'_>, seen: &User, user: &User) -> Result<bool> {
     let [size, messages_hour, messages_day, recipients_hour, recipients_day] = user.sending.0;
-    sqlx::query!(
+    let done = sqlx::query!(
         "UPDATE account
             SET department_id = $2, display_name = $3, status = $4, functions = $5,
                 quota_bytes = $6, revision = $7, updated_at = $8, plan_id = $9, given_name = $10,
@@ -303,7 +316,8 @@ pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
                 time_zone = $16, external_id = $17, local_part = $18, message_size_bytes = $19,
                 messages_per_hour = $20, messages_per_day = $21, recipients_per_hour = $22,
                 recipients_per_day = $23
-          WHERE id = $1",
+          WHERE id = $1 AND revision = $24 AND moving = $25
+            AND companion_node_id IS NOT DISTINCT FROM $26",
         user.id.uuid(),
         user.department_id.map(DepartmentId::uuid),
         user.display_name,
@@ -327,12 +341,15 @@ pub async fn update(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
         messages_day,
         recipients_hour,
         recipients_day,
+        seen.revision,
+        seen.moving,
+        seen.companion_node_id.map(NodeId::uuid),
     )
     .execute(db)
     .await
     .on_constraint("account_external_id_key", || known_twice(user))
     .on_constraint("account_department_id_fkey", no_department)?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
 /// Writes whether and when a user was deleted; the status stays what it was.

@@ -65,18 +65,21 @@ pub async fn find(db: impl PgExecutor<'_>, id: AliasId) -> Result<Option<Alias>>
     row.fetch_optional(db).await?.map(Alias::try_from).transpose()
 }
 
-/// The forwarding of a user.
-pub async fn find_forwarding(db: impl PgExecutor<'_>, user: UserId) -> Result<Option<Alias>> {
+/// The forwarding of a user, which has this local part.
+pub async fn find_forwarding(
+    db: impl PgExecutor<'_>,
+    user: UserId,
+    local_part: &LocalPart,
+) -> Result<Option<Alias>> {
     let row = sqlx::query_as!(
         Row,
         "SELECT alias.id, alias.domain_id, domain.name AS domain_name, alias.local_part, targets,
                 alias.account_id, keep_copy, alias.revision, alias.created_at, alias.updated_at
            FROM alias
            JOIN domain ON domain.id = alias.domain_id
-           JOIN account ON account.id = alias.account_id
-                       AND account.local_part = alias.local_part
-          WHERE alias.account_id = $1",
+          WHERE alias.account_id = $1 AND alias.local_part = $2",
         user.uuid(),
+        local_part.as_str(),
     );
     row.fetch_optional(db).await?.map(Alias::try_from).transpose()
 }

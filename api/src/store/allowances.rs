@@ -15,9 +15,6 @@ use crate::{
 
 /// The id of the system's row.
 pub const SYSTEM: Uuid = Uuid::nil();
-/// Whoever gives something away holds this lock shared; whoever begins to limit the system holds
-/// it alone, and counts.
-const GATE: i64 = 0x756d_6169_6c01;
 
 struct Row {
     id: Uuid,
@@ -65,15 +62,10 @@ impl From<Row> for Allowance {
     }
 }
 
-/// Lets nobody begin to limit the system until the end of the transaction.
-pub async fn enter(db: impl PgExecutor<'_>) -> Result<()> {
-    sqlx::query!("SELECT pg_advisory_xact_lock_shared($1)", GATE).execute(db).await?;
-    Ok(())
-}
-
-/// Waits until nobody gives anything away, and keeps it so until the end of the transaction.
-pub async fn enter_alone(db: impl PgExecutor<'_>) -> Result<()> {
-    sqlx::query!("SELECT pg_advisory_xact_lock($1)", GATE).execute(db).await?;
+/// Waits until nobody gives anything away, and keeps it so until the end of the transaction: whoever
+/// does has locked a row. Rows can be read.
+pub async fn lock_all(db: impl PgExecutor<'_>) -> Result<()> {
+    sqlx::query!("LOCK TABLE allowance IN EXCLUSIVE MODE").execute(db).await?;
     Ok(())
 }
 
@@ -132,6 +124,46 @@ pub async fn delete(db: impl PgExecutor<'_>, id: Uuid) -> Result<()> {
 pub async fn delete_of_domain(db: impl PgExecutor<'_>, domain: DomainId) -> Result<()> {
     sqlx::query!("DELETE FROM allowance WHERE domain_id = $1", domain.uuid()).execute(db).await?;
     Ok(())
+}
+
+/// Adds to the counters of these levels, locking them in this order until the end of the
+/// transaction, and returns them as they are then, without their names. That of the system is passed
+/// over while it has no limit. A sum stays within what its column holds.
+pub async fn add(db: impl PgExecutor<'_>, asked: &[(Uuid, Amounts)]) -> Result<Vec<Allowance>> {
+    let column = |of: fn(&Amounts) -> i64| -> Vec<i64> {
+        asked.iter().map(|(_, amounts)| of(amounts)).collect()
+    };
+    let ids: Vec<_> = asked.iter().map(|(id, _)| *id).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"WITH held AS (
+               SELECT allowance.id, more.*
+                 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+                             $6::bigint[])
+                      WITH ORDINALITY AS more (level_id, more_users, more_aliases,
+                          more_departments, more_storage_bytes, more_unlimited_users, place)
+                 JOIN allowance ON allowance.id = level_id
+                WHERE domain_id IS NOT NULL OR is_limited
+                ORDER BY place FOR UPDATE OF allowance
+           )
+           UPDATE allowance
+              SET users = users + more_users, aliases = aliases + more_aliases,
+                  departments = departments + more_departments,
+                  storage_bytes = least(storage_bytes::numeric + more_storage_bytes,
+                                        9223372036854775807)::bigint,
+                  unlimited_users = unlimited_users + more_unlimited_users
+             FROM held WHERE allowance.id = held.id
+           RETURNING allowance.id, domain_id, '' AS "name!", users_limit, aliases_limit,
+                     departments_limit, storage_limit_bytes, overselling_percent, users, aliases,
+                     departments, storage_bytes, unlimited_users, revision"#,
+        &ids,
+        &column(|one| one.users),
+        &column(|one| one.aliases),
+        &column(|one| one.departments),
+        &column(|one| one.storage_bytes),
+        &column(|one| one.unlimited_users),
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(Allowance::from).collect())
 }
 
 /// Writes counters back, of allowances that are locked.

@@ -8,6 +8,7 @@ mod profile;
 mod rename;
 mod totp;
 
+use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use umail_api::model::operator::OperatorRole;
@@ -159,6 +160,34 @@ async fn update_user_changes_what_is_given() {
     }
     let stale = api.ask(Method::PATCH, &path).header("if-match", "\"1\"").json(json!({}));
     stale.send().await.is_problem(StatusCode::PRECONDITION_FAILED);
+}
+
+#[tokio::test]
+async fn changes_of_a_user_at_the_same_time_are_all_made_or_refused() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let id = api.user("anna@example.com").await;
+    let path = format!("/v1/users/{id}");
+    // Each reads the user before any other has written it back.
+    let fields = ["given_name", "family_name", "title", "phone", "employee_number", "external_id"];
+    let change = |field: &str| api.patch(&path, json!({"profile": {field: "110"}}));
+    for answer in join_all(fields.map(change)).await {
+        answer.is(StatusCode::OK);
+    }
+    let after = api.get(&path).await;
+    assert_eq!(after.headers["etag"], "\"7\"", "each is a revision");
+    for field in fields {
+        assert_eq!(after.body["profile"][field], "110", "{field}");
+    }
+    // Of those who have seen the same, one is in time.
+    let change = |quota: i64| {
+        let asked = api.ask(Method::PATCH, &path).header("if-match", "\"7\"");
+        asked.json(json!({"quota_bytes": quota})).send()
+    };
+    let answers = join_all((1..=8).map(change)).await;
+    let made = answers.iter().filter(|one| one.status == StatusCode::OK).count();
+    let late = answers.iter().filter(|one| one.status == StatusCode::PRECONDITION_FAILED).count();
+    assert_eq!((made, late), (1, 7));
 }
 
 #[tokio::test]
