@@ -4,7 +4,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{Duration, format_description::well_known::Rfc3339};
 use umail_api::model::operator::OperatorRole;
 use umail_proto::clock::Clock;
 use umail_tests::api::{Answer, Api, PASSWORD};
@@ -235,7 +235,7 @@ async fn a_key_shrinks_and_dies_with_its_maker_within_a_second() {
 
 #[tokio::test]
 async fn a_key_is_good_from_its_networks_until_it_expires_or_is_revoked() {
-    let clock = Clock::manual(OffsetDateTime::now_utc());
+    let clock = Clock::manual(Clock::system().now());
     let api = Api::start_at(clock.clone()).await;
     let root = api.sign_in("root").await;
     let networks = json!(["192.0.2.0/24", "2001:db8::/32"]);
@@ -264,7 +264,7 @@ async fn a_key_is_good_from_its_networks_until_it_expires_or_is_revoked() {
 
 #[tokio::test]
 async fn a_rotated_key_is_good_by_both_secrets_for_as_long_as_was_said() {
-    let clock = Clock::manual(OffsetDateTime::now_utc());
+    let clock = Clock::manual(Clock::system().now());
     let api = Api::start_at(clock.clone()).await;
     let root = api.sign_in("root").await;
     let (id, first) = make(&api, &root, json!({"name": "x"})).await;

@@ -114,7 +114,7 @@ async fn everybody_sees_the_events_of_the_own_scope() {
     assert_eq!(domains(&of_domains), both);
 
     let of_admin = events(&api, &near.admin, "?page_size=100").await;
-    assert_eq!(domains(&of_admin), [near.domain.clone()]);
+    assert_eq!(domains(&of_admin), std::slice::from_ref(&near.domain));
     assert!(of_admin.iter().any(|one| one["resource"] == "domain"));
     let of_head = events(&api, &near.head, "?kind=change&page_size=100").await;
     assert!(!of_head.is_empty());
