@@ -1,4 +1,4 @@
-//! The chain that seals audit events: what waits for its seal, the seals, and where the chain begins.
+//! The chain that seals audit events: what waits for its seal, the seals, where the chain begins.
 
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
@@ -165,8 +165,8 @@ pub async fn prepare(db: impl PgExecutor<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Removes the events of all months before the one of a time; for the owner. Returns up to where, and
-/// how many.
+/// Removes the events of all months before the one of a time; for the owner. Returns up to where,
+/// and how many.
 pub async fn prune(db: impl PgExecutor<'_>, before: OffsetDateTime) -> Result<(i64, i64)> {
     let row = sqlx::query!("SELECT upto, removed FROM audit_prune($1)", before);
     let row = row.fetch_one(db).await?;

@@ -128,31 +128,39 @@ fn tampering(last: i64) -> Vec<(&'static str, String, Option<i64>)> {
     let third = "(SELECT event_id FROM audit_seal WHERE sequence = 3)";
     let event = |sql: &str| sql.replace("THIRD", third);
     vec![
-        ("changed", event("UPDATE audit_event SET actor_id = NULL, action = 'x' WHERE id = THIRD"), Some(3)),
+        ("changed", event("UPDATE audit_event SET action = 'x' WHERE id = THIRD"), Some(3)),
         ("changed time", event("UPDATE audit_event SET at = at + '1us' WHERE id = THIRD"), Some(3)),
         ("removed", event("DELETE FROM audit_event WHERE id = THIRD"), Some(3)),
         (
             "removed with its seal",
-            event("DELETE FROM audit_event WHERE id = THIRD; DELETE FROM audit_seal WHERE sequence = 3"),
+            event(
+                "DELETE FROM audit_event WHERE id = THIRD;
+                   DELETE FROM audit_seal WHERE sequence = 3",
+            ),
             Some(3),
         ),
         (
             "removed, and the rest moved up",
-            event("DELETE FROM audit_event WHERE id = THIRD; DELETE FROM audit_seal WHERE sequence = 3;
+            event(
+                "DELETE FROM audit_event WHERE id = THIRD;
+                   DELETE FROM audit_seal WHERE sequence = 3;
                    ALTER TABLE audit_seal DROP CONSTRAINT audit_seal_pkey;
-                   UPDATE audit_seal SET sequence = sequence - 1 WHERE sequence > 3"),
+                   UPDATE audit_seal SET sequence = sequence - 1 WHERE sequence > 3",
+            ),
             Some(3),
         ),
         (
             "reordered",
             "ALTER TABLE audit_seal DROP CONSTRAINT audit_seal_pkey;
-             UPDATE audit_seal SET sequence = 7 - sequence WHERE sequence IN (3, 4)".to_owned(),
+             UPDATE audit_seal SET sequence = 7 - sequence WHERE sequence IN (3, 4)"
+                .to_owned(),
             Some(3),
         ),
         (
             "inserted",
             "INSERT INTO audit_event (id, at, kind, actor_kind, action, resource, request_id)
-             VALUES (gen_random_uuid(), now(), 'change', 'system', 'x', 'x', 'x')".to_owned(),
+             VALUES (gen_random_uuid(), now(), 'change', 'system', 'x', 'x', 'x')"
+                .to_owned(),
             None,
         ),
         (
@@ -162,13 +170,17 @@ fn tampering(last: i64) -> Vec<(&'static str, String, Option<i64>)> {
              ALTER TABLE audit_seal DROP CONSTRAINT audit_seal_pkey;
              UPDATE audit_seal SET sequence = sequence + 1 WHERE sequence >= 3;
              INSERT INTO audit_seal SELECT 3, id, now(), sha256('x') FROM audit_event
-              WHERE resource = 'made up'".to_owned(),
+              WHERE resource = 'made up'"
+                .to_owned(),
             Some(3),
         ),
         (
             "cut off",
-            format!("DELETE FROM audit_event WHERE id = (SELECT event_id FROM audit_seal WHERE sequence = {last});
-                     DELETE FROM audit_seal WHERE sequence = {last}"),
+            format!(
+                "DELETE FROM audit_event
+                      WHERE id = (SELECT event_id FROM audit_seal WHERE sequence = {last});
+                     DELETE FROM audit_seal WHERE sequence = {last}"
+            ),
             Some(last),
         ),
         ("seals cut off", format!("DELETE FROM audit_seal WHERE sequence = {last}"), Some(last)),

@@ -215,7 +215,8 @@ async fn pages_lead_to_the_oldest_event_without_gap_or_repeat() {
 async fn an_export_is_all_that_the_list_shows() {
     let api = Api::start().await;
     let staff = staff(&api, "example.com").await;
-    let rows = "INSERT INTO audit_event (id, at, kind, actor_kind, action, resource, request_id, domain_id)
+    let rows = "INSERT INTO audit_event
+                    (id, at, kind, actor_kind, action, resource, request_id, domain_id)
                 SELECT gen_random_uuid(), now(), 'change', 'system', 'x', '=x', 'a,\"b\"', id
                   FROM domain, generate_series(1, 1100)";
     sqlx::raw_sql(rows).execute(api.state.pool()).await.unwrap();
