@@ -1,6 +1,6 @@
 //! One caller and one request, and the handles that all requests share.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use futures_util::{FutureExt as _, TryFutureExt as _, future::BoxFuture};
 use time::OffsetDateTime;
@@ -14,9 +14,10 @@ use uuid::Uuid;
 
 use crate::{
     authn::{
-        callers::{self, Callers, Known},
+        callers::{self, Callers, Credential, Known},
         passwords::Passwords,
         rates::{Rate, Rates},
+        repeats::Repeats,
         tokens::Tokens,
     },
     authz::{self, Action, Resource},
@@ -34,7 +35,7 @@ use crate::{
     },
     pki::Authority,
     sealer::Sealer,
-    store,
+    store::{self, api_keys::Found, sessions::Owner},
     transaction::{Enclosing, Transaction},
 };
 
@@ -51,6 +52,7 @@ struct Shared {
     tokens: Tokens,
     passwords: Passwords,
     rates: Rates,
+    repeats: Repeats,
     operators_need_totp: bool,
     proxies: Proxies,
     callers: Callers,
@@ -98,6 +100,7 @@ impl State {
             tokens,
             passwords: Passwords::new()?,
             rates: Rates::new(terms.rate),
+            repeats: Repeats::default(),
             operators_need_totp: terms.operators_need_totp,
             proxies: terms.proxies,
             callers: Callers::default(),
@@ -142,6 +145,12 @@ impl State {
     #[must_use]
     pub fn rates(&self) -> &Rates {
         &self.0.rates
+    }
+
+    /// Security events that were written once, and how often they happened again.
+    #[must_use]
+    pub fn repeats(&self) -> &Repeats {
+        &self.0.repeats
     }
 
     /// Whether operators without a second factor can do nothing but enrol one.
@@ -240,6 +249,16 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// The operator or user that is signed in, as sessions know it.
+    #[must_use]
+    pub fn owner(&self) -> Option<Owner> {
+        match self {
+            Self::Operator { id, .. } => Some((*id).into()),
+            Self::User { id, .. } => Some((*id).into()),
+            Self::Node(_) | Self::System | Self::Nobody => None,
+        }
+    }
+
     /// The operator or user that is signed in.
     #[must_use]
     pub fn id(&self) -> Option<Uuid> {
@@ -257,9 +276,11 @@ pub struct Context {
     state: State,
     caller: Arc<Caller>,
     pool: Pool,
-    session: Option<SessionId>,
+    credential: Option<Credential>,
     confinement: Option<Confinement>,
+    key: Option<Arc<Found>>,
     request_id: Arc<str>,
+    client_address: Option<IpAddr>,
     enclosing: Option<Enclosing>,
 }
 
@@ -271,8 +292,17 @@ impl Context {
             Some(reach) => state.0.tenants.within(reach),
             None => state.pool().clone(),
         };
-        let (session, confinement, enclosing) = (None, None, None);
-        Self { state, caller, pool, session, confinement, request_id, enclosing }
+        Self {
+            state,
+            caller,
+            pool,
+            credential: None,
+            confinement: None,
+            key: None,
+            request_id,
+            client_address: None,
+            enclosing: None,
+        }
     }
 
     /// Work of the server itself.
@@ -281,11 +311,11 @@ impl Context {
         Self::new(state, Arc::new(Caller::System), Arc::from("system"))
     }
 
-    /// A request of whoever is behind this session.
-    pub async fn of_session(state: State, id: SessionId, request_id: Arc<str>) -> Result<Self> {
-        let Known { caller, confinement } = callers::of_session(&state, id).await?;
+    /// A request of whoever is behind this session or API key.
+    pub async fn of(state: State, credential: Credential, request_id: Arc<str>) -> Result<Self> {
+        let Known { caller, confinement, key } = callers::find(&state, credential).await?;
         let cx = Self::new(state, caller, request_id);
-        Ok(Self { session: Some(id), confinement, ..cx })
+        Ok(Self { credential: Some(credential), confinement, key, ..cx })
     }
 
     /// The same, all its transactions being parts of this one.
@@ -293,6 +323,24 @@ impl Context {
     pub fn enclosed(mut self, enclosing: Enclosing) -> Self {
         self.enclosing = Some(enclosing);
         self
+    }
+
+    /// The same, from this address.
+    #[must_use]
+    pub fn from_address(mut self, address: Option<IpAddr>) -> Self {
+        self.client_address = address;
+        self
+    }
+
+    /// The same request of the caller as it is now: for answers that take their time.
+    pub async fn renewed(&self) -> Result<Self> {
+        let Some(credential) = self.credential else { return Ok(self.clone()) };
+        let (state, request_id) = (self.state.clone(), Arc::clone(&self.request_id));
+        let cx = Self::of(state, credential, request_id).await?;
+        match cx.confinement {
+            Some(confinement) => Err(Error::Confined(confinement)),
+            None => Ok(cx.from_address(self.client_address)),
+        }
     }
 
     /// What all requests share.
@@ -310,10 +358,27 @@ impl Context {
     /// The session that the request came in.
     #[must_use]
     pub fn session(&self) -> Option<SessionId> {
-        self.session
+        match self.credential {
+            Some(Credential::Session(id)) => Some(id),
+            Some(Credential::Key(_)) | None => None,
+        }
     }
 
-    /// What the session is good for, if not for everything.
+    /// The API key that the request came with, and who made it.
+    #[must_use]
+    pub fn key(&self) -> Option<&Found> {
+        self.key.as_deref()
+    }
+
+    /// Refuses API keys: what follows is for whoever has signed in.
+    pub fn require_person(&self) -> Result<()> {
+        match self.key {
+            None => Ok(()),
+            Some(_) => Err(Error::Forbidden("this with an API key: sign in".to_owned())),
+        }
+    }
+
+    /// What the session or key is good for, if not for everything.
     #[must_use]
     pub fn confinement(&self) -> Option<Confinement> {
         self.confinement
@@ -323,6 +388,12 @@ impl Context {
     #[must_use]
     pub fn request_id(&self) -> &str {
         &self.request_id
+    }
+
+    /// The address at the other end of the connection, if it is a request of a person.
+    #[must_use]
+    pub fn client_address(&self) -> Option<IpAddr> {
+        self.client_address
     }
 
     /// The time.
@@ -352,8 +423,8 @@ impl Context {
 
     /// The same, of the caller as it is now: for requests that wait, each time they look again.
     pub async fn authorize_still(&self, action: Action, resource: Resource) -> Result<()> {
-        let Some(session) = self.session else { return self.authorize(action, resource) };
-        let Known { caller, confinement } = callers::of_session(&self.state, session).await?;
+        let Some(credential) = self.credential else { return self.authorize(action, resource) };
+        let Known { caller, confinement, .. } = callers::find(&self.state, credential).await?;
         match confinement {
             Some(confinement) => Err(Error::Confined(confinement)),
             None => authz::authorize(&caller, action, resource),

@@ -306,6 +306,59 @@ async fn servers_of_one_database_and_one_key_share_their_authority() {
     sqlx::raw_sql(statement).execute(&pool).await.unwrap();
 }
 
+#[tokio::test]
+async fn audit_events_are_sealed_within_a_second_and_whoever_touches_them_is_found_out() {
+    let url = std::env::var("DATABASE_URL").unwrap();
+    let (admin, parameters) = url.split_once('?').unwrap();
+    let name = format!("audit_{}", std::process::id());
+    let pool = sqlx::PgPool::connect(&url).await.unwrap();
+    let run = async |pool: &sqlx::PgPool, sql: String| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(pool).await.unwrap();
+    };
+    run(&pool, format!("CREATE DATABASE {name}")).await;
+    let url = format!("{}/{name}?{parameters}", admin.rsplit_once('/').unwrap().0);
+    let setup = Setup { database: Some(url.clone()), ..Setup::new() };
+    let server = setup.serve().await;
+    let made = setup.run(&["operator", "create", "root", "--password-stdin"], PASSWORD);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    server.sign_in().await;
+    let owner = sqlx::PgPool::connect(&url).await.unwrap();
+    let waiting = async || -> i64 {
+        let sql = "SELECT count(*) FROM audit_unsealed";
+        sqlx::query_scalar(sql).fetch_one(&owner).await.unwrap()
+    };
+    assert!(within(1, async || waiting().await == 0).await, "not sealed within a second");
+
+    let verify = |more: &[&str]| {
+        let done = setup.run(&[&["audit", "verify"], more].concat(), "");
+        let text = [done.stdout, done.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+        (done.status.success(), text)
+    };
+    let (is_whole, text) = verify(&[]);
+    assert!(is_whole && text.starts_with("intact: 2 events are sealed, 0 wait"), "{text}");
+    let head = text.trim().rsplit_once("head: ").unwrap().1.to_owned();
+    assert!(verify(&["--head", &head]).0);
+    assert!(!verify(&["--head", "2:00"]).0);
+    let done = setup.run(&["audit", "prune", "--keep", "400d"], "");
+    assert_eq!(String::from_utf8_lossy(&done.stdout), "nothing is old enough\n");
+    assert!(!setup.run(&["audit", "prune", "--keep", "1d"], "").status.success());
+
+    run(&owner, "CREATE TABLE kept AS TABLE audit_event".to_owned()).await;
+    run(&owner, "UPDATE audit_event SET action = 'x' WHERE resource = 'session'".to_owned()).await;
+    let (is_whole, text) = verify(&[]);
+    assert!(!is_whole && text.contains("broken at sequence 2: "), "{text}");
+    run(&owner, "TRUNCATE audit_event; INSERT INTO audit_event TABLE kept".to_owned()).await;
+    assert!(verify(&["--head", &head]).0);
+    server.stop();
+    run(&owner, "DELETE FROM audit_event WHERE resource = 'session'".to_owned()).await;
+    run(&owner, "DELETE FROM audit_seal WHERE sequence = 2".to_owned()).await;
+    assert!(verify(&[]).0, "a chain that is shorter is whole");
+    let (is_whole, text) = verify(&["--head", &head]);
+    assert!(!is_whole && text.contains("broken at sequence 2: "), "{text}");
+    owner.close().await;
+    run(&pool, format!("DROP DATABASE {name} WITH (FORCE)")).await;
+}
+
 #[test]
 fn a_port_that_is_taken_is_named_with_its_key() {
     let setup = Setup::new();

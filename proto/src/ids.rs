@@ -68,6 +68,8 @@ ids! {
     ActionId,
     /// Identifies an alias.
     AliasId,
+    /// Identifies an API key.
+    ApiKeyId,
     /// Identifies an audit event.
     AuditEventId,
     /// Identifies a credential of a user: a password or an app password.

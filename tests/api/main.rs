@@ -4,7 +4,9 @@
 
 mod aliases;
 mod allowances;
+mod api_keys;
 mod app_passwords;
+mod audit_events;
 mod contract;
 mod departments;
 mod directory;

@@ -350,7 +350,7 @@ impl Case {
 }
 
 /// The bodies of an operation, each with what it is about.
-fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
+pub(crate) fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
     let user = json!({"local_part": "NEW", "password": PASSWORD});
     let in_department =
         json!({"local_part": "NEW", "password": PASSWORD, "department_id": "DEPARTMENT"});
@@ -389,6 +389,8 @@ fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
                 json!({"role": "department_admin", "department_id": "DEPARTMENT"}),
             ),
         ],
+        "create_api_key" => vec![("", json!({"name": "x"}))],
+        "rotate_api_key" => vec![("", json!({}))],
         "create_app_password" => vec![("", json!({"label": "x"}))],
         "update_forwarding" => vec![("", json!({"targets": [], "keep_copy": true}))],
         "create_alias" => vec![("", json!({"local_part": "NEW", "targets": ["x@example.org"]}))],

@@ -202,7 +202,7 @@ async fn finish(
     let Some(alias) = after.or(before) else { return Ok(()) };
     // Storage nodes carry no aliases.
     store::changes::insert(&mut *tx, RowKind::Alias, alias.id.uuid(), Some(&[])).await?;
-    let subject = Subject::of(alias.domain_id, "alias", alias.id);
+    let subject = Subject::of(alias.domain_id, "alias", alias.id).about(alias.user_id);
     let (before, after) = (before.map(shown).transpose()?, after.map(shown).transpose()?);
     audit::record(&mut tx, cx, action, subject, before.flatten(), after.flatten()).await?;
     tx.commit().await?;

@@ -302,7 +302,7 @@ pub async fn update_domain(cx: &Context, domain: &DomainRef, change: Change) -> 
 /// Limits a department.
 pub async fn update_department(cx: &Context, id: DepartmentId, change: Change) -> Result<Whole> {
     let department = find_department(cx, id, Action::Update).await?;
-    let subject = Subject::of(department.domain_id, "allowance", id);
+    let subject = Subject::of(department.domain_id, "allowance", id).within(Some(id));
     update(cx, department.domain_id, subject, change).await
 }
 

@@ -34,6 +34,7 @@ pub async fn create(
     user: &UserRef,
     new: NewAppPassword,
 ) -> Result<(AppPassword, String)> {
+    cx.require_person()?;
     let asked = |scope| (Action::Create, Resource::Profile(scope));
     let user = users::find(cx, user, asked).await?;
     let mut fields = Fields::default();
@@ -69,7 +70,7 @@ pub async fn create(
     store::credentials::insert_app_password(&mut *tx, user.id, &app_password, &hash).await?;
     let (key, nodes) = (app_password.id.uuid(), user.nodes());
     store::changes::insert(&mut *tx, RowKind::Credential, key, Some(&nodes)).await?;
-    let subject = Subject::of(user.domain_id, "app password", app_password.id);
+    let subject = Subject::of_user(&user, "app password", app_password.id);
     audit::record(&mut tx, cx, Action::Create, subject, None, shown(&app_password)?).await?;
     tx.commit().await?;
     cx.state().changes().notify_one();
@@ -78,6 +79,7 @@ pub async fn create(
 
 /// Removes an app password.
 pub async fn delete(cx: &Context, user: &UserRef, id: CredentialId) -> Result<()> {
+    cx.require_person()?;
     let asked = |scope| (Action::Delete, Resource::Profile(scope));
     let user = users::find(cx, user, asked).await?;
     let mut tx = cx.begin().await?;
@@ -87,7 +89,7 @@ pub async fn delete(cx: &Context, user: &UserRef, id: CredentialId) -> Result<()
     }
     let nodes = user.nodes();
     store::changes::insert(&mut *tx, RowKind::Credential, id.uuid(), Some(&nodes)).await?;
-    let subject = Subject::of(user.domain_id, "app password", id);
+    let subject = Subject::of_user(&user, "app password", id);
     audit::record(&mut tx, cx, Action::Delete, subject, None, None).await?;
     tx.commit().await?;
     cx.state().changes().notify_one();

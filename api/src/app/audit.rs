@@ -1,16 +1,20 @@
-//! The audit row of a change, written in the transaction of the change.
+//! The audit event of a change, written in the transaction of the change.
 
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
-use umail_proto::ids::{AuditEventId, DomainId};
+use umail_proto::ids::{AuditEventId, DepartmentId, DomainId, UserId};
 use uuid::Uuid;
 
 use crate::{
     authz::Action,
     context::{Caller, Context},
     error::{Error, Result},
-    store::{self, audit_events::AuditEvent},
+    model::{
+        audit::{AuditEvent, Kind},
+        user::User,
+    },
+    store,
 };
 
 /// What a change was made to.
@@ -22,17 +26,39 @@ pub struct Subject {
     pub id: Uuid,
     /// The domain that it belongs to.
     pub domain_id: Option<DomainId>,
+    /// The department that it belongs to.
+    pub department_id: Option<DepartmentId>,
+    /// The user whom it is about.
+    pub user_id: Option<UserId>,
 }
 
 impl Subject {
     /// Something of the system.
     pub fn system(kind: &'static str, id: impl Into<Uuid>) -> Self {
-        Self { kind, id: id.into(), domain_id: None }
+        Self { kind, id: id.into(), domain_id: None, department_id: None, user_id: None }
     }
 
     /// Something in a domain.
     pub fn of(domain: DomainId, kind: &'static str, id: impl Into<Uuid>) -> Self {
-        Self { kind, id: id.into(), domain_id: Some(domain) }
+        Self { domain_id: Some(domain), ..Self::system(kind, id) }
+    }
+
+    /// Something of a user.
+    pub fn of_user(user: &User, kind: &'static str, id: impl Into<Uuid>) -> Self {
+        let place = Self::of(user.domain_id, kind, id);
+        Self { department_id: user.department_id, user_id: Some(user.id), ..place }
+    }
+
+    /// The same, in a department of the domain.
+    #[must_use]
+    pub fn within(self, department: Option<DepartmentId>) -> Self {
+        Self { department_id: department, ..self }
+    }
+
+    /// The same, about a user.
+    #[must_use]
+    pub fn about(self, user: Option<UserId>) -> Self {
+        Self { user_id: user, ..self }
     }
 }
 
@@ -50,25 +76,46 @@ pub async fn record(
     before: Option<Value>,
     after: Option<Value>,
 ) -> Result<()> {
-    let (actor_kind, actor_id) = match cx.caller() {
-        Caller::Operator { id, .. } => ("operator", Some(id.uuid())),
-        Caller::User { id, .. } => ("user", Some(id.uuid())),
-        Caller::Node(id) => ("node", Some(id.uuid())),
-        Caller::System => ("system", None),
-        Caller::Nobody => ("nobody", None),
+    let [before, after] = [before, after].map(|shown| shown.map(|shown| shown.to_string()));
+    let event = AuditEvent { before, after, ..event(cx, Kind::Change, action.name(), subject) };
+    store::audit_events::insert(db, &event).await
+}
+
+/// An event of this request.
+pub(super) fn event(
+    cx: &Context,
+    kind: Kind,
+    action: &'static str,
+    subject: Subject,
+) -> AuditEvent {
+    let (actor_kind, actor_id) = match (cx.key(), cx.caller()) {
+        (Some(found), _) => {
+            let kind = if found.owner.operator_id.is_some() { "operator" } else { "user" };
+            (kind, Some(found.owner.id()))
+        }
+        (None, Caller::Operator { id, .. }) => ("operator", Some(id.uuid())),
+        (None, Caller::User { id, .. }) => ("user", Some(id.uuid())),
+        (None, Caller::Node(id)) => ("node", Some(id.uuid())),
+        (None, Caller::System) => ("system", None),
+        (None, Caller::Nobody) => ("nobody", None),
     };
-    let event = AuditEvent {
-        id: AuditEventId::generate(cx.now()),
-        at: cx.now(),
-        actor_kind,
+    let at = cx.now();
+    AuditEvent {
+        id: AuditEventId::generate(at),
+        at,
+        kind,
+        actor_kind: actor_kind.into(),
         actor_id,
-        action: action.name(),
-        resource: subject.kind,
-        resource_id: subject.id,
+        api_key_id: cx.key().map(|found| found.key.id),
+        client_address: cx.client_address().map(|address| address.to_string()),
+        action: action.into(),
+        resource: subject.kind.into(),
+        resource_id: Some(subject.id),
         domain_id: subject.domain_id,
-        before,
-        after,
-        request_id: cx.request_id(),
-    };
-    store::audit_events::insert(db, event).await
+        department_id: subject.department_id,
+        user_id: subject.user_id,
+        before: None,
+        after: None,
+        request_id: cx.request_id().to_owned(),
+    }
 }

@@ -70,6 +70,7 @@ enum Turn {
 /// Locks a user, ends all sessions, and takes away the password and the app passwords; then has
 /// every node end its sessions and hold what the user has queued.
 pub async fn start(cx: &Context, user: &UserRef) -> Result<Operation> {
+    cx.require_person()?;
     let asked = |scope| (Action::Update, Resource::User(scope));
     let id = users::find(cx, user, asked).await?.id;
     let kind = OperationKind::SecureAccount;
@@ -101,6 +102,7 @@ async fn shut(tx: &mut Transaction, cx: &Context, before: &User) -> Result<i64> 
     user.updated_at = cx.now();
     store::accounts::update(&mut **tx, before, &user).await?;
     store::sessions::revoke_of_owner(&mut **tx, user.id.uuid(), None, cx.now()).await?;
+    store::api_keys::delete_of_user(&mut **tx, user.id).await?;
     let nodes = user.nodes();
     for credential in store::credentials::delete_all(&mut **tx, user.id).await? {
         let key = credential.uuid();
@@ -108,7 +110,7 @@ async fn shut(tx: &mut Transaction, cx: &Context, before: &User) -> Result<i64> 
     }
     let key = user.id.uuid();
     store::changes::insert(&mut **tx, RowKind::User, key, Some(&nodes)).await?;
-    let subject = Subject::of(user.domain_id, "compromised account", user.id);
+    let subject = Subject::of_user(&user, "compromised account", user.id);
     audit::record(tx, cx, Action::Update, subject, shown(before)?, shown(&user)?).await?;
     let change = store::changes::newest(&mut **tx, key).await?;
     change.ok_or_else(|| Error::internal("the change of a user is not in the log"))

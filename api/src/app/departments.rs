@@ -168,7 +168,7 @@ async fn finish(
 ) -> Result<()> {
     let Some((id, domain_id)) = ids(after.or(before)) else { return Ok(()) };
     store::changes::insert(&mut *tx, RowKind::Department, id.uuid(), None).await?;
-    let subject = Subject::of(domain_id, "department", id);
+    let subject = Subject::of(domain_id, "department", id).within(Some(id));
     let (before, after) = (before.map(shown).transpose()?, after.map(shown).transpose()?);
     audit::record(&mut tx, cx, action, subject, before.flatten(), after.flatten()).await?;
     tx.commit().await?;

@@ -67,7 +67,7 @@ pub async fn update(
         (_, None) => store::aliases::delete(&mut *tx, id).await?,
     }
     store::changes::insert(&mut *tx, RowKind::Alias, id.uuid(), Some(&[])).await?;
-    let subject = Subject::of(user.domain_id, "forwarding", user.id);
+    let subject = Subject::of_user(&user, "forwarding", user.id);
     audit::record(&mut tx, cx, Action::Update, subject, shown(&before)?, shown(&after)?).await?;
     tx.commit().await?;
     cx.state().changes().notify_one();

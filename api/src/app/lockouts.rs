@@ -3,6 +3,7 @@
 use crate::{
     app::{
         audit::{self, Subject},
+        security_events,
         sessions::Whose,
         users,
     },
@@ -10,7 +11,7 @@ use crate::{
     context::Context,
     error::{Error, Result},
     model::lockout::Lockout,
-    store,
+    store::{self, sessions::Owner},
 };
 
 /// Refuses a name that failed too often lately.
@@ -21,9 +22,10 @@ pub(super) async fn check(cx: &Context, name: &str) -> Result<()> {
     Err(Error::TooManyRequests(rest.unsigned_abs()))
 }
 
-/// Counts a failure.
-pub(super) async fn count(cx: &Context, name: &str) -> Result<()> {
-    store::lockouts::count(cx.state().pool(), name, cx.now()).await
+/// Counts a failure of whoever signs in with this name, if there is somebody.
+pub(super) async fn count(cx: &Context, name: &str, owner: Option<Owner>) -> Result<()> {
+    let lockout = store::lockouts::count(cx.state().pool(), name, cx.now()).await?;
+    security_events::failed(cx, name, owner, lockout).await
 }
 
 /// Forgets the failures of a name that signed in.
@@ -40,6 +42,7 @@ pub async fn read(cx: &Context, whose: &Whose) -> Result<Option<Lockout>> {
 
 /// Forgets the failures of a user or an operator, who may try again at once.
 pub async fn delete(cx: &Context, whose: &Whose) -> Result<()> {
+    cx.require_person()?;
     let (subject, names) = find(cx, whose, Action::Update).await?;
     // Failures are not rows of the user, so that row-level security has none for whoever asks.
     let mut tx = cx.beyond().begin().await?;
@@ -60,7 +63,7 @@ async fn find(cx: &Context, whose: &Whose, action: Action) -> Result<(Subject, V
             let what = if action == Action::Read { Resource::Profile } else { Resource::User };
             let user = users::find(cx, user, |scope| (action, what(scope))).await?;
             let names = vec![user.address.to_string(), user.id.to_string()];
-            Ok((Subject::of(user.domain_id, "lockout", user.id), names))
+            Ok((Subject::of_user(&user, "lockout", user.id), names))
         }
         Whose::Operator(id) => {
             cx.authorize(action, Resource::Operators)?;

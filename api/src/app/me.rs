@@ -20,36 +20,36 @@ use crate::{
     store,
 };
 
-/// Who the caller is.
+/// Who the caller is: of an API key its maker, with the roles that the key has of the maker's.
 pub async fn read(cx: &Context) -> Result<Me> {
-    match cx.caller() {
-        Caller::Operator { id, role } => {
-            let operator = store::operators::find(cx.pool(), *id).await?.ok_or_else(ended)?;
-            Ok(Me {
-                id: id.uuid(),
-                kind: CallerKind::Operator,
-                name: operator.name.as_str().to_owned(),
-                roles: vec![HeldRole {
-                    role: role.name().to_owned(),
-                    domain_id: None,
-                    department_id: None,
-                }],
-                confined_to: cx.confinement(),
-            })
+    let owner = cx.key().map(|found| found.owner).or_else(|| cx.caller().owner());
+    let owner = owner.ok_or_else(ended)?;
+    let (kind, name) = match (owner.operator_id, owner.user_id) {
+        (Some(id), _) => {
+            let operator = store::operators::find(cx.state().pool(), id).await?;
+            (CallerKind::Operator, operator.ok_or_else(ended)?.name.as_str().to_owned())
         }
-        Caller::User { id, assignments, .. } => {
-            let user = store::accounts::find(cx.pool(), &UserRef::Id(*id)).await?;
-            let name = user.ok_or_else(ended)?.address.to_string();
-            let roles = assignments.iter().map(assigned).collect();
-            let (kind, confined_to) = (CallerKind::User, cx.confinement());
-            Ok(Me { id: id.uuid(), kind, name, roles, confined_to })
+        (None, Some(id)) => {
+            let user = store::accounts::find(cx.state().pool(), &UserRef::Id(id)).await?;
+            (CallerKind::User, user.ok_or_else(ended)?.address.to_string())
         }
-        Caller::Node(_) | Caller::System | Caller::Nobody => Err(ended()),
-    }
+        (None, None) => return Err(ended()),
+    };
+    let roles = match cx.caller() {
+        Caller::Operator { role, .. } => {
+            let role = role.name().to_owned();
+            vec![HeldRole { role, domain_id: None, department_id: None }]
+        }
+        Caller::User { assignments, .. } => assignments.iter().map(assigned).collect(),
+        Caller::Node(_) | Caller::System | Caller::Nobody => return Err(ended()),
+    };
+    let api_key_id = cx.key().map(|found| found.key.id);
+    Ok(Me { id: owner.id(), kind, name, roles, confined_to: cx.confinement(), api_key_id })
 }
 
 /// Changes the caller's own password, and ends all other sessions of the caller.
 pub async fn update_password(cx: &Context, change: PasswordChange) -> Result<()> {
+    cx.require_person()?;
     let policy = store::settings::get(cx.pool()).await?.password_policy;
     let user = match cx.caller() {
         Caller::User { id, .. } => store::accounts::find(cx.pool(), &UserRef::Id(*id)).await?,
@@ -94,7 +94,7 @@ pub(super) async fn verify_password(cx: &Context, current: &str) -> Result<()> {
     if cx.state().passwords().verify(current, stored).await? {
         return Ok(());
     }
-    lockouts::count(cx, &name).await?;
+    lockouts::count(cx, &name, cx.caller().owner()).await?;
     Err(Error::invalid("/current_password", "is wrong"))
 }
 

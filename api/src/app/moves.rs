@@ -64,7 +64,7 @@ pub async fn start(cx: &Context, user: &UserRef, storage_node: &str) -> Result<O
     };
     let row = operations::new(cx, kind, Step::Introduce.name(), json(&plan)?);
     store::operations::insert(&mut *tx, &row).await?;
-    let subject = Subject::of(domain_id, "user", user);
+    let subject = Subject::of(domain_id, "user", user).about(Some(user));
     audit::record(&mut tx, cx, Action::Operate, subject, None, audit::shown(&plan)?).await?;
     tx.commit().await?;
     operations::tell(cx, &Effects::default());

@@ -35,6 +35,7 @@ pub async fn read(cx: &Context, id: OperatorId) -> Result<Operator> {
 
 /// Adds an operator.
 pub async fn create(cx: &Context, new: NewOperator) -> Result<Operator> {
+    cx.require_person()?;
     cx.authorize(Action::Create, Resource::Operators)?;
     let mut fields = Fields::default();
     let name = fields.read("/name", OperatorName::parse(&new.name));
@@ -67,6 +68,7 @@ pub async fn update(
     precondition: Precondition,
     patch: OperatorPatch,
 ) -> Result<Operator> {
+    cx.require_person()?;
     cx.authorize(Action::Update, Resource::Operators)?;
     let hash = match &patch.password {
         Some(password) => Some(hash(cx, id, password).await?),
@@ -110,6 +112,7 @@ async fn hash(cx: &Context, id: OperatorId, password: &str) -> Result<String> {
 
 /// Removes an operator; its sessions end.
 pub async fn delete(cx: &Context, id: OperatorId, precondition: Precondition) -> Result<()> {
+    cx.require_person()?;
     cx.authorize(Action::Delete, Resource::Operators)?;
     let mut tx = cx.begin().await?;
     let before = lock(&mut tx, id, &precondition).await?;

@@ -120,7 +120,7 @@ async fn remove_user(cx: &Context, id: UserId) -> Result<bool> {
     store::changes::insert(&mut *tx, RowKind::User, id.uuid(), Some(&nodes)).await?;
     store::addresses::delete(&mut *tx, id.uuid()).await?;
     store::accounts::delete(&mut *tx, id).await?;
-    let subject = Subject::of(user.domain_id, "user purge", id);
+    let subject = Subject::of_user(&user, "user purge", id);
     audit::record(&mut tx, cx, Action::Delete, subject, shown(&user)?, None).await?;
     let given = [Given::user(&user, &plan).back(), back(Amounts { aliases, ..Amounts::default() })];
     allowances::give(&mut tx, user.domain_id, &given).await?;

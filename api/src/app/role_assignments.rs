@@ -162,8 +162,9 @@ async fn record(
     action: Action,
     assignment: &RoleAssignment,
 ) -> Result<()> {
-    let domain: DomainId = assignment.domain_id;
-    let subject = Subject::of(domain, "role assignment", assignment.id);
+    let subject = Subject::of(assignment.domain_id, "role assignment", assignment.id)
+        .within(assignment.department_id)
+        .about(Some(assignment.user_id));
     let row = shown(assignment)?;
     let (before, after) = if action == Action::Create { (None, row) } else { (row, None) };
     audit::record(db, cx, action, subject, before, after).await

@@ -7,7 +7,7 @@ use umail_proto::ids::{OperatorId, SessionId};
 use crate::{
     app::{
         audit::{self, Subject},
-        lockouts, totp, users,
+        lockouts, security_events, totp, users,
     },
     authn::{random, tokens},
     authz::{Action, Resource},
@@ -43,21 +43,23 @@ pub async fn create(cx: &Context, client: &Client, new: NewSession) -> Result<Se
     };
     let (owner, hash) = found.unzip();
     let verified = cx.state().passwords().verify(password, hash).await?;
-    let (Some(owner), Some(name)) = (owner.filter(|_| verified), &name) else {
-        if let Some(name) = &name {
-            lockouts::count(cx, name).await?;
-        }
+    let Some(name) = &name else { return Err(WRONG) };
+    let Some(owner) = owner.filter(|_| verified) else {
+        lockouts::count(cx, name, owner).await?;
         return Err(WRONG);
     };
     if !totp::is_passed(cx, owner, name, new.totp.as_deref()).await? {
-        lockouts::count(cx, name).await?;
+        lockouts::count(cx, name, Some(owner)).await?;
         return Err(Error::invalid("/totp", "is wrong, or was used"));
     }
     lockouts::forget(cx, name).await?;
     let (id, refresh_token) = (SessionId::generate(cx.now()), random::secret("umr_")?);
     let hash = random::hash(&refresh_token);
     let time = (cx.now(), cx.now() + LIFETIME);
-    store::sessions::insert(cx.pool(), id, owner, &hash, client, time).await?;
+    let mut tx = cx.begin().await?;
+    store::sessions::insert(&mut *tx, id, owner, &hash, client, time).await?;
+    security_events::signed_in(&mut tx, cx, (owner, id), client).await?;
+    tx.commit().await?;
     answer(cx, id, refresh_token)
 }
 
@@ -70,6 +72,7 @@ pub async fn refresh(cx: &Context, client: &Client, refresh_token: &str) -> Resu
     let session = found.ok_or(ENDED)?;
     if !session.is_current {
         store::sessions::revoke(&mut *tx, session.id, cx.now()).await?;
+        security_events::token_reused(&mut tx, cx, session.owner, session.id).await?;
         tx.commit().await?;
         cx.state().callers().forget();
         return Err(ENDED);
@@ -84,10 +87,12 @@ pub async fn refresh(cx: &Context, client: &Client, refresh_token: &str) -> Resu
 
 /// Signs out.
 pub async fn delete_current(cx: &Context) -> Result<()> {
+    cx.require_person()?;
     let id = cx.session().ok_or(Error::Unauthenticated("sign in first"))?;
-    store::sessions::revoke(cx.pool(), id, cx.now()).await?;
-    cx.state().callers().forget();
-    Ok(())
+    let owner = find_owner(cx, &Whose::Own, Action::Delete).await?;
+    let mut tx = cx.begin().await?;
+    store::sessions::revoke(&mut *tx, id, cx.now()).await?;
+    finish(tx, cx, Subject { id: id.uuid(), kind: "session", ..owner }).await
 }
 
 /// Whose sessions are meant.
@@ -129,17 +134,21 @@ pub async fn delete_all(cx: &Context, whose: &Whose) -> Result<()> {
 
 /// The owner, if the caller may do this to the sessions.
 async fn find_owner(cx: &Context, whose: &Whose, action: Action) -> Result<Subject> {
+    cx.require_person()?;
     match (whose, cx.caller()) {
         (Whose::Own, Caller::Operator { id, .. }) => Ok(Subject::system("sessions", *id)),
         (Whose::Own, Caller::User { id, domain_id, .. }) => {
-            Ok(Subject::of(*domain_id, "sessions", *id))
+            let user = store::accounts::find(cx.pool(), &UserRef::Id(*id)).await?;
+            let department = user.and_then(|user| user.department_id);
+            let subject = Subject::of(*domain_id, "sessions", *id).within(department);
+            Ok(subject.about(Some(*id)))
         }
         (Whose::Own, Caller::Node(_) | Caller::System | Caller::Nobody) => {
             Err(Error::Unauthenticated("sign in first"))
         }
         (Whose::User(user), _) => {
             let user = users::find(cx, user, |scope| (action, Resource::Profile(scope))).await?;
-            Ok(Subject::of(user.domain_id, "sessions", user.id))
+            Ok(Subject::of_user(&user, "sessions", user.id))
         }
         (Whose::Operator(id), _) => {
             cx.authorize(action, Resource::Operators)?;

@@ -65,7 +65,7 @@ pub async fn confirm(cx: &Context, confirmation: &TotpConfirmation) -> Result<Ve
         Some(Code::Recovery(_)) | None => None,
     };
     let Some(step) = step else {
-        lockouts::count(cx, &id.to_string()).await?;
+        lockouts::count(cx, &id.to_string(), Some(own.owner)).await?;
         return Err(Error::invalid("/code", "is wrong"));
     };
     lockouts::forget(cx, &id.to_string()).await?;
@@ -91,7 +91,7 @@ pub async fn remove(cx: &Context, removal: &TotpRemoval) -> Result<()> {
         return Err(Error::not_found("second factor", "of the caller"));
     }
     if !is_passed(cx, own.owner, &own.name, Some(&removal.code)).await? {
-        lockouts::count(cx, &id.to_string()).await?;
+        lockouts::count(cx, &id.to_string(), Some(own.owner)).await?;
         return Err(Error::invalid("/code", "is wrong, or was used"));
     }
     lockouts::forget(cx, &id.to_string()).await?;
@@ -102,13 +102,14 @@ pub async fn remove(cx: &Context, removal: &TotpRemoval) -> Result<()> {
 
 /// Removes the second factor of somebody else, who has lost it; there may be none.
 pub async fn reset(cx: &Context, whose: &Whose) -> Result<()> {
+    cx.require_person()?;
     let mut tx = cx.begin().await?;
     let subject = match whose {
         Whose::User(user) => {
             let asked = |scope| (Action::Update, Resource::User(scope));
             let user = users::find(cx, user, asked).await?;
             users::lock(&mut tx, cx, user.id, asked).await?;
-            Subject::of(user.domain_id, "totp", user.id)
+            Subject::of_user(&user, "totp", user.id)
         }
         Whose::Operator(id) => {
             cx.authorize(Action::Update, Resource::Operators)?;
@@ -162,16 +163,18 @@ struct Own {
 
 async fn own(cx: &Context) -> Result<Own> {
     const ENDED: Error = Error::Unauthenticated("the session has ended; sign in again");
+    cx.require_person()?;
     match cx.caller() {
         Caller::Operator { id, .. } => {
             let operator = store::operators::find(cx.pool(), *id).await?.ok_or(ENDED)?;
             let name = operator.name.as_str().to_owned();
             Ok(Own { owner: (*id).into(), subject: Subject::system("totp", *id), name })
         }
-        Caller::User { id, domain_id, .. } => {
+        Caller::User { id, .. } => {
             let user = store::accounts::find(cx.pool(), &UserRef::Id(*id)).await?.ok_or(ENDED)?;
             let name = user.address.to_string();
-            Ok(Own { owner: (*id).into(), subject: Subject::of(*domain_id, "totp", *id), name })
+            let subject = Subject::of_user(&user, "totp", *id);
+            Ok(Own { owner: (*id).into(), subject, name })
         }
         Caller::Node(_) | Caller::System | Caller::Nobody => Err(ENDED),
     }

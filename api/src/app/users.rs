@@ -477,6 +477,7 @@ async fn write(
 
 /// Sets the password of somebody else, and ends all sessions of the user.
 pub async fn reset_password(cx: &Context, user: &UserRef, new: NewPassword) -> Result<()> {
+    cx.require_person()?;
     let user = find(cx, user, |scope| (Action::Update, Resource::User(scope))).await?;
     let policy = store::settings::get(cx.pool()).await?.password_policy;
     let password = one("/new_password", policy.check(&new.new_password, &user.names()))?;
@@ -500,7 +501,7 @@ pub(super) async fn store_password(
     let nodes = user.nodes();
     store::changes::insert(&mut *tx, RowKind::Credential, credential.uuid(), Some(&nodes)).await?;
     store::sessions::revoke_of_owner(&mut *tx, user.id.uuid(), except, cx.now()).await?;
-    let subject = Subject::of(user.domain_id, "user password", user.id);
+    let subject = Subject::of_user(&user, "user password", user.id);
     audit::record(&mut tx, cx, Action::Update, subject, None, None).await?;
     tx.commit().await?;
     cx.state().callers().forget();
@@ -509,7 +510,7 @@ pub(super) async fn store_password(
 }
 
 fn subject(user: &User) -> Subject {
-    Subject::of(user.domain_id, "user", user.id)
+    Subject::of_user(user, "user", user.id)
 }
 
 /// The user that an alias with these targets stands for: its only target, in the same domain.

@@ -1,4 +1,4 @@
-//! Who is behind a session: looked up at each request, remembered for a second at most.
+//! Who is behind a session or an API key: looked up at each request, remembered for a second at most.
 
 use std::{
     collections::HashMap,
@@ -10,47 +10,59 @@ use umail_api_types::status::Status;
 use umail_proto::ids::{DomainId, SessionId};
 
 use crate::{
+    authn::api_keys,
     context::{Assignment, Caller, State},
     error::{Error, Result},
     model::session::Confinement,
-    store::{self, sessions::Owner},
+    store::{self, api_keys::Found, sessions::Owner},
 };
 
 /// With this and the time after which a request that waits looks again (200 ms), a demotion or
 /// revocation is effective everywhere within a second.
 const REMEMBERED: Duration = Duration::from_millis(750);
-/// The use of a session is noted so often.
-const NOTED_EVERY: time::Duration = time::Duration::minutes(1);
-/// Sessions remembered at most.
+/// The use of a session or a key is noted so often.
+pub(super) const NOTED_EVERY: time::Duration = time::Duration::minutes(1);
+/// Sessions and keys remembered at most.
 const SESSIONS: usize = 20_000;
 
 /// Callers seen within the last second.
 #[derive(Debug, Default)]
-pub struct Callers(Mutex<HashMap<SessionId, (Instant, Known)>>);
+pub struct Callers(Mutex<HashMap<Credential, (Instant, Known)>>);
 
-/// Who is behind a session, and what the session is good for, if not for everything.
+/// By what somebody is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// A session.
+    Session(SessionId),
+    /// The SHA-256 hash of the secret of an API key.
+    Key([u8; 32]),
+}
+
+/// Who is behind a session or key, and what it is good for, if not for everything.
 #[derive(Clone, Debug)]
 pub struct Known {
     /// Who.
     pub caller: Arc<Caller>,
     /// For what.
     pub confinement: Option<Confinement>,
+    /// The key, if it is one.
+    pub key: Option<Arc<Found>>,
 }
 
 impl Callers {
-    fn recall(&self, session: SessionId) -> Option<Known> {
+    fn recall(&self, credential: Credential) -> Option<Known> {
         let callers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (seen, known) = callers.get(&session)?;
+        let (seen, known) = callers.get(&credential)?;
         (seen.elapsed() < REMEMBERED).then(|| known.clone())
     }
 
-    fn remember(&self, session: SessionId, known: Known) {
+    fn remember(&self, credential: Credential, known: Known) {
         let mut callers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if callers.len() >= SESSIONS {
             callers.retain(|_, (seen, _)| seen.elapsed() < REMEMBERED);
         }
         if callers.len() < SESSIONS {
-            callers.insert(session, (Instant::now(), known));
+            callers.insert(credential, (Instant::now(), known));
         }
     }
 
@@ -62,11 +74,19 @@ impl Callers {
 
 /// The caller of a session that is still good.
 pub async fn of_session(state: &State, session: SessionId) -> Result<Known> {
-    if let Some(known) = state.callers().recall(session) {
+    find(state, Credential::Session(session)).await
+}
+
+/// The caller behind a session or a key that is still good.
+pub async fn find(state: &State, credential: Credential) -> Result<Known> {
+    if let Some(known) = state.callers().recall(credential) {
         return Ok(known);
     }
-    let known = load(state, session).await?;
-    state.callers().remember(session, known.clone());
+    let known = match credential {
+        Credential::Session(session) => load(state, session).await?,
+        Credential::Key(hash) => api_keys::load(state, hash).await?,
+    };
+    state.callers().remember(credential, known.clone());
     Ok(known)
 }
 
@@ -78,16 +98,27 @@ async fn load(state: &State, session: SessionId) -> Result<Known> {
     if now - good.last_used_at >= NOTED_EVERY {
         store::sessions::touch(state.pool(), session, now).await?;
     }
-    let needs_totp = good.owner.operator_id.is_some() && state.operators_need_totp();
-    let confinement = if good.must_change_password {
-        Some(Confinement::PasswordChange)
-    } else {
-        (needs_totp && !good.has_totp).then_some(Confinement::TotpEnrolment)
-    };
-    Ok(Known { caller: Arc::new(find(state, good.owner).await?), confinement })
+    let confinement = confinement(state, good.owner, good.must_change_password, good.has_totp);
+    let caller = Arc::new(of_owner(state, good.owner).await?);
+    Ok(Known { caller, confinement, key: None })
 }
 
-async fn find(state: &State, owner: Owner) -> Result<Caller> {
+/// What somebody has to do before anything else.
+pub(super) fn confinement(
+    state: &State,
+    owner: Owner,
+    must_change_password: bool,
+    has_totp: bool,
+) -> Option<Confinement> {
+    let needs_totp = owner.operator_id.is_some() && state.operators_need_totp();
+    if must_change_password {
+        return Some(Confinement::PasswordChange);
+    }
+    (needs_totp && !has_totp).then_some(Confinement::TotpEnrolment)
+}
+
+/// An operator or user with all roles, who may sign in.
+pub(super) async fn of_owner(state: &State, owner: Owner) -> Result<Caller> {
     if let Some(id) = owner.operator_id {
         let operator = store::operators::find(state.pool(), id).await?;
         let operator = operator.filter(|one| one.active).ok_or(ENDED)?;
@@ -112,6 +143,6 @@ async fn find(state: &State, owner: Owner) -> Result<Caller> {
 }
 
 /// The domain, if there is nothing to be changed in it.
-fn rests(domain: DomainId, status: Status) -> Option<(DomainId, Status)> {
+pub(super) fn rests(domain: DomainId, status: Status) -> Option<(DomainId, Status)> {
     matches!(status, Status::Suspended | Status::Closed).then_some((domain, status))
 }

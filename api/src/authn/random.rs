@@ -15,5 +15,11 @@ pub fn secret(prefix: &str) -> Result<String> {
 /// What is stored of such a secret. It needs no salt, since nobody can guess it.
 #[must_use]
 pub fn hash(secret: &str) -> Vec<u8> {
-    Sha256::digest(secret).to_vec()
+    digest(secret).to_vec()
+}
+
+/// The same, of the length that it has.
+#[must_use]
+pub fn digest(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret).into()
 }

@@ -4,13 +4,14 @@ use std::fmt;
 
 use umail_api_types::status::Status;
 use umail_proto::ids::{DepartmentId, DomainId, UserId};
+use uuid::Uuid;
 
 pub use crate::model::role::{Grant, Role, UserScope};
 
 use crate::{
     context::{Assignment, Caller},
     error::{Error, Result},
-    model::operator::OperatorRole,
+    model::{audit, operator::OperatorRole},
 };
 
 mod policy;
@@ -64,6 +65,8 @@ pub enum Resource {
     Directory,
     /// Tracked long work.
     Operations,
+    /// Audit events as a whole; a list shows those of the caller's scope.
+    AuditEvents,
     /// Plans: what users get by default, and may not exceed.
     Plans,
     /// The hosted domains as a whole; a list shows those of the caller's scope.
@@ -208,6 +211,45 @@ pub fn visible_domains(caller: &Caller) -> Option<Vec<DomainId>> {
     Some(domains.collect())
 }
 
+/// Whether the caller administers all of a domain, or of a department with all below it.
+#[must_use]
+pub fn administers(caller: &Caller, domain: DomainId, department: Option<DepartmentId>) -> bool {
+    let place = (Some(domain), Some(department));
+    roles_in(caller, place).iter().any(|role| match department {
+        None => *role >= Role::DomainAdmin,
+        Some(_) => *role >= Role::DepartmentAdmin,
+    })
+}
+
+/// The audit events that a list shows.
+#[must_use]
+pub fn audit_scope(caller: &Caller) -> audit::Scope {
+    let own = caller.id().unwrap_or_default();
+    match caller {
+        Caller::Operator { role: OperatorRole::SystemAdmin, .. } | Caller::System => {
+            audit::Scope::All
+        }
+        Caller::Operator { role: OperatorRole::SuperDomainAdmin, .. } => {
+            audit::Scope::Domains { own }
+        }
+        Caller::User { assignments, .. } => {
+            let (mut domains, mut departments) = (Vec::new(), Vec::<Uuid>::new());
+            for assignment in assignments {
+                match assignment {
+                    Assignment::DomainAdmin(domain) => domains.push(domain.uuid()),
+                    Assignment::DepartmentAdmin { subtree, .. } => {
+                        departments.extend(subtree.iter().map(|one| one.uuid()));
+                    }
+                }
+            }
+            audit::Scope::Places { domains, departments, own }
+        }
+        Caller::Node(_) | Caller::Nobody => {
+            audit::Scope::Places { domains: Vec::new(), departments: Vec::new(), own }
+        }
+    }
+}
+
 /// The general rule. The caller's scope contains the resource: only roles count that are good
 /// there, and to change something none that rests. The caller outranks whoever holds the resource.
 /// What is granted is less than what the caller has.
@@ -343,6 +385,7 @@ impl Resource {
             | Self::Nodes
             | Self::Directory
             | Self::Operations
+            | Self::AuditEvents
             | Self::Plans
             | Self::Domains
             | Self::Allowance(Level::System) => true,
@@ -369,6 +412,7 @@ impl Resource {
             Self::Nodes => "nodes",
             Self::Directory => "directory",
             Self::Operations => "operations",
+            Self::AuditEvents => "audit events",
             Self::Plans => "plans",
             Self::Domains => "domains",
             Self::Domain(_) => "domain",
@@ -409,6 +453,7 @@ impl Resource {
             | Self::Nodes
             | Self::Directory
             | Self::Operations
+            | Self::AuditEvents
             | Self::Allowance(Level::System) => None,
             Self::Plans | Self::Domains => Some((None, None)),
             Self::Domain(domain)

@@ -59,6 +59,8 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
         (Role::User, Resource::Profile(_)) => {
             matches!(action, Read | List | Create | Update | Delete)
         }
+        // Everybody sees the own ones at least.
+        (_, Resource::AuditEvents) => action == List,
         (
             Role::SuperDomainAdmin
             | Role::DomainAdmin
@@ -92,6 +94,7 @@ mod tests {
             ("nodes", Resource::Nodes),
             ("directory", Resource::Directory),
             ("operations", Resource::Operations),
+            ("audit events", Resource::AuditEvents),
             ("plans", Resource::Plans),
             ("domains", Resource::Domains),
             ("domain", Resource::Domain(domain)),

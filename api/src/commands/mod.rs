@@ -1,5 +1,6 @@
 //! What the binary can be asked to do.
 
+mod audit;
 mod migrate;
 mod operator;
 mod serve;
@@ -43,6 +44,9 @@ enum Command {
     /// Look after operators
     #[command(subcommand)]
     Operator(operator::Operator),
+    /// Look after audit events
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Read the configuration, and print what it comes to
     CheckConfig,
 }
@@ -67,6 +71,7 @@ impl Arguments {
                 Command::Serve => serve::run(&config).await,
                 Command::Migrate(migrate) => migrate.run(&config).await,
                 Command::Operator(operator) => operator.run(&config).await,
+                Command::Audit(audit) => audit.run(&config).await,
                 Command::CheckConfig => print(&describe(&config)),
                 Command::Openapi => Ok(()),
             }

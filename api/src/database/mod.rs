@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 use sqlx::{
     ConnectOptions, Connection, PgConnection, migrate::Migrator, postgres::PgConnectOptions,
 };
+use time::OffsetDateTime;
 
 use self::{
     embedded::{Cluster, Running},
@@ -65,6 +66,15 @@ impl Database {
         let epoch = crate::store::control_plane::begin_epoch(&mut owner).await?;
         owner.close().await?;
         Ok(epoch)
+    }
+
+    /// Removes the audit events of all months before the one of a time, as the owner. Returns up to
+    /// which sequence number, and how many.
+    pub async fn prune_audit(&self, before: OffsetDateTime) -> Result<(i64, i64)> {
+        let mut owner = self.connect().await?;
+        let done = crate::store::audit_seals::prune(&mut owner, before).await?;
+        owner.close().await?;
+        Ok(done)
     }
 
     /// Connections as the role that the server plays. They are made when they are needed.

@@ -16,9 +16,10 @@ use utoipa::{
 use crate::http::idempotency;
 
 const SECURITY: &str = "bearer";
-const TAGS: [(&str, &str); 17] = [
+const TAGS: [(&str, &str); 19] = [
     ("sessions", "Signing in and staying signed in"),
     ("me", "The caller itself"),
+    ("api_keys", "Secrets by which programs act on your behalf"),
     ("operators", "Staff accounts without mail"),
     ("settings", "Settings of the whole system"),
     ("plans", "What users get by default, and may not exceed"),
@@ -32,6 +33,7 @@ const TAGS: [(&str, &str); 17] = [
     ("nodes", "Mail nodes: status, load, traffic, queue"),
     ("services", "Daemons on a node, and what they shall be"),
     ("join_tokens", "Admission of new nodes"),
+    ("audit_events", "Who did what, from where, to what"),
     ("operations", "Tracked long work"),
     ("directory", "How far the nodes have followed"),
 ];
@@ -43,7 +45,8 @@ pub(super) fn head() -> OpenApi {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
             "Control plane for a fleet of Postfix and Dovecot servers. Sign in with `POST \
-             /v1/sessions`, and send the access token as `Authorization: Bearer …`. The headers \
+             /v1/sessions`, and send the access token as `Authorization: Bearer …`; or \
+             make an API key (`POST /v1/api_keys`), and send its secret instead. The headers \
              `RateLimit` and `RateLimit-Policy` say how many requests are left to you.",
         ))
         .license(Some(
@@ -52,8 +55,7 @@ pub(super) fn head() -> OpenApi {
         .build();
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .bearer_format("JWT")
-        .description(Some("The access token of a session"))
+        .description(Some("The access token of a session, or the secret of an API key (`umk_…`)"))
         .build();
     let tags =
         TAGS.map(|(name, text)| TagBuilder::new().name(name).description(Some(text)).build());

@@ -28,7 +28,9 @@ use crate::context::State;
 
 mod aliases;
 mod allowances;
+mod api_keys;
 mod app_passwords;
+mod audit_events;
 mod compromised;
 mod convergence;
 mod departments;
@@ -53,6 +55,7 @@ mod plans;
 pub mod probes;
 pub mod problem;
 mod rate_limits;
+mod refusals;
 mod role_assignments;
 mod services;
 mod sessions;
@@ -72,11 +75,13 @@ fn resources() -> OpenApiRouter<State> {
         .merge(sessions::router())
         .merge(me::router())
         .merge(totp::router())
+        .merge(api_keys::router())
         .merge(operators::router())
         .merge(lockouts::router())
         .merge(nodes::router())
         .merge(services::router())
         .merge(join_tokens::router())
+        .merge(audit_events::router())
         .merge(operations::router())
         .merge(moves::router())
         .merge(compromised::router())

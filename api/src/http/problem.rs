@@ -17,6 +17,7 @@ use umail_api_types::problem::{ExceededLimit, FieldProblem, Problem};
 
 use crate::{
     error::{self, Error, Violation},
+    http::refusals,
     model::{allowance::Exceeded, session::Confinement},
 };
 
@@ -32,6 +33,9 @@ impl From<Exceeded> for ExceededLimit {
         }
     }
 }
+
+/// The kind of what the role of a caller does not allow.
+const FORBIDDEN: &str = "forbidden";
 
 /// A refusal on its way out: `render` gives it the id of the request and its body.
 #[derive(Clone, Debug)]
@@ -102,7 +106,7 @@ fn describe(status: StatusCode) -> (&'static str, &'static str) {
     match status {
         StatusCode::BAD_REQUEST => ("malformed", "the request cannot be read"),
         StatusCode::UNAUTHORIZED => ("unauthenticated", "nobody is signed in"),
-        StatusCode::FORBIDDEN => ("forbidden", "not allowed"),
+        StatusCode::FORBIDDEN => (FORBIDDEN, "not allowed"),
         StatusCode::NOT_FOUND => ("not-found", "there is no such thing"),
         StatusCode::METHOD_NOT_ALLOWED => ("no-such-method", "this cannot be done to it"),
         StatusCode::CONFLICT => ("conflict", "the state of things does not allow it"),
@@ -178,8 +182,11 @@ impl IntoResponse for Error {
 }
 
 /// Writes the bodies of refusals, and logs the causes of those that are the server's fault.
-pub(super) async fn render(request: Request, next: Next) -> Response {
+pub(super) async fn render(mut request: Request, next: Next) -> Response {
     let id = request_id(request.extensions());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let caller = refusals::Slot::default();
+    request.extensions_mut().insert(caller.clone());
     let mut response = next.run(request).await;
     let status = response.status();
     let refusal = match response.extensions_mut().remove::<Refusal>() {
@@ -190,6 +197,9 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
         }
         None => return response,
     };
+    if refusal.kind == FORBIDDEN {
+        caller.record(&method, &uri, &refusal.detail).await;
+    }
     if let Some(cause) = &refusal.cause {
         tracing::error!(trace_id = &*id, status = status.as_u16(), cause = &**cause, "failed");
     }

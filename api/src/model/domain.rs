@@ -51,6 +51,12 @@ pub enum DomainRef {
     Name(DomainName),
 }
 
+impl From<DomainId> for DomainRef {
+    fn from(id: DomainId) -> Self {
+        Self::Id(id)
+    }
+}
+
 impl FromStr for DomainRef {
     type Err = String;
 

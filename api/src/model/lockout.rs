@@ -23,6 +23,12 @@ impl Lockout {
         now >= self.failed_at + PAUSE
     }
 
+    /// Whether the last failure is the one that locks the name out.
+    #[must_use]
+    pub fn begins(&self) -> bool {
+        self.failures == FAILURES
+    }
+
     /// Until when nobody signs in with this name.
     #[must_use]
     pub fn until(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {

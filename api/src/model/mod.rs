@@ -3,6 +3,8 @@
 pub mod address;
 pub mod alias;
 pub mod allowance;
+pub mod api_key;
+pub mod audit;
 pub mod credential;
 pub mod deletion;
 pub mod department;

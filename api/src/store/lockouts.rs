@@ -20,19 +20,19 @@ pub async fn find(db: impl PgExecutor<'_>, names: &[String]) -> Result<Option<Lo
 }
 
 /// Counts a failure; the first one again after a pause.
-pub async fn count(db: impl PgExecutor<'_>, name: &str, now: OffsetDateTime) -> Result<()> {
-    sqlx::query!(
+pub async fn count(db: impl PgExecutor<'_>, name: &str, now: OffsetDateTime) -> Result<Lockout> {
+    let row = sqlx::query_as!(
+        Lockout,
         "INSERT INTO lockout AS before (name, failures, failed_at) VALUES ($1, 1, $2)
          ON CONFLICT (name) DO UPDATE
             SET failures = CASE WHEN before.failed_at > $3 THEN before.failures + 1 ELSE 1 END,
-                failed_at = excluded.failed_at",
+                failed_at = excluded.failed_at
+         RETURNING failures, failed_at",
         name,
         now,
         now - PAUSE,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+    );
+    Ok(row.fetch_one(db).await?)
 }
 
 /// Forgets the failures of these names.

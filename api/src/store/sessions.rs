@@ -147,6 +147,8 @@ pub async fn list(
 pub struct Found {
     /// The session.
     pub id: SessionId,
+    /// Whose it is.
+    pub owner: Owner,
     /// The token is the one that is valid now, not the one before.
     pub is_current: bool,
 }
@@ -158,7 +160,7 @@ pub async fn lock_by_refresh_hash(
     now: OffsetDateTime,
 ) -> Result<Option<Found>> {
     let row = sqlx::query!(
-        r#"SELECT id, refresh_hash = $1 AS "is_current!" FROM session
+        r#"SELECT id, operator_id, account_id, refresh_hash = $1 AS "is_current!" FROM session
             WHERE (refresh_hash = $1 OR former_hash = $1)
               AND revoked_at IS NULL AND expires_at > $2
               FOR UPDATE"#,
@@ -166,7 +168,11 @@ pub async fn lock_by_refresh_hash(
         now,
     );
     let row = row.fetch_optional(db).await?;
-    Ok(row.map(|row| Found { id: row.id, is_current: row.is_current }))
+    Ok(row.map(|row| Found {
+        id: row.id,
+        owner: Owner { operator_id: row.operator_id, user_id: row.account_id },
+        is_current: row.is_current,
+    }))
 }
 
 /// Replaces the refresh token, remembers the one before, and notes from where.

@@ -5,7 +5,10 @@ mod actions;
 mod expiry;
 mod liveness;
 mod operations;
+mod partitions;
 mod purging;
+mod repeats;
+mod sealing;
 mod sequencer;
 mod trimming;
 
@@ -45,6 +48,9 @@ pub fn start(state: &State, tracker: &TaskTracker, stop: &CancellationToken) {
     tracker.spawn(drive(actions::Actions::default(), cx.clone(), stop.clone()));
     tracker.spawn(drive(operations::Operations::new(state), cx.clone(), stop.clone()));
     tracker.spawn(drive(purging::Purging::new(state), cx.clone(), stop.clone()));
+    tracker.spawn(drive(repeats::Repeats, cx.clone(), stop.clone()));
+    tracker.spawn(drive(sealing::Sealing, cx.clone(), stop.clone()));
+    tracker.spawn(drive(partitions::Partitions, cx.clone(), stop.clone()));
     tracker.spawn(drive(trimming::Trimming, cx.clone(), stop.clone()));
     tracker.spawn(drive(expiry::Expiry, cx, stop.clone()));
 }

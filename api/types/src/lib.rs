@@ -2,7 +2,9 @@
 
 pub mod aliases;
 pub mod allowances;
+pub mod api_keys;
 pub mod app_passwords;
+pub mod audit_events;
 pub mod convergence;
 pub mod departments;
 pub mod directory;

@@ -1,7 +1,7 @@
 //! The caller itself.
 
 use serde::{Deserialize, Serialize};
-use umail_proto::ids::{DepartmentId, DomainId};
+use umail_proto::ids::{ApiKeyId, DepartmentId, DomainId};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -51,6 +51,8 @@ pub struct Me {
     pub roles: Vec<HeldRole>,
     /// What the session is good for, beside signing out, until it is done; null: everything.
     pub confined_to: Option<Confinement>,
+    /// The API key by which the request was made; null: a session.
+    pub api_key_id: Option<ApiKeyId>,
 }
 
 /// A change of one's own password.

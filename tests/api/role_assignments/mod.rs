@@ -310,7 +310,7 @@ async fn roles_go_with_their_department_and_rest_with_their_domain() {
         "SELECT count(*) FROM audit_event
           WHERE resource = 'role assignment' AND action = 'delete' AND resource_id = $1",
     )
-    .bind(&of_c)
+    .bind(of_c.parse::<uuid::Uuid>().unwrap())
     .fetch_one(api.state.pool())
     .await
     .unwrap();

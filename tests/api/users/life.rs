@@ -118,7 +118,7 @@ async fn a_deleted_user_is_listed_and_comes_back_as_it_was() {
         "SELECT action FROM audit_event WHERE resource = 'user' AND resource_id = $1
           ORDER BY at, action",
     )
-    .bind(&anna)
+    .bind(anna.parse::<uuid::Uuid>().unwrap())
     .fetch_all(api.state.pool())
     .await
     .unwrap();

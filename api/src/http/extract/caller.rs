@@ -1,6 +1,10 @@
 //! The context of a request: who is calling, by the bearer token.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{ConnectInfo, FromRef, FromRequestParts},
@@ -11,10 +15,15 @@ use axum::{
 };
 
 use crate::{
+    app::security_events,
+    authn::{callers::Credential, random},
     context::{Caller, Context, State},
     error::{Error, Result},
-    http::{problem::request_id, rate_limits},
-    model::session::{Client, Confinement},
+    http::{problem::request_id, rate_limits, refusals},
+    model::{
+        api_key::PREFIX,
+        session::{Client, Confinement},
+    },
 };
 
 impl<S: Send + Sync> FromRequestParts<S> for Context
@@ -73,10 +82,23 @@ where
             let (scheme, token) = header.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
         });
-        let session = token
-            .and_then(|token| state.tokens().read(token, state.clock().now()))
-            .ok_or(Error::Unauthenticated("the access token is not good; refresh it"))?;
-        let cx = Context::of_session(state, session, request_id(&parts.extensions)).await?;
+        let credential = match token {
+            Some(secret) if secret.starts_with(PREFIX) => {
+                Some(Credential::Key(random::digest(secret)))
+            }
+            Some(token) => {
+                let session = state.tokens().read(token, state.clock().now());
+                session.map(Credential::Session)
+            }
+            None => None,
+        };
+        let credential =
+            credential.ok_or(Error::Unauthenticated("the access token is not good; refresh it"))?;
+        let cx = Context::of(state, credential, request_id(&parts.extensions)).await?;
+        let address = address(parts, cx.state());
+        let cx = cx.from_address(address);
+        security_events::check_key(&cx, parts.method.is_safe()).await?;
+        refusals::Slot::fill(&cx, &parts.extensions);
         rate_limits::count(&cx, &parts.extensions)?;
         Ok(Self(cx))
     }
@@ -94,7 +116,9 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let request_id = request_id(&parts.extensions);
-        Ok(Self(Context::new(State::from_ref(state), Arc::new(Caller::Nobody), request_id)))
+        let cx = Context::new(State::from_ref(state), Arc::new(Caller::Nobody), request_id);
+        let address = address(parts, cx.state());
+        Ok(Self(cx.from_address(address)))
     }
 }
 
@@ -109,12 +133,18 @@ where
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        let state = State::from_ref(state);
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let user_agent = parts.headers.get(USER_AGENT).and_then(|name| name.to_str().ok());
-        let lines = parts.headers.get_all(state.proxies().header.name());
-        let lines: Vec<_> = lines.iter().map(|line| line.to_str().ok()).collect();
-        let address = peer.map(|ConnectInfo(peer)| state.proxies().client(peer.ip(), &lines));
+        let address = address(parts, &State::from_ref(state));
         Ok(Self(Client::new(address, user_agent.unwrap_or_default())))
     }
+}
+
+/// The address of the client: the other end of the connection, or whom proxies that are trusted name.
+/// IPv4 on a socket for both is IPv4 all the same.
+fn address(parts: &Parts, state: &State) -> Option<IpAddr> {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let lines = parts.headers.get_all(state.proxies().header.name());
+    let lines: Vec<_> = lines.iter().map(|line| line.to_str().ok()).collect();
+    let client = peer.map(|ConnectInfo(peer)| state.proxies().client(peer.ip(), &lines));
+    client.map(|address| address.to_canonical())
 }

@@ -1,0 +1,112 @@
+//! The search of audit events.
+
+use time::{Duration, OffsetDateTime};
+use umail_api_types::audit_events::AuditEventFilter;
+use umail_proto::ids::AuditEventId;
+use uuid::Uuid;
+
+use crate::{
+    authz::{self, Action, Resource},
+    context::Context,
+    error::{Error, Result},
+    model::{audit::AuditEvent, domain::DomainRef, page::Page, user::UserRef},
+    store::{self, audit_events::Filter},
+};
+
+/// Events that an export reads at once.
+const EXPORTED: i64 = 500;
+/// An id is minted just before or after the time of its event is read.
+const SLACK: Duration = Duration::seconds(2);
+
+/// A page of the events in the caller's scope, the newest first.
+pub async fn list(cx: &Context, filter: &AuditEventFilter, page: Page) -> Result<Vec<AuditEvent>> {
+    cx.authorize(Action::List, Resource::AuditEvents)?;
+    let mut filter = read(cx, filter).await?;
+    filter.limit = page.limit;
+    filter.end = page.after.map_or(filter.end, |after| filter.end.min(after));
+    store::audit_events::list(cx.pool(), &authz::audit_scope(cx.caller()), &filter).await
+}
+
+/// All events that a filter wants, read one page after the other.
+#[derive(Debug)]
+pub struct Export {
+    cx: Context,
+    filter: Filter,
+    is_over: bool,
+}
+
+/// Begins an export of the events in the caller's scope, the newest first.
+pub async fn export(cx: &Context, filter: &AuditEventFilter) -> Result<Export> {
+    cx.authorize(Action::List, Resource::AuditEvents)?;
+    let filter = Filter { limit: EXPORTED, ..read(cx, filter).await? };
+    Ok(Export { cx: cx.clone(), filter, is_over: false })
+}
+
+impl Export {
+    /// The next events; none at the end. Whoever may see less meanwhile gets less.
+    pub async fn next(&mut self) -> Result<Vec<AuditEvent>> {
+        if self.is_over {
+            return Ok(Vec::new());
+        }
+        self.cx = self.cx.renewed().await?;
+        let scope = authz::audit_scope(self.cx.caller());
+        let events = store::audit_events::list(self.cx.pool(), &scope, &self.filter).await?;
+        self.is_over = events.len() < usize::try_from(EXPORTED).unwrap_or_default();
+        self.filter.end = events.last().map_or(self.filter.end, |event| event.id.uuid());
+        Ok(events)
+    }
+}
+
+async fn read(cx: &Context, filter: &AuditEventFilter) -> Result<Filter> {
+    let user = filter.user.as_deref();
+    let domain = match filter.domain.as_deref() {
+        Some(name) => Some(find_domain(cx, name).await?),
+        None => None,
+    };
+    Ok(Filter {
+        actor_id: find_user(cx, "actor", filter.actor.as_deref()).await?,
+        user_id: find_user(cx, "user", user).await?,
+        resource: filter.resource.clone(),
+        resource_id: filter.resource_id,
+        domain_id: domain,
+        action: filter.action.clone(),
+        kind: filter.kind,
+        from: filter.from,
+        to: filter.to,
+        first: filter.from.map_or_else(Uuid::nil, |from| floor(from - SLACK)),
+        end: filter.to.map_or_else(Uuid::max, |to| floor(to + SLACK)),
+        limit: 0,
+    })
+}
+
+/// The smallest id of a time.
+fn floor(time: OffsetDateTime) -> Uuid {
+    let mut bytes = AuditEventId::generate(time).uuid().into_bytes();
+    bytes[6..].fill(0);
+    Uuid::from_bytes(bytes)
+}
+
+/// The id of a user that is named by id or address. Ids are taken as they are: whoever it was may be
+/// gone, and what is out of scope is not shown anyway.
+async fn find_user(cx: &Context, field: &str, name: Option<&str>) -> Result<Option<Uuid>> {
+    let Some(name) = name else { return Ok(None) };
+    if let Ok(id) = name.parse() {
+        return Ok(Some(id));
+    }
+    let wrong = || Error::invalid(field, "must be an id, or the address of a user in your scope");
+    let Ok(UserRef::Address(address)) = name.parse() else { return Err(wrong()) };
+    let found = store::accounts::find_any(cx.pool(), &UserRef::Address(address)).await?;
+    found.map(|user| Some(user.id.uuid())).ok_or_else(wrong)
+}
+
+async fn find_domain(cx: &Context, name: &str) -> Result<Uuid> {
+    let wrong = || Error::invalid("domain", "must be an id, or the name of a domain in your scope");
+    match name.parse() {
+        Ok(DomainRef::Id(id)) => Ok(id.uuid()),
+        Ok(domain) => {
+            let found = store::domains::find(cx.pool(), &domain).await?;
+            found.map(|domain| domain.id.uuid()).ok_or_else(wrong)
+        }
+        Err(_) => Err(wrong()),
+    }
+}

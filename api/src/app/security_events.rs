@@ -1,0 +1,144 @@
+//! What is not a change and yet to be known: who signed in, who failed to, who was refused.
+
+use serde_json::{Value, json};
+use umail_proto::ids::SessionId;
+
+use crate::{
+    app::audit::{self, Subject},
+    authn::{api_keys, repeats::Key},
+    context::{Caller, Context},
+    error::{Error, Result},
+    model::{
+        audit::{AuditEvent, Kind},
+        lockout::Lockout,
+        session::Client,
+        user::UserRef,
+    },
+    store::{self, sessions::Owner},
+    transaction::Transaction,
+};
+
+/// Somebody has signed in; written in the transaction of the session.
+pub(super) async fn signed_in(
+    tx: &mut Transaction,
+    cx: &Context,
+    (owner, session): (Owner, SessionId),
+    client: &Client,
+) -> Result<()> {
+    let event = of_session(cx, "sign_in", owner, session).await?;
+    let after = Some(json!({"user_agent": client.user_agent}).to_string());
+    store::audit_events::insert(&mut **tx, &AuditEvent { after, ..event }).await
+}
+
+/// A refresh token was shown again, which ends the session: written in its transaction.
+pub(super) async fn token_reused(
+    tx: &mut Transaction,
+    cx: &Context,
+    owner: Owner,
+    session: SessionId,
+) -> Result<()> {
+    let event = of_session(cx, "token_reused", owner, session).await?;
+    let event = AuditEvent { actor_kind: "nobody".into(), actor_id: None, ..event };
+    store::audit_events::insert(&mut **tx, &event).await
+}
+
+/// A password or a code was wrong. `owner` is whose, if there is somebody of this name.
+pub(super) async fn failed(
+    cx: &Context,
+    name: &str,
+    owner: Option<Owner>,
+    lockout: Lockout,
+) -> Result<()> {
+    let subject = match owner {
+        Some(owner) => Some(subject(cx, owner).await?),
+        None => None,
+    };
+    let after = if subject.is_some() { Value::Null } else { json!({"name": name}) };
+    write_first(cx, "sign_in_failed", subject, after).await?;
+    if lockout.begins() {
+        let after = json!({"name": name, "failures": lockout.failures});
+        write_first(cx, "lock_out", subject, after).await?;
+    }
+    Ok(())
+}
+
+/// Somebody asked for something that the own roles do not allow.
+pub async fn refused(cx: &Context, method: &str, path: &str, detail: &str) -> Result<()> {
+    let Some(caller) = cx.caller().id() else { return Ok(()) };
+    let mut subject = Subject::system("request", caller);
+    if let Caller::User { domain_id, .. } = cx.caller() {
+        subject.domain_id = Some(*domain_id);
+    }
+    let after = json!({"method": method, "path": path, "detail": detail});
+    let event = audit::event(cx, Kind::Security, "refuse", subject);
+    let event = AuditEvent { resource_id: None, after: Some(after.to_string()), ..event };
+    write(cx, Key::new("refuse", Some(caller), cx.client_address()), event).await
+}
+
+/// Refuses an API key that is not good from where it is shown, or changes nothing.
+pub async fn check_key(cx: &Context, is_look: bool) -> Result<()> {
+    let Some(found) = cx.key() else { return Ok(()) };
+    if !found.key.is_good_from(cx.client_address()) {
+        let maker = subject(cx, found.owner).await?;
+        let subject = Subject { kind: "API key", id: found.key.id.uuid(), ..maker };
+        let event = audit::event(cx, Kind::Security, "key_refused", subject);
+        let key = Key::new("key_refused", Some(subject.id), cx.client_address());
+        write(cx, key, event).await?;
+        return Err(api_keys::REFUSED);
+    }
+    if found.key.scope.read_only && !is_look {
+        return Err(Error::Forbidden("the API key only reads".to_owned()));
+    }
+    Ok(())
+}
+
+/// Writes how often things happened again that were written once.
+pub async fn write_repeats(cx: &Context) -> Result<u64> {
+    let events = cx.state().repeats().take(cx.now());
+    for event in &events {
+        store::audit_events::insert(cx.pool(), event).await?;
+    }
+    Ok(events.len() as u64)
+}
+
+async fn write_first(
+    cx: &Context,
+    action: &'static str,
+    subject: Option<Subject>,
+    after: Value,
+) -> Result<()> {
+    let key = Key::new(action, subject.map(|subject| subject.id), cx.client_address());
+    let nobody = Subject::system("session", uuid::Uuid::nil());
+    let event = audit::event(cx, Kind::Security, action, subject.unwrap_or(nobody));
+    let after = (!after.is_null()).then(|| after.to_string());
+    let resource_id = subject.map(|subject| subject.id);
+    write(cx, key, AuditEvent { resource_id, after, ..event }).await
+}
+
+/// As the server itself: nobody is signed in, or sees no more than the own rows.
+async fn write(cx: &Context, key: Key, event: AuditEvent) -> Result<()> {
+    if cx.state().repeats().is_first(key, &event) {
+        store::audit_events::insert(cx.state().pool(), &event).await?;
+    }
+    Ok(())
+}
+
+/// Whose account it is.
+async fn subject(cx: &Context, owner: Owner) -> Result<Subject> {
+    let Some(id) = owner.user_id else { return Ok(Subject::system("operator", owner.id())) };
+    let user = store::accounts::find_any(cx.state().pool(), &UserRef::Id(id)).await?;
+    Ok(user.map_or_else(|| Subject::system("user", id), |user| Subject::of_user(&user, "user", id)))
+}
+
+/// Something that the owner of a session did.
+async fn of_session(
+    cx: &Context,
+    action: &'static str,
+    owner: Owner,
+    session: SessionId,
+) -> Result<AuditEvent> {
+    let of_owner = subject(cx, owner).await?;
+    let subject = Subject { kind: "session", id: session.uuid(), ..of_owner };
+    let event = audit::event(cx, Kind::Security, action, subject);
+    Ok(AuditEvent { actor_kind: of_owner.kind.into(), actor_id: Some(of_owner.id), ..event })
+}
