@@ -42,6 +42,7 @@ struct Shared {
     passwords: Passwords,
     rates: Rates,
     operators_need_totp: bool,
+    import_bytes: i64,
     callers: Callers,
     changes: Notify,
     authority: Arc<Authority>,
@@ -55,11 +56,14 @@ pub struct Terms {
     pub rate: Rate,
     /// Whether operators without a second factor can do nothing but enrol one.
     pub operators_need_totp: bool,
+    /// Bytes of an import at most.
+    pub import_bytes: i64,
 }
 
 impl Terms {
     /// Everything is allowed that can be.
-    pub const LAX: Self = Self { rate: Rate::Unlimited, operators_need_totp: false };
+    pub const LAX: Self =
+        Self { rate: Rate::Unlimited, operators_need_totp: false, import_bytes: i64::MAX };
 }
 
 impl State {
@@ -81,6 +85,7 @@ impl State {
             passwords: Passwords::new()?,
             rates: Rates::new(terms.rate),
             operators_need_totp: terms.operators_need_totp,
+            import_bytes: terms.import_bytes,
             callers: Callers::default(),
             changes: Notify::new(),
             authority,
@@ -128,6 +133,12 @@ impl State {
     #[must_use]
     pub fn operators_need_totp(&self) -> bool {
         self.0.operators_need_totp
+    }
+
+    /// Bytes of an import at most.
+    #[must_use]
+    pub fn import_bytes(&self) -> i64 {
+        self.0.import_bytes
     }
 
     /// Who is behind a session, remembered for a second.

@@ -78,6 +78,8 @@ ids! {
     DomainAliasId,
     /// Identifies a mail domain.
     DomainId,
+    /// Identifies an import of users.
+    ImportId,
     /// Identifies a join token.
     JoinTokenId,
     /// Identifies a mail node.

@@ -50,6 +50,41 @@ pub async fn record(
     before: Option<Value>,
     after: Option<Value>,
 ) -> Result<()> {
+    let event = AuditEvent { before, after, ..common(cx, action, subject) };
+    store::audit_events::insert(db, event).await
+}
+
+/// One of many changes that are made together.
+#[derive(Debug)]
+pub struct Event {
+    /// What was done.
+    pub action: Action,
+    /// To what, in a domain.
+    pub subject: Subject,
+    /// As it was.
+    pub before: Option<Value>,
+    /// As it is now.
+    pub after: Option<Value>,
+}
+
+/// Records many changes of one kind of thing.
+pub async fn record_all(
+    db: &mut PgConnection,
+    cx: &Context,
+    kind: &'static str,
+    events: Vec<Event>,
+) -> Result<()> {
+    let Some(first) = events.first() else { return Ok(()) };
+    let common = common(cx, first.action, Subject { kind, ..first.subject });
+    let events = events.into_iter().filter_map(|one| {
+        let Event { action, subject, before, after } = one;
+        Some((action.name(), subject.id, subject.domain_id?, before, after))
+    });
+    store::audit_events::insert_all(db, &common, events.collect()).await
+}
+
+/// What an event tells of the caller, the time, and what was done.
+fn common(cx: &Context, action: Action, subject: Subject) -> AuditEvent<'_> {
     let (actor_kind, actor_id) = match cx.caller() {
         Caller::Operator { id, .. } => ("operator", Some(id.uuid())),
         Caller::User { id, .. } => ("user", Some(id.uuid())),
@@ -57,7 +92,7 @@ pub async fn record(
         Caller::System => ("system", None),
         Caller::Nobody => ("nobody", None),
     };
-    let event = AuditEvent {
+    AuditEvent {
         id: AuditEventId::generate(cx.now()),
         at: cx.now(),
         actor_kind,
@@ -66,9 +101,8 @@ pub async fn record(
         resource: subject.kind,
         resource_id: subject.id,
         domain_id: subject.domain_id,
-        before,
-        after,
+        before: None,
+        after: None,
         request_id: cx.request_id(),
-    };
-    store::audit_events::insert(db, event).await
+    }
 }

@@ -87,7 +87,8 @@ async fn load(state: &State, session: SessionId) -> Result<Known> {
     Ok(Known { caller: Arc::new(find(state, good.owner).await?), confinement })
 }
 
-async fn find(state: &State, owner: Owner) -> Result<Caller> {
+/// An operator or a user, as far as that may sign in now.
+pub async fn find(state: &State, owner: Owner) -> Result<Caller> {
     if let Some(id) = owner.operator_id {
         let operator = store::operators::find(state.pool(), id).await?;
         let operator = operator.filter(|one| one.active).ok_or(ENDED)?;

@@ -86,6 +86,9 @@ pub enum Resource {
         /// The user whom it stands for, and who may send as it; nothing if it stands for nobody.
         holder: Option<UserScope>,
     },
+    /// Imports and exports of users, in a domain or, with nothing, wherever the caller administers
+    /// anything; each line is authorized by itself. With hashes of passwords that is Operate.
+    Imports(Option<DomainId>),
     /// Users of a domain as a whole; a list shows those of the caller's scope.
     Users(DomainId),
     /// A user, or a user to be: what an administrator sets.
@@ -305,8 +308,10 @@ impl Resource {
             | Self::Directory
             | Self::Operations
             | Self::Plans
+            | Self::Imports(None)
             | Self::Domains => true,
-            Self::Domain(_)
+            Self::Imports(Some(_))
+            | Self::Domain(_)
             | Self::DomainAlias(_)
             | Self::Department { .. }
             | Self::Alias { .. }
@@ -332,6 +337,7 @@ impl Resource {
             Self::DomainAlias(_) => "domain alias",
             Self::Department { .. } => "department",
             Self::Alias { .. } => "alias",
+            Self::Imports(_) => "imports",
             Self::Users(_) => "users",
             Self::User(_) => "user",
             Self::Profile(_) => "user",
@@ -361,7 +367,8 @@ impl Resource {
             Self::Settings | Self::Operators | Self::Nodes | Self::Directory | Self::Operations => {
                 None
             }
-            Self::Plans | Self::Domains => Some((None, None)),
+            Self::Plans | Self::Domains | Self::Imports(None) => Some((None, None)),
+            Self::Imports(Some(domain)) => Some((Some(domain), None)),
             Self::Domain(domain)
             | Self::DomainAlias(domain)
             | Self::Users(domain)

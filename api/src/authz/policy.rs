@@ -32,6 +32,10 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
             Resource::Users(_) | Resource::RoleAssignments(_),
         ) => matches!(action, Read | List),
         (Role::User, Resource::RoleAssignment { .. }) => action == Read,
+        (
+            Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
+            Resource::Imports(_),
+        ) => matches!(action, Read | List | Create | Delete),
         // To place or move a user is Operate.
         (
             Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
@@ -89,6 +93,7 @@ mod tests {
             ("domain alias", Resource::DomainAlias(domain)),
             ("department", Resource::Department { domain_id: domain, id: None }),
             ("alias", Resource::Alias { domain_id: domain, holder: None }),
+            ("imports", Resource::Imports(Some(domain))),
             ("users", Resource::Users(domain)),
             ("user", Resource::User(scope.clone())),
             ("profile", Resource::Profile(scope.clone())),

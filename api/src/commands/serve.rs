@@ -24,6 +24,7 @@ pub(super) async fn run(config: &Config) -> Result<()> {
         let terms = Terms {
             rate: config.http.requests_per_minute,
             operators_need_totp: config.authn.operators_need_totp,
+            import_bytes: config.imports.max_bytes,
         };
         State::under(pool, Clock::system(), sealer, terms).await
     };

@@ -21,6 +21,8 @@ pub const DEFAULT_FILE: &str = "/etc/umail/api.toml";
 const HTTP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const GRPC_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7443);
 
+const IMPORT_BYTES: i64 = 1 << 30;
+
 /// What an operator writes. `deploy/umail-api.toml` documents every key and its default.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -36,6 +38,8 @@ pub struct Config {
     pub grpc: Listen,
     /// How people sign in.
     pub authn: AuthnConfig,
+    /// What is taken in one import.
+    pub imports: ImportsConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -63,6 +67,13 @@ pub struct HttpConfig {
 pub struct AuthnConfig {
     /// Whether operators without a second factor can do nothing but enrol one.
     pub operators_need_totp: bool,
+}
+
+/// What is taken in one import.
+#[derive(Clone, Copy, Debug)]
+pub struct ImportsConfig {
+    /// Bytes of its content at most.
+    pub max_bytes: i64,
 }
 
 /// One listener.
@@ -123,6 +134,9 @@ impl Config {
             authn: AuthnConfig {
                 operators_need_totp: reader.take("authn.operators_need_totp")?.unwrap_or(true),
             },
+            imports: ImportsConfig {
+                max_bytes: reader.take("imports.max_bytes")?.unwrap_or(IMPORT_BYTES),
+            },
             log: LogConfig {
                 format: reader.take("log.format")?.unwrap_or(LogFormat::Human),
                 level: reader.take("log.level")?.unwrap_or_else(|| "info".to_owned()),
@@ -134,6 +148,7 @@ impl Config {
             config.database.max_connections >= 2,
             "is below 2",
         )?;
+        reader.check("imports.max_bytes", config.imports.max_bytes >= 1, "is below 1")?;
         reader.finish()?;
         Ok(config)
     }
@@ -151,6 +166,7 @@ impl Config {
             ("http.requests_per_minute", self.http.requests_per_minute.to_string()),
             ("grpc.listen", self.grpc.listen.to_string()),
             ("authn.operators_need_totp", self.authn.operators_need_totp.to_string()),
+            ("imports.max_bytes", self.imports.max_bytes.to_string()),
             ("log.format", format!("{:?}", self.log.format).to_lowercase()),
             ("log.level", self.log.level.clone()),
         ])

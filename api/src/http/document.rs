@@ -16,7 +16,7 @@ use utoipa::{
 use crate::http::idempotency;
 
 const SECURITY: &str = "bearer";
-const TAGS: [(&str, &str); 16] = [
+const TAGS: [(&str, &str); 17] = [
     ("sessions", "Signing in and staying signed in"),
     ("me", "The caller itself"),
     ("operators", "Staff accounts without mail"),
@@ -26,6 +26,7 @@ const TAGS: [(&str, &str); 16] = [
     ("domain_aliases", "Other names of domains"),
     ("departments", "The tree inside a domain"),
     ("users", "People's accounts with an address"),
+    ("imports", "Many users at once: into the system, and out of it"),
     ("role_assignments", "Who administers which domain or department"),
     ("aliases", "Other addresses"),
     ("nodes", "Mail nodes: status, load, traffic, queue"),

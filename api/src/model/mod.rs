@@ -10,6 +10,8 @@ pub mod domain;
 pub mod domain_alias;
 pub mod entitlements;
 pub mod functions;
+pub mod hash;
+pub mod import;
 pub mod join_token;
 pub mod lockout;
 pub mod moves;

@@ -57,3 +57,43 @@ pub async fn insert(db: impl PgExecutor<'_>, event: AuditEvent<'_>) -> Result<()
     .await?;
     Ok(())
 }
+
+/// Writes many events of one change, by the same caller at the same time. Each is one of `events`:
+/// what was done to which, as it was, and as it is now.
+pub async fn insert_all(
+    db: impl PgExecutor<'_>,
+    common: &AuditEvent<'_>,
+    events: Vec<(&'static str, Uuid, DomainId, Option<Value>, Option<Value>)>,
+) -> Result<()> {
+    let ids: Vec<_> = events.iter().map(|_| AuditEventId::generate(common.at).uuid()).collect();
+    let (mut actions, mut resources, mut domains) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut befores, mut afters) = (Vec::new(), Vec::new());
+    for (action, resource, domain, before, after) in events {
+        actions.push(action.to_owned());
+        resources.push(resource.to_string());
+        domains.push(domain.uuid());
+        befores.push(before);
+        afters.push(after);
+    }
+    sqlx::query!(
+        "INSERT INTO audit_event (id, at, actor_kind, actor_id, action, resource, resource_id,
+                                  domain_id, before, after, request_id)
+         SELECT id, $7, $8, $9, action, $10, resource_id, domain_id, before, after, $11
+           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::jsonb[], $6::jsonb[])
+                AS new (id, action, resource_id, domain_id, before, after)",
+        &ids,
+        &actions,
+        &resources,
+        &domains,
+        &befores as &[Option<Value>],
+        &afters as &[Option<Value>],
+        common.at,
+        common.actor_kind,
+        common.actor_id,
+        common.resource,
+        common.request_id,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

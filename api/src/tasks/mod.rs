@@ -3,6 +3,7 @@
 
 mod actions;
 mod expiry;
+mod imports;
 mod liveness;
 mod operations;
 mod purging;
@@ -44,6 +45,7 @@ pub fn start(state: &State, tracker: &TaskTracker, stop: &CancellationToken) {
     tracker.spawn(drive(liveness::Liveness, cx.clone(), stop.clone()));
     tracker.spawn(drive(actions::Actions::default(), cx.clone(), stop.clone()));
     tracker.spawn(drive(operations::Operations::new(state), cx.clone(), stop.clone()));
+    tracker.spawn(drive(imports::Imports::new(state), cx.clone(), stop.clone()));
     tracker.spawn(drive(purging::Purging::new(state), cx.clone(), stop.clone()));
     tracker.spawn(drive(trimming::Trimming, cx.clone(), stop.clone()));
     tracker.spawn(drive(expiry::Expiry, cx, stop.clone()));

@@ -10,6 +10,7 @@ pub mod domain_aliases;
 pub mod domains;
 pub mod entitlements;
 pub mod functions;
+pub mod imports;
 pub mod join_tokens;
 pub mod limit;
 pub mod lockouts;

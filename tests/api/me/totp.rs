@@ -5,7 +5,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
-use umail_api::{authn::rates::Rate, context::Terms, model::operator::OperatorRole};
+use umail_api::{context::Terms, model::operator::OperatorRole};
 use umail_proto::clock::Clock;
 use umail_tests::api::{Answer, Api, PASSWORD};
 
@@ -207,7 +207,7 @@ async fn a_second_factor_is_removed_by_who_has_it() {
 #[tokio::test]
 async fn operators_need_a_second_factor_where_it_is_required() {
     let clock = clock();
-    let terms = Terms { rate: Rate::Unlimited, operators_need_totp: true };
+    let terms = Terms { operators_need_totp: true, ..Terms::LAX };
     let api = Api::start_under(clock.clone(), terms).await;
     let refused = api.get("/v1/domains").await.is_problem(StatusCode::FORBIDDEN).body;
     assert_eq!(refused["type"], "urn:umail:problem:totp-enrolment-required");
