@@ -2,11 +2,9 @@
 
 use axum::{
     body::{Body, Bytes},
-    extract::FromRequestParts,
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{CONTENT_TYPE, LOCATION},
-        request::Parts,
     },
     response::{IntoResponse, Response},
 };
@@ -71,24 +69,17 @@ impl From<store::imports::Import> for Import {
     }
 }
 
-/// In which form a body is, or is wanted.
-#[derive(Debug)]
-struct Media(Format);
-
-impl<S: Send + Sync> FromRequestParts<S> for Media {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        let media = parts.headers.get(CONTENT_TYPE).and_then(|one| one.to_str().ok());
-        let media = media.and_then(|one| one.split(';').next()).unwrap_or_default().trim();
-        if media.eq_ignore_ascii_case(CSV) {
-            Ok(Self(Format::Csv))
-        } else if media.eq_ignore_ascii_case(NDJSON) {
-            Ok(Self(Format::Ndjson))
-        } else {
-            let text = "send text/csv or application/x-ndjson";
-            Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
-        }
+/// In which form a body is.
+fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
+    let media = headers.get(CONTENT_TYPE).and_then(|one| one.to_str().ok());
+    let media = media.and_then(|one| one.split(';').next()).unwrap_or_default().trim();
+    if media.eq_ignore_ascii_case(CSV) {
+        Ok(Format::Csv)
+    } else if media.eq_ignore_ascii_case(NDJSON) {
+        Ok(Format::Ndjson)
+    } else {
+        let text = "send text/csv or application/x-ndjson";
+        Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
     }
 }
 
@@ -183,9 +174,11 @@ async fn update_import_content(
     cx: Context,
     Named(id): Named<ImportId>,
     Query(query): Query<ContentQuery>,
-    Media(format): Media,
+    headers: HeaderMap,
     body: Body,
-) -> Result<Response> {
+) -> Result<Response, Refusal> {
+    app::imports::read(&cx, id).await?;
+    let format = format(&headers)?;
     let has_more = query.more.unwrap_or_default();
     let part = Part { offset: query.offset.unwrap_or_default(), has_more, format };
     let pieces = body.into_data_stream().map(|piece| {

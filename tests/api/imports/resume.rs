@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use umail_api::{app, context::Context, store};
@@ -18,26 +18,33 @@ async fn whoever_is_cut_off_goes_on_behind_the_last_whole_line() {
     let half = file.len() / 2;
     let id = begin(&api, DOMAIN, skip()).await;
     let path = format!("/v1/imports/{id}/content");
-    let pieces: Vec<Result<String, std::io::Error>> =
-        vec![Ok(file[..half].to_owned()), Err(std::io::ErrorKind::ConnectionReset.into())];
-    let body = reqwest::Body::wrap_stream(stream::iter(pieces));
-    let client = reqwest::Client::new();
+    // Cut as soon as the server has kept something.
+    let (cut, is_cut) = tokio::sync::oneshot::channel::<()>();
+    let first = stream::once(std::future::ready(Ok(file[..half].to_owned())));
+    let end = stream::once(async move {
+        is_cut.await.unwrap();
+        Err::<String, _>(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+    });
+    let body = reqwest::Body::wrap_stream(first.chain(end));
     let token = api.sign_in("root").await;
-    let put = client.put(format!("{}{path}", api.url)).bearer_auth(&token);
-    put.header("content-type", "text/csv").body(body).send().await.unwrap_err();
-    // The server notices a little later.
-    let received = async {
+    let put = reqwest::Client::new().put(format!("{}{path}", api.url)).bearer_auth(&token);
+    let put = put.header("content-type", "text/csv").body(body).send();
+    let watch = async {
         loop {
             let import = api.get(format!("/v1/imports/{id}")).await.body;
-            let received = import["received_bytes"].as_u64().unwrap();
-            if received > 0 {
-                return usize::try_from(received).unwrap();
+            if import["received_bytes"] != 0 {
+                break cut.send(()).unwrap();
             }
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let received = tokio::time::timeout(Duration::from_secs(10), received).await.unwrap();
-    assert!(received <= half && half - received < 200, "{received} of {half}");
+    let watch = tokio::time::timeout(Duration::from_secs(30), watch);
+    let (put, watched) = tokio::join!(put, watch);
+    put.unwrap_err();
+    watched.unwrap();
+    let received = api.get(format!("/v1/imports/{id}")).await.body["received_bytes"].as_u64();
+    let received = usize::try_from(received.unwrap()).unwrap();
+    assert!((1..half).contains(&received), "{received} of {half}");
     assert_eq!(&file[received - 1..received], "\n");
     let answer = send(&api, &id, &file[half..]).await.is_problem(StatusCode::CONFLICT);
     let detail = format!("the content is there up to byte {received}");

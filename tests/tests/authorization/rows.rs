@@ -12,7 +12,7 @@ use umail_tests::api::Api;
 
 /// Tables whose rows are somebody's, each with the column that tells whose: of a user, of a
 /// domain, or of a level.
-const NARROWED: [(&str, &str); 18] = [
+const NARROWED: [(&str, &str); 21] = [
     ("account", "id"),
     ("address", "domain_id"),
     ("alias", "domain_id"),
@@ -23,6 +23,9 @@ const NARROWED: [(&str, &str); 18] = [
     ("domain", "id"),
     ("domain_alias", "domain_id"),
     ("idempotency_key", "caller_id"),
+    ("import", "created_by"),
+    ("import_block", "import_id"),
+    ("import_error", "import_id"),
     ("mailbox_removal", "account_id"),
     ("mailbox_usage", "account_id"),
     ("operation", "created_by"),
@@ -79,7 +82,12 @@ impl Side {
         let alias = json!({"local_part": "info", "targets": [format!("other@{name}")]});
         api.post(format!("/v1/domains/{name}/aliases"), alias).await.is(StatusCode::CREATED);
         for who in ["admin", "head", "member", "other"] {
-            api.sign_in(&format!("{who}@{name}")).await;
+            let token = api.sign_in(&format!("{who}@{name}")).await;
+            if who == "admin" || who == "head" {
+                let path = format!("/v1/domains/{name}/imports");
+                let ask = api.ask(reqwest::Method::POST, path).by(&token).json(json!({}));
+                ask.send().await.is(StatusCode::CREATED);
+            }
         }
         Self { domain, department, admin, head, member, other }
     }
