@@ -103,7 +103,11 @@ async fn import(server: &Server, content: &str, rows: usize) -> Result<Duration,
     }
     let took = started.elapsed();
     let import = server.send(Method::GET, &format!("/v1/imports/{id}"), None).await?;
-    if import.get("created") == Some(&json!(rows)) { Ok(took) } else { Err(import.to_string().into()) }
+    if import.get("created") == Some(&json!(rows)) {
+        Ok(took)
+    } else {
+        Err(import.to_string().into())
+    }
 }
 
 /// Waits until every change has its version: the server does that beside either side.

@@ -112,13 +112,11 @@ impl Export {
             let page = Page { after: place.after.map(UserId::uuid), limit: AT_ONCE };
             let visible = place.visible.as_deref();
             let users = store::accounts::list(self.cx.pool(), place.domain, visible, page).await?;
-            match users.last() {
-                Some(last) => place.after = Some(last.id),
-                None => {
-                    self.at = None;
-                    continue;
-                }
-            }
+            let Some(last) = users.last() else {
+                self.at = None;
+                continue;
+            };
+            place.after = Some(last.id);
             return self.written(&users).await.map(Some);
         }
     }

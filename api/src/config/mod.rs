@@ -145,8 +145,8 @@ impl Config {
         };
         reader.check(
             "database.max_connections",
-            config.database.max_connections >= 2,
-            "is below 2",
+            config.database.max_connections >= 4,
+            "is below 4",
         )?;
         reader.check("imports.max_bytes", config.imports.max_bytes >= 1, "is below 1")?;
         reader.finish()?;
@@ -224,7 +224,7 @@ mod tests {
             ),
             ("[http]\nlissten = 'here'", "FILE: http.lissten: unknown key"),
             ("http = 4", "FILE: http: is not a table"),
-            ("[database]\nmax_connections = 1", "FILE: database.max_connections: is below 2"),
+            ("[database]\nmax_connections = 1", "FILE: database.max_connections: is below 4"),
             ("= 4", "FILE: "),
         ] {
             let error = load(text, &[]).unwrap_err();

@@ -25,8 +25,11 @@ use crate::{
         extract::{Json, Named, Pages, Parsed, Query},
         problem::Refusal,
     },
-    model::{domain::DomainRef, import::write_cell},
-    store::{self, import_errors::Refused},
+    model::{
+        self,
+        domain::DomainRef,
+        import::{Refused, write_cell},
+    },
 };
 
 const CSV: &str = "text/csv";
@@ -46,8 +49,8 @@ pub(super) fn uploads() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(routes!(update_import_content))
 }
 
-impl From<store::imports::Import> for Import {
-    fn from(import: store::imports::Import) -> Self {
+impl From<model::import::Import> for Import {
+    fn from(import: model::import::Import) -> Self {
         Self {
             id: import.id,
             domain_id: import.domain_id,

@@ -3,12 +3,15 @@
 use std::{collections::HashMap, fmt};
 
 use secrecy::{ExposeSecret, SecretString};
+use time::OffsetDateTime;
 use umail_api_types::{
     functions::FunctionName,
+    imports::{Format, ImportMode, ImportState},
     status::Status,
     users::{ProfilePatch, UserPatch},
 };
-use umail_proto::ids::DepartmentId;
+use umail_proto::ids::{DepartmentId, DomainId, ImportId, OperationId};
+use uuid::Uuid;
 
 use crate::model::{
     address::{DomainName, LocalPart},
@@ -165,6 +168,9 @@ impl Fault {
     }
 }
 
+/// A line that was refused; 0: the file as a whole.
+pub type Refused = (i64, Fault);
+
 /// Reads the first line of a file: which column is which. No column is unknown or there twice,
 /// and one is the address.
 pub fn parse_header(line: &[u8]) -> Result<Vec<Column>, String> {
@@ -190,18 +196,15 @@ pub fn split(line: &str) -> Result<Vec<String>, String> {
     let mut cells = Vec::new();
     let mut rest = line;
     loop {
-        let (cell, after) = match rest.strip_prefix('"') {
-            Some(quoted) => split_quoted(quoted)?,
-            None => {
-                let end = rest.find(',').unwrap_or(rest.len());
-                let (cell, after) = rest.split_at(end);
-                if cell.contains('"') {
-                    return Err(
-                        "a quote inside a cell must be doubled, and the cell be quoted".to_owned()
-                    );
-                }
-                (cell.to_owned(), after)
+        let (cell, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            split_quoted(quoted)?
+        } else {
+            let (cell, after) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
+            if cell.contains('"') {
+                let reason = "a quote inside a cell must be doubled, and the cell be quoted";
+                return Err(reason.to_owned());
             }
+            (cell.to_owned(), after)
         };
         cells.push(cell);
         match after.strip_prefix(',') {
@@ -276,6 +279,7 @@ impl Cells {
     }
 
     /// Something that is absent when the cell is, and a default (`None`) when that is empty.
+    #[expect(clippy::option_option, reason = "no cell and an empty one are not the same")]
     fn parse<T>(
         &self,
         column: Column,
@@ -373,7 +377,7 @@ impl Line {
         if line.len() > MAX_LINE {
             return Err(one(Fault::line(format!("is longer than {MAX_LINE} bytes"))));
         }
-        let text = std::str::from_utf8(line).map_err(|_| one(Fault::line("must be UTF-8")))?;
+        let text = std::str::from_utf8(line).map_err(|_cause| one(Fault::line("must be UTF-8")))?;
         let cells = match columns {
             Some(columns) => Cells::of_csv(text, columns),
             None => Cells::of_json(text),
@@ -506,6 +510,64 @@ pub fn write_functions(names: &[FunctionName]) -> String {
         _ => String::new(),
     };
     names.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// An import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// Identifies it.
+    pub id: ImportId,
+    /// The domain of its users; nothing: lines name it.
+    pub domain_id: Option<DomainId>,
+    /// What becomes of the good lines of a file that has bad ones.
+    pub mode: ImportMode,
+    /// Whether nothing is changed.
+    pub dry_run: bool,
+    /// How far it is.
+    pub state: ImportState,
+    /// What is received; nothing: nothing yet.
+    pub format: Option<Format>,
+    /// Of CSV: its columns.
+    pub columns: Vec<Column>,
+    /// How much has been received, in whole lines.
+    pub received_bytes: i64,
+    /// How many lines that is.
+    pub received_lines: i64,
+    /// Lines whose passwords are hashed.
+    pub hashed_lines: i64,
+    /// Lines of which is known what becomes of them.
+    pub done_lines: i64,
+    /// Whether all of them are written, and only the end is left.
+    pub is_applied: bool,
+    /// What became of them.
+    pub counts: Counts,
+    /// The work on it.
+    pub operation_id: Option<OperationId>,
+    /// Why it failed as a whole; empty: it did not.
+    pub failure: String,
+    /// Who began it.
+    pub created_by: Uuid,
+    /// Whether that is an operator.
+    pub by_operator: bool,
+    /// Finds the request in the logs.
+    pub request_id: String,
+    /// When it was begun.
+    pub created_at: OffsetDateTime,
+    /// When it got on last.
+    pub updated_at: OffsetDateTime,
+}
+
+/// What became of lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Users that were added.
+    pub created: i64,
+    /// Users that were changed.
+    pub changed: i64,
+    /// Users that were as the line says.
+    pub unchanged: i64,
+    /// Lines that were refused.
+    pub refused: i64,
 }
 
 /// Cuts lines out of what arrives in pieces. Holds one line at most; what is longer than a line

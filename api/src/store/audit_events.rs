@@ -58,12 +58,14 @@ pub async fn insert(db: impl PgExecutor<'_>, event: AuditEvent<'_>) -> Result<()
     Ok(())
 }
 
-/// Writes many events of one change, by the same caller at the same time. Each is one of `events`:
-/// what was done to which, as it was, and as it is now.
+/// An event among many: what was done, to which one, in which domain, as it was, as it is now.
+pub type OneOfMany = (&'static str, Uuid, DomainId, Option<Value>, Option<Value>);
+
+/// Writes many events of one change, by the same caller at the same time.
 pub async fn insert_all(
     db: impl PgExecutor<'_>,
     common: &AuditEvent<'_>,
-    events: Vec<(&'static str, Uuid, DomainId, Option<Value>, Option<Value>)>,
+    events: Vec<OneOfMany>,
 ) -> Result<()> {
     let ids: Vec<_> = events.iter().map(|_| AuditEventId::generate(common.at).uuid()).collect();
     let (mut actions, mut resources, mut domains) = (Vec::new(), Vec::new(), Vec::new());

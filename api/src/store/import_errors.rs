@@ -3,10 +3,10 @@
 use sqlx::PgExecutor;
 use umail_proto::ids::ImportId;
 
-use crate::{error::Result, model::import::Fault};
-
-/// A line that was refused; 0: the file as a whole.
-pub type Refused = (i64, Fault);
+use crate::{
+    error::Result,
+    model::import::{Fault, Refused},
+};
 
 /// Adds lines that were refused.
 pub async fn insert_all(

@@ -8,66 +8,11 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
-    model::{import::Column, page::Page},
+    model::{
+        import::{Column, Counts, Import},
+        page::Page,
+    },
 };
-
-/// An import.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Import {
-    /// Identifies it.
-    pub id: ImportId,
-    /// The domain of its users; nothing: lines name it.
-    pub domain_id: Option<DomainId>,
-    /// What becomes of the good lines of a file that has bad ones.
-    pub mode: ImportMode,
-    /// Whether nothing is changed.
-    pub dry_run: bool,
-    /// How far it is.
-    pub state: ImportState,
-    /// What is received; nothing: nothing yet.
-    pub format: Option<Format>,
-    /// Of CSV: its columns.
-    pub columns: Vec<Column>,
-    /// How much has been received, in whole lines.
-    pub received_bytes: i64,
-    /// How many lines that is.
-    pub received_lines: i64,
-    /// Lines whose passwords are hashed.
-    pub hashed_lines: i64,
-    /// Lines of which is known what becomes of them.
-    pub done_lines: i64,
-    /// Whether all of them are written, and only the end is left.
-    pub is_applied: bool,
-    /// What became of them.
-    pub counts: Counts,
-    /// The work on it.
-    pub operation_id: Option<OperationId>,
-    /// Why it failed as a whole; empty: it did not.
-    pub failure: String,
-    /// Who began it.
-    pub created_by: Uuid,
-    /// Whether that is an operator.
-    pub by_operator: bool,
-    /// Finds the request in the logs.
-    pub request_id: String,
-    /// When it was begun.
-    pub created_at: OffsetDateTime,
-    /// When it got on last.
-    pub updated_at: OffsetDateTime,
-}
-
-/// What became of lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Counts {
-    /// Users that were added.
-    pub created: i64,
-    /// Users that were changed.
-    pub changed: i64,
-    /// Users that were as the line says.
-    pub unchanged: i64,
-    /// Lines that were refused.
-    pub refused: i64,
-}
 
 struct Row {
     id: ImportId,

@@ -14,6 +14,8 @@ use crate::{
     store,
 };
 
+/// Imports that are worked on at the same time; each needs three connections to the database.
+pub(super) const WORKERS: usize = 2;
 /// An import that fails so often in a row, while the database is there, is given up.
 const ATTEMPTS: u32 = 5;
 

@@ -15,28 +15,22 @@ use crate::{
     app::{
         allowances::{self, Given, Share},
         audit::{self, Subject, shown},
-        imports::frame::Frame,
+        imports::frame::{Frame, Holder},
         users,
     },
     authz::{Action, Resource, UserScope},
     context::Context,
     error::{Error, Result, Violation},
     model::{
-        address::EmailAddress,
+        address::{EmailAddress, LocalPart},
         domain::Domain,
-        import::{Column, Fault, Line, Secret},
+        import::{Column, Counts, Fault, Import, Line, Refused, Secret},
         plan::Plan,
         profile::Profile,
         sending::SendingLimits,
         user::User,
     },
-    store::{
-        self,
-        changes::BulkChange,
-        credentials::NewPassword,
-        import_errors::Refused,
-        imports::{Counts, Import},
-    },
+    store::{self, changes::BulkChange, credentials::NewPassword},
     transaction::Transaction,
 };
 
@@ -153,9 +147,9 @@ impl Decide<'_> {
         let address = EmailAddress::of(&line.local_part, &domain.name);
         let taken = || Fault::cell(Column::Address, format!("address {address} already exists"));
         match frame.holder(line, domain.id) {
-            None => self.new_user(frame, line, (&domain, department.flatten())),
-            Some(None) => Ok(Err(vec![taken()])),
-            Some(Some(before)) => {
+            Holder::Nobody => self.new_user(frame, line, (&domain, department)),
+            Holder::Other => Ok(Err(vec![taken()])),
+            Holder::User(before) => {
                 let before = before.clone();
                 match self.cx.authorize(Action::Update, Resource::User(before.scope())) {
                     Ok(()) => self.known_user(frame, line, (before, department)),
@@ -186,7 +180,7 @@ impl Decide<'_> {
         };
         let mut blank = self.blank(line, domain, plan);
         blank.department_id = department;
-        let user = match users::changed(&blank, &line.patch, self.names(line), Some(plan)) {
+        let user = match users::changed(&blank, &line.patch, names(line), Some(plan)) {
             Ok(user) => User { department_id: department, ..user },
             Err(error) => return Ok(Err(faults(error)?)),
         };
@@ -208,17 +202,17 @@ impl Decide<'_> {
         &self,
         frame: &Frame,
         line: &Line,
-        (before, department): (User, Option<Option<DepartmentId>>),
+        (before, department): (User, Option<DepartmentId>),
     ) -> Result<Decision> {
         let mut patch = line.patch.clone();
-        patch.department_id = department;
+        patch.department_id = line.department.as_ref().map(|_| department);
         let from = frame.plan_by_id(before.plan_id)?;
         let to = frame.plan(line).ok().flatten().unwrap_or(from);
         let is_of_plan = patch.quota_bytes.is_some()
             || line.plan.is_some()
             || patch.sending().iter().any(Option::is_some);
         let plan = is_of_plan.then_some(to);
-        let mut user = match users::changed(&before, &patch, self.names(line), plan) {
+        let mut user = match users::changed(&before, &patch, names(line), plan) {
             Ok(user) => user,
             Err(error) => return Ok(Err(faults(error)?)),
         };
@@ -244,10 +238,6 @@ impl Decide<'_> {
             user.updated_at = self.cx.now();
         }
         Ok(Ok(Some(Ready { line: line.number, before: Some(before), user, password, given })))
-    }
-
-    fn names(&self, line: &Line) -> (Option<crate::model::address::LocalPart>, Option<String>) {
-        (None, line.patch.display_name.clone())
     }
 
     fn blank(&self, line: &Line, domain: &Domain, plan: &Plan) -> User {
@@ -298,11 +288,16 @@ impl Decide<'_> {
             }
         };
         let Some(hash) = hash else { return Ok(None) };
-        let must_change = line.must_change.or(there.map(|(_, must_change)| *must_change));
+        let must_change = line.must_change.or_else(|| there.map(|(_, must_change)| *must_change));
         let must_change = must_change.unwrap_or_default();
         let is_new = there.is_none_or(|(old, was)| *old != hash || *was != must_change);
         Ok(is_new.then_some(NewPassword { user: user.id, hash, must_change }))
     }
+}
+
+/// The names that a line gives: a local part is none that changes.
+fn names(line: &Line) -> (Option<LocalPart>, Option<String>) {
+    (None, line.patch.display_name.clone())
 }
 
 fn out_of_scope() -> Fault {

@@ -13,8 +13,8 @@ use crate::{
     authz::{Action, Resource},
     context::Context,
     error::{Error, Result},
-    model::import::{Cutter, parse_header},
-    store::{self, import_blocks::Block, imports::Import},
+    model::import::{Cutter, Import, parse_header},
+    store::{self, import_blocks::Block},
 };
 
 /// Whoever sends nothing for so long is cut off.
@@ -167,15 +167,15 @@ impl<'a> Tray<'a> {
     }
 
     async fn keep(&mut self, db: &mut sqlx::PgConnection) -> Result<()> {
+        self.import.updated_at = self.cx.now();
+        if !store::imports::receive(&mut *db, &self.kept, &self.import).await? {
+            return Err(moved_on());
+        }
         if self.lines > 0 {
             let name = seal_name(self.import.id, self.first_line);
             let sealed = self.cx.state().sealer().seal(&name, &self.block)?;
             let block = Block { first_line: self.first_line, lines: self.lines, sealed };
-            store::import_blocks::insert(&mut *db, self.import.id, &block).await?;
-        }
-        self.import.updated_at = self.cx.now();
-        if !store::imports::receive(db, &self.kept, &self.import).await? {
-            return Err(moved_on());
+            store::import_blocks::insert(db, self.import.id, &block).await?;
         }
         self.kept = self.import.clone();
         self.block.clear();

@@ -13,12 +13,12 @@ use crate::{
     model::{
         department::{Department, path},
         domain::Domain,
-        import::{Column, DepartmentRef, Fault, Line},
+        import::{Column, DepartmentRef, Fault, Import, Line},
         page::Page,
         plan::{self, Plan, PlanRef},
         user::User,
     },
-    store::{self, imports::Import, nodes::Place},
+    store::{self, nodes::Place},
     transaction::Transaction,
 };
 
@@ -41,6 +41,16 @@ pub(super) struct Frame {
     pub(super) passwords: HashMap<UserId, (String, bool)>,
     /// Where new mailboxes go, the emptiest first.
     places: Vec<Place>,
+}
+
+/// Who has an address.
+pub(super) enum Holder<'a> {
+    /// It is free.
+    Nobody,
+    /// A user.
+    User(&'a User),
+    /// Something that no line changes, or somebody out of reach.
+    Other,
 }
 
 impl Frame {
@@ -146,10 +156,8 @@ impl Frame {
         for (domain, id) in paths {
             self.paths.insert((domain, self.path(id)), id);
         }
-        let used: BTreeSet<_> = lines
-            .iter()
-            .filter_map(|line| self.department(line).ok().flatten().flatten())
-            .collect();
+        let used: BTreeSet<_> =
+            lines.iter().filter_map(|line| self.department(line).ok().flatten()).collect();
         let used: Vec<_> = used.into_iter().collect();
         store::departments::hold_all(&mut **tx, &used).await?;
         let presets: BTreeSet<_> = used.iter().filter_map(|id| self.preset(*id)).collect();
@@ -198,11 +206,10 @@ impl Frame {
         }
     }
 
-    /// The department that a line names: nothing outside, it names none; nothing inside, the user
-    /// is to be in none.
-    pub(super) fn department(&self, line: &Line) -> Result<Option<Option<DepartmentId>>, Fault> {
-        let Some(Some(named)) = &line.department else {
-            return Ok(line.department.as_ref().map(|_| None));
+    /// The department that a line names; nothing: it names none, or the user is to be in none.
+    pub(super) fn department(&self, line: &Line) -> Result<Option<DepartmentId>, Fault> {
+        let Some(named) = line.department.as_ref().and_then(Option::as_ref) else {
+            return Ok(None);
         };
         let domain = self.domain(line)?.id;
         let found = match named {
@@ -218,7 +225,7 @@ impl Frame {
                 "must be the path or the id of a department of the domain",
             )
         });
-        found.map(|id| Some(Some(id)))
+        found.map(Some)
     }
 
     /// The plan that a line names.
@@ -242,11 +249,12 @@ impl Frame {
         self.plans.get(&id).ok_or_else(|| Error::corrupt("plan", id, "is missing"))
     }
 
-    /// Who has an address: nothing, it is free; nothing inside, something that no line changes.
-    pub(super) fn holder(&self, line: &Line, domain: DomainId) -> Option<Option<&User>> {
-        let owner = self.taken.get(&(domain, line.local_part.as_str().to_owned()))?;
+    /// Who has the address of a line.
+    pub(super) fn holder(&self, line: &Line, domain: DomainId) -> Holder<'_> {
+        let owner = self.taken.get(&(domain, line.local_part.as_str().to_owned()));
+        let Some(owner) = owner else { return Holder::Nobody };
         let user = self.users.get(&UserId::from(*owner));
-        Some(user.filter(|user| user.local_part == line.local_part))
+        user.filter(|user| user.local_part == line.local_part).map_or(Holder::Other, Holder::User)
     }
 
     /// The node for the next new mailbox.

@@ -14,11 +14,12 @@ use crate::{
     authz::{Action, Resource},
     context::{Caller, Context},
     error::{Error, Result},
-    model::{domain::DomainRef, page::Page},
-    store::{
-        self,
-        imports::{Counts, Import},
+    model::{
+        domain::DomainRef,
+        import::{Counts, Import, Refused},
+        page::Page,
     },
+    store,
     transaction::Transaction,
 };
 
@@ -121,9 +122,9 @@ pub async fn delete(cx: &Context, id: ImportId) -> Result<()> {
 pub async fn errors(
     cx: &Context,
     id: ImportId,
-    after: Option<&store::import_errors::Refused>,
+    after: Option<&Refused>,
     limit: i64,
-) -> Result<Vec<store::import_errors::Refused>> {
+) -> Result<Vec<Refused>> {
     let import = find(cx, id, Action::Read).await?;
     store::import_errors::list(cx.pool(), import.id, after, limit).await
 }

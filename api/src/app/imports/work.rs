@@ -32,15 +32,10 @@ use crate::{
     model::{
         address::EmailAddress,
         domain::DomainRef,
-        import::{Fault, Line, Secret},
+        import::{Column, Counts, Fault, Import, Line, Refused, Secret},
         password::Password,
     },
-    store::{
-        self,
-        import_errors::Refused,
-        imports::{Counts, Import},
-        sessions::Owner,
-    },
+    store::{self, sessions::Owner},
     transaction::Transaction,
 };
 
@@ -202,7 +197,7 @@ impl<'a> Work<'a> {
             Some(before) if before != line.number => {
                 self.seen.insert(key, before);
                 let reason = format!("line {before} is about the same user");
-                Err(Fault::cell(crate::model::import::Column::Address, reason))
+                Err(Fault::cell(Column::Address, reason))
             }
             _ => Ok(()),
         }
@@ -218,7 +213,7 @@ impl<'a> Work<'a> {
     /// Hashes the passwords that came in clear. One that is right already keeps its hash.
     async fn hash_passwords(&mut self) -> Result<Ended> {
         let can_have = self.import.format == Some(Format::Ndjson)
-            || self.import.columns.contains(&crate::model::import::Column::Password);
+            || self.import.columns.contains(&Column::Password);
         if !can_have {
             return Ok(Ended::Done);
         }
@@ -344,10 +339,6 @@ impl<'a> Work<'a> {
             let mut tx = self.cx.begin().await?;
             keep_errors(&mut tx, &self.import, 0, refused).await?;
             tx.commit().await?;
-            if !self.import.dry_run {
-                let refused = self.import.counts.refused;
-                self.import.counts = Counts { refused, ..Counts::default() };
-            }
             return Ok(Ended::Done);
         }
         // A server that dies now leaves only the end to the next one.
@@ -410,6 +401,11 @@ impl<'a> Work<'a> {
 
     /// Ends the import and its operation, and forgets what it has received.
     async fn end(mut self, state: ImportState, failure: &str) -> Result<Import> {
+        let is_whole = self.import.mode == ImportMode::AllOrNothing && !self.import.dry_run;
+        if is_whole && !self.import.is_applied {
+            let refused = self.import.counts.refused;
+            self.import.counts = Counts { refused, ..Counts::default() };
+        }
         self.import.state = state;
         failure.clone_into(&mut self.import.failure);
         self.import.updated_at = self.cx.now();
@@ -453,6 +449,10 @@ async fn keep_errors(
     mut refused: Vec<Refused>,
 ) -> Result<i64> {
     refused.truncate(usize::try_from(ERRORS_KEPT - kept).unwrap_or_default());
+    for (_, fault) in &mut refused {
+        // Some name what the file has.
+        fault.reason.retain(|one| !one.is_control());
+    }
     store::import_errors::insert_all(&mut **tx, import.id, &refused).await?;
     Ok(i64::try_from(refused.len()).unwrap_or_default())
 }
