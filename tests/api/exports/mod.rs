@@ -1,7 +1,5 @@
 //! Exports: what comes out goes in.
 
-#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use umail_api::model::operator::OperatorRole;
