@@ -29,9 +29,12 @@ const TABLES: [(&str, &str); 5] = [
     ("audit_event", ""),
     ("change", "(entity, key, nodes, is_bulk, created_at)"),
 ];
-/// Everything as it was before the users.
-const EMPTY: &str = "TRUNCATE account, credential, address, audit_event, change, node_users CASCADE; \
-    UPDATE allowance SET users = 0, storage_bytes = 0, unlimited_users = 0; DELETE FROM seat; CHECKPOINT;";
+/// Everything as it was before the users; sessions refer to users and would be truncated with them.
+const EMPTY: &str = "CREATE TABLE kept AS TABLE session; \
+    TRUNCATE account, credential, address, audit_event, change, node_users CASCADE; \
+    INSERT INTO session SELECT * FROM kept; DROP TABLE kept; \
+    UPDATE allowance SET users = 0, storage_bytes = 0, unlimited_users = 0; DELETE FROM seat; \
+    CHECKPOINT";
 const LIMIT: Duration = Duration::from_mins(15);
 
 /// Measures both sides in turn, after a turn of each that does not count.

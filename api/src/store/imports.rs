@@ -224,14 +224,14 @@ pub async fn update(db: impl PgExecutor<'_>, import: &Import) -> Result<()> {
 }
 
 /// Lets nobody else work on an import of this domain, or on one of all domains, until the end of
-/// the transaction; false if somebody does.
+/// the transaction, however long that rests; false if somebody does.
 pub async fn try_lock(db: &mut sqlx::PgConnection, domain: Option<DomainId>) -> Result<bool> {
     let got = match domain {
         None => {
             sqlx::query_scalar!(
                 r#"SELECT pg_try_advisory_xact_lock(hashtext('umail.imports')) AS "got!""#
             )
-            .fetch_one(db)
+            .fetch_one(&mut *db)
             .await?
         }
         Some(domain) => {
@@ -241,11 +241,19 @@ pub async fn try_lock(db: &mut sqlx::PgConnection, domain: Option<DomainId>) -> 
                       AS "got!""#,
                 domain.to_string(),
             )
-            .fetch_one(db)
+            .fetch_one(&mut *db)
             .await?
         }
     };
+    if got {
+        sqlx::raw_sql("SET LOCAL idle_in_transaction_session_timeout = 0").execute(db).await?;
+    }
     Ok(got)
+}
+
+/// Fails if the lock is lost, as the connection was cut.
+pub async fn check_lock(db: &mut sqlx::PgConnection) -> Result<()> {
+    Ok(sqlx::Connection::ping(db).await?)
 }
 
 /// Removes an import with all that was received.

@@ -28,6 +28,7 @@ use crate::{
     authn::callers,
     authz::Action,
     context::Context,
+    database::pool,
     error::{Error, Result},
     model::{
         address::EmailAddress,
@@ -59,8 +60,7 @@ pub async fn carry_on(cx: &Context, id: ImportId) -> Result<u64> {
         return Ok(0);
     }
     let before = import.done_lines;
-    let import = Work::new(cx, import).run().await?;
-    turn.commit().await?;
+    let import = Work::new(cx, import, Some(turn)).run().await?;
     Ok(u64::try_from(import.done_lines - before).unwrap_or_default())
 }
 
@@ -71,7 +71,7 @@ pub async fn give_up(cx: &Context, id: ImportId) -> Result<()> {
         return Ok(());
     }
     let text = "the server failed; its log has more under the id of the import";
-    Work::new(cx, import).end(ImportState::Failed, text).await.map(drop)
+    Work::new(cx, import, None).end(ImportState::Failed, text).await.map(drop)
 }
 
 /// How a run over the blocks of an import ended.
@@ -88,6 +88,8 @@ struct Work<'a> {
     /// The line of each address and external id of the file, by its hash.
     seen: HashMap<u64, i64>,
     hasher: RandomState,
+    /// Holds the lock that lets nobody else work on it.
+    turn: Option<pool::Transaction>,
 }
 
 /// A block that is to be worked on.
@@ -99,8 +101,14 @@ struct Lines {
 }
 
 impl<'a> Work<'a> {
-    fn new(cx: &'a Context, import: Import) -> Self {
-        Self { cx, import, seen: HashMap::new(), hasher: RandomState::new() }
+    fn new(cx: &'a Context, import: Import, turn: Option<pool::Transaction>) -> Self {
+        Self { cx, import, seen: HashMap::new(), hasher: RandomState::new(), turn }
+    }
+
+    /// Fails if somebody else may have taken over.
+    async fn check_turn(&mut self) -> Result<()> {
+        let Some(turn) = &mut self.turn else { return Ok(()) };
+        store::imports::check_lock(turn).await
     }
 
     async fn run(mut self) -> Result<Import> {
@@ -299,6 +307,7 @@ impl<'a> Work<'a> {
             after.updated_at = self.cx.now();
             kept += keep_errors(&mut tx, &after, kept, refused).await?;
             store::imports::update(&mut *tx, &after).await?;
+            self.check_turn().await?;
             tx.commit().await?;
             self.import = after;
             self.tell(done.counts);
@@ -345,6 +354,7 @@ impl<'a> Work<'a> {
         self.import.is_applied = true;
         self.import.updated_at = self.cx.now();
         store::imports::update(&mut *tx, &self.import).await?;
+        self.check_turn().await?;
         tx.commit().await?;
         self.tell(self.import.counts);
         Ok(Ended::Done)
@@ -416,7 +426,11 @@ impl<'a> Work<'a> {
         self.end_operation(&mut tx, state, failure).await?;
         let event = (subject(&self.import), Some(about(&self.import)));
         audit::record(&mut tx, self.cx, Action::Update, event.0, None, event.1).await?;
+        self.check_turn().await?;
         tx.commit().await?;
+        if let Some(turn) = self.turn.take() {
+            turn.commit().await?;
+        }
         self.cx.state().fleet().progressed();
         Ok(self.import)
     }
