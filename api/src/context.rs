@@ -55,6 +55,7 @@ struct Shared {
     repeats: Repeats,
     operators_need_totp: bool,
     proxies: Proxies,
+    import_bytes: i64,
     callers: Callers,
     users: Gathered<UserId, User>,
     changes: Notify,
@@ -71,6 +72,8 @@ pub struct Terms {
     pub operators_need_totp: bool,
     /// Proxies that are believed when they say where a request comes from.
     pub proxies: Proxies,
+    /// Bytes of an import at most.
+    pub import_bytes: i64,
 }
 
 impl Terms {
@@ -78,6 +81,7 @@ impl Terms {
     pub const LAX: Self = Self {
         rate: Rate::Unlimited,
         operators_need_totp: false,
+        import_bytes: i64::MAX,
         proxies: Proxies { trusted: Vec::new(), header: ProxyHeader::XForwardedFor },
     };
 }
@@ -103,6 +107,7 @@ impl State {
             repeats: Repeats::default(),
             operators_need_totp: terms.operators_need_totp,
             proxies: terms.proxies,
+            import_bytes: terms.import_bytes,
             callers: Callers::default(),
             users: Gathered::new(list_users),
             changes: Notify::new(),
@@ -163,6 +168,12 @@ impl State {
     #[must_use]
     pub fn proxies(&self) -> &Proxies {
         &self.0.proxies
+    }
+
+    /// Bytes of an import at most.
+    #[must_use]
+    pub fn import_bytes(&self) -> i64 {
+        self.0.import_bytes
     }
 
     /// Who is behind a session, remembered for a second.

@@ -53,6 +53,9 @@ pub enum Error {
     /// A limit of a level is reached.
     #[error("{0}")]
     LimitExceeded(Box<Exceeded>),
+    /// More than the server takes at once.
+    #[error("{0}")]
+    TooLarge(String),
     /// Too many attempts; to be repeated after this many seconds.
     #[error("too many attempts; try again in {0} seconds")]
     TooManyRequests(u64),

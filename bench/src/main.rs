@@ -1,6 +1,7 @@
 //! Side-by-side measurements: what we do against what the engine below can do, in one run.
 
 mod etcd;
+mod import;
 mod logins;
 mod lookups;
 mod node;
@@ -40,6 +41,8 @@ enum Name {
     RestRead,
     /// PATCH of a user, against pgbench running the same statements.
     RestWrite,
+    /// Users through the API, against psql's `\\copy` of the same rows.
+    Import,
     /// PATCH until a node answers the new value, against etcd's put until watchers see it.
     Propagate,
     /// The agent applies a snapshot of 1,000,000 rows, against a bare bulk insert of the same.
@@ -78,6 +81,7 @@ async fn measure(name: Name, rounds: usize) -> Result<Outcome, Failure> {
     match name {
         Name::RestRead => rest_read::measure(rounds).await,
         Name::RestWrite => rest_write::measure(rounds).await,
+        Name::Import => import::measure(rounds).await,
         Name::Propagate => propagate::measure(rounds).await,
         Name::ReplicaLoad => replica_load::measure(rounds).await,
         Name::ReplicaLive => replica_live::measure(rounds).await,

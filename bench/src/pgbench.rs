@@ -41,7 +41,8 @@ pub(crate) fn run(
     Ok(rate.ok_or("pgbench tells no rate")?.parse()?)
 }
 
-fn command(server: &Server, name: &str) -> Result<Command, Failure> {
+/// A program of PostgreSQL, connected to the private cluster.
+pub(crate) fn command(server: &Server, name: &str) -> Result<Command, Failure> {
     let mut bins: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")?
         .flatten()
         .map(|version| version.path().join("bin").join(name))
@@ -53,7 +54,8 @@ fn command(server: &Server, name: &str) -> Result<Command, Failure> {
     Ok(command)
 }
 
-fn run_to_end(command: &mut Command) -> Result<String, Failure> {
+/// Runs a program, and returns what it prints.
+pub(crate) fn run_to_end(command: &mut Command) -> Result<String, Failure> {
     let output = command.output()?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())

@@ -92,6 +92,22 @@ impl Server {
         if text.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_str(&text)?) }
     }
 
+    /// Sends a body that is not JSON, and returns the answer, which has to be a success.
+    pub(crate) async fn put(
+        &self,
+        path: &str,
+        media: &str,
+        body: String,
+    ) -> Result<Value, Failure> {
+        let request = self.client.put(format!("{}{path}", self.url)).bearer_auth(&self.token);
+        let answer = request.header("content-type", media).body(body).send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        if !status.is_success() {
+            return Err(format!("{path}: {status}: {text}").into());
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+
     /// Changes a resource: reads its `ETag`, then sends the merge-patch. Returns when
     /// that was sent.
     pub(crate) async fn patch(&self, path: &str, body: Value) -> Result<Instant, Failure> {

@@ -84,6 +84,8 @@ ids! {
     GroupId,
     /// Identifies a membership in a group.
     GroupMemberId,
+    /// Identifies an import of users.
+    ImportId,
     /// Identifies a join token.
     JoinTokenId,
     /// Identifies a mail node.

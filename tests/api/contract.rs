@@ -233,6 +233,8 @@ pub(crate) fn bodies() -> serde_json::Map<String, Value> {
         "create_app_password": {"label": "x"},
         "create_role_assignment": {"role": "domain_admin"},
         "update_forwarding": {"targets": [], "keep_copy": true},
+        "create_import": {},
+        "create_domain_import": {},
         "create_alias": {"local_part": "x", "targets": ["x@example.org"]},
         "update_alias": {},
         "create_group": {"local_part": "x"},

@@ -1,13 +1,16 @@
-//! What the guide of tasks says is what works: its commands, one after the other.
+//! What the guides say is what works: their commands, one after the other.
 
 use std::process::Stdio;
 
 use tokio::process::Command;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use umail_api::tasks;
 use umail_tests::api::{Api, PASSWORD};
 
 const TASKS: &str = include_str!("../../docs/tasks.md");
 const KEYS: &str = include_str!("../../docs/api-keys.md");
 const AUDIT: &str = include_str!("../../docs/audit.md");
+const IMPORTS: &str = include_str!("../../docs/import.md");
 
 /// The commands of a guide, without what stands between them.
 fn commands(guide: &str) -> Vec<&str> {
@@ -18,15 +21,19 @@ fn commands(guide: &str) -> Vec<&str> {
 /// Runs commands against a new server, in an empty directory; returns what they print.
 async fn run(commands: &[&str]) -> String {
     let api = Api::start().await;
+    let mut shell = shell(&api, commands);
+    finish(shell.env("ROOT_PASSWORD", PASSWORD)).await
+}
+
+fn shell(api: &Api, commands: &[&str]) -> Command {
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &format!("set -euo pipefail\n{}", commands.concat())]).env("API", &api.url);
+    shell
+}
+
+async fn finish(shell: &mut Command) -> String {
     let directory = tempfile::tempdir().unwrap();
-    let shell = Command::new("bash")
-        .args(["-c", &format!("set -euo pipefail\n{}", commands.concat())])
-        .current_dir(directory.path())
-        .env("API", &api.url)
-        .env("ROOT_PASSWORD", PASSWORD)
-        .stdin(Stdio::null())
-        .output();
-    let done = shell.await.unwrap();
+    let done = shell.current_dir(directory.path()).stdin(Stdio::null()).output().await.unwrap();
     let [out, err] = [&done.stdout, &done.stderr].map(|text| String::from_utf8_lossy(text));
     assert!(done.status.success(), "{}: {out}\n{err}", done.status);
     out.into_owned()
@@ -67,4 +74,20 @@ async fn every_command_of_the_guide_of_the_api_keys_does_what_it_says() {
     let functions = commands(TASKS);
     let out = run(&[&functions[..1], &[before], &guide].concat()).await;
     assert!(out.contains("HR system") && out.contains("domain_admin"), "{out}");
+}
+
+#[tokio::test]
+async fn every_command_of_the_guide_to_imports_does_what_it_says() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let admin = api.domain_admin("admin@example.com").await;
+    let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+    tasks::start(&api.state, &tracker, &stop);
+    finish(shell(&api, &commands(IMPORTS)).env("TOKEN", admin)).await;
+    stop.cancel();
+    tracker.close();
+    tracker.wait().await;
+    for address in ["ada@example.com", "ben@example.com"] {
+        api.sign_in(address).await;
+    }
 }

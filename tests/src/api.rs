@@ -69,6 +69,7 @@ pub struct Ask<'a> {
     token: Option<String>,
     headers: HeaderMap,
     body: Option<Value>,
+    content: Option<reqwest::Body>,
 }
 
 impl Api {
@@ -126,6 +127,7 @@ impl Api {
             token: Some(self.root.clone()),
             headers: HeaderMap::new(),
             body: None,
+            content: None,
         }
     }
 
@@ -292,6 +294,12 @@ impl Ask<'_> {
         self
     }
 
+    /// With a body that is not JSON.
+    pub fn content(mut self, media: &str, body: impl Into<reqwest::Body>) -> Self {
+        self.content = Some(body.into());
+        self.header("content-type", media)
+    }
+
     /// Sends it.
     pub async fn send(self) -> Answer {
         let url = format!("{}{}", self.api.url, self.path);
@@ -301,6 +309,9 @@ impl Ask<'_> {
         }
         if let Some(body) = self.body {
             request = request.json(&body);
+        }
+        if let Some(content) = self.content {
+            request = request.body(content);
         }
         let response = request.headers(self.headers).send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());

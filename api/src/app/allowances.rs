@@ -2,10 +2,10 @@
 //! they count, and locked last, from the system down: nobody who holds one waits for anything
 //! else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use umail_api_types::{
-    allowances::AllowancePatch,
+    allowances::{AllowancePatch, LevelKind},
     limit::{Limit, Quota},
 };
 use umail_proto::ids::{DepartmentId, DomainId, PlanId};
@@ -66,6 +66,20 @@ impl Given {
         Self { department: user.department_id, amounts, seats }
     }
 
+    /// As much and as much again, in the same place.
+    pub(super) fn add(&mut self, other: Self) {
+        self.amounts = self.amounts + other.amounts;
+        for seat in other.seats {
+            match self.seats.iter_mut().find(|one| one.plan == seat.plan) {
+                Some(same) => {
+                    same.users += seat.users;
+                    same.inheriting += seat.inheriting;
+                }
+                None => self.seats.push(seat),
+            }
+        }
+    }
+
     /// The same, taken back.
     pub(super) fn back(mut self) -> Self {
         self.amounts = Amounts::default() - self.amounts;
@@ -106,6 +120,141 @@ async fn add(tx: &mut Transaction, asked: &[(Uuid, Amounts)]) -> Result<Vec<Uuid
         }
     }
     Ok(after.into_iter().map(|level| level.id).collect())
+}
+
+/// What one of many asks for in a domain, and gives back.
+#[derive(Clone, Debug)]
+pub(super) struct Share {
+    /// The domain.
+    pub(super) domain: DomainId,
+    /// How much.
+    pub(super) given: Vec<Given>,
+}
+
+/// Gives away what many ask for, to each as far as the limits leave room then, in their order;
+/// says to whom they do not. All else that anybody could wait for is locked already.
+pub(super) async fn give_each(
+    tx: &mut Transaction,
+    shares: &[Share],
+) -> Result<Vec<Option<Exceeded>>> {
+    let mut levels = Levels::hold(tx, shares).await?;
+    let refusals: Vec<_> = shares.iter().map(|share| levels.give(share).err()).collect();
+    let after = levels.changed.iter().filter_map(|id| levels.held.get(id)).cloned();
+    store::allowances::update_allocated(&mut **tx, &after.collect::<Vec<_>>()).await?;
+    let given = levels.given.into_iter().filter(|(_, sum)| *sum != (0, 0));
+    let given = given.map(|((level, plan), (users, inheriting))| seats::Given {
+        level,
+        plan,
+        users,
+        inheriting,
+    });
+    seats::give(tx, &given.collect::<Vec<_>>()).await?;
+    Ok(refusals)
+}
+
+/// Levels that are locked, with what has been given away of them.
+#[derive(Debug, Default)]
+struct Levels {
+    held: HashMap<Uuid, Allowance>,
+    seats: HashMap<(Uuid, PlanId), Seats>,
+    /// Of each department: itself and all above it.
+    above: HashMap<DepartmentId, Vec<Uuid>>,
+    changed: BTreeSet<Uuid>,
+    given: BTreeMap<(Uuid, PlanId), (i64, i64)>,
+}
+
+impl Levels {
+    async fn hold(tx: &mut Transaction, shares: &[Share]) -> Result<Self> {
+        let mut levels = Self::default();
+        let domains: BTreeSet<_> = shares.iter().map(|one| one.domain).collect();
+        let ids: Vec<_> = [SYSTEM].into_iter().chain(domains.iter().map(|id| id.uuid())).collect();
+        let mut held = store::allowances::lock(&mut **tx, &ids).await?;
+        let places: BTreeSet<_> = shares
+            .iter()
+            .flat_map(|one| {
+                one.given.iter().filter_map(|given| Some((one.domain, given.department?)))
+            })
+            .collect();
+        let mut rest = BTreeSet::new();
+        for (domain, department) in places {
+            let above = store::departments::ancestors(&mut **tx, domain, department).await?;
+            let above: Vec<_> = above.into_iter().map(DepartmentId::uuid).collect();
+            rest.extend(above.iter().map(|id| (domain, *id)));
+            levels.above.insert(department, above);
+        }
+        let rest: Vec<_> = rest.into_iter().map(|(_, id)| id).collect();
+        if !rest.is_empty() {
+            held.extend(store::allowances::lock(&mut **tx, &rest).await?);
+        }
+        let ids: Vec<_> = held.iter().map(|one| one.id).chain([SYSTEM]).collect();
+        for seats in seats::list_of_levels(&mut **tx, &ids).await? {
+            levels.seats.insert((seats.level, seats.plan), seats);
+        }
+        levels.held = held.into_iter().map(|one| (one.id, one)).collect();
+        Ok(levels)
+    }
+
+    /// Gives all that is asked for, or nothing.
+    fn give(&mut self, share: &Share) -> Result<(), Exceeded> {
+        let (mut asked, mut seats) = (HashMap::<_, Amounts>::new(), HashMap::new());
+        for one in &share.given {
+            let above = one.department.and_then(|id| self.above.get(&id));
+            let levels = [SYSTEM, share.domain.uuid()]
+                .into_iter()
+                .chain(above.into_iter().flatten().copied());
+            for level in levels {
+                let sum = asked.entry(level).or_default();
+                *sum = *sum + one.amounts;
+                for seat in &one.seats {
+                    let sum: &mut (i64, i64) = seats.entry((level, seat.plan)).or_default();
+                    let inheriting = if level == SYSTEM { 0 } else { seat.inheriting };
+                    *sum = (sum.0 + seat.users, sum.1 + inheriting);
+                }
+            }
+        }
+        asked.retain(|_, amounts| *amounts != Amounts::default());
+        seats.retain(|_, sum| *sum != (0, 0));
+        let mut after = Vec::with_capacity(asked.len());
+        for (level, amounts) in asked {
+            if let Some(allowance) = self.held.get(&level) {
+                after.push(allowance.give(amounts)?);
+            }
+        }
+        for (place, (users, _)) in &seats {
+            self.check_seats(*place, *users)?;
+        }
+        for allowance in after {
+            self.changed.insert(allowance.id);
+            self.held.insert(allowance.id, allowance);
+        }
+        for (place, (users, inheriting)) in seats {
+            if let Some(seats) = self.seats.get_mut(&place) {
+                seats.users += users;
+            }
+            let sum = self.given.entry(place).or_default();
+            *sum = (sum.0 + users, sum.1 + inheriting);
+        }
+        Ok(())
+    }
+
+    /// Whether so many more users of a level may have a plan.
+    fn check_seats(&self, place: (Uuid, PlanId), users: i64) -> Result<(), Exceeded> {
+        let Some(seats) = self.seats.get(&place) else { return Ok(()) };
+        let Some(limit) = seats.limit.number() else { return Ok(()) };
+        if users <= 0 || seats.users + users <= limit {
+            return Ok(());
+        }
+        let level = self.held.get(&place.0);
+        let (kind, name) = level.map_or((LevelKind::System, ""), |one| (one.level, &one.name));
+        Err(Exceeded {
+            level: kind,
+            name: name.to_owned(),
+            kind: seats_of(&seats.plan_name).into(),
+            limit,
+            allocated: seats.users,
+            asked: users,
+        })
+    }
 }
 
 /// Sums up what is asked of each department, in a fixed order, and of the seats of all levels.

@@ -81,6 +81,34 @@ pub async fn record(
     store::audit_events::insert(db, &event).await
 }
 
+/// One of many changes that are made together.
+#[derive(Debug)]
+pub struct Event {
+    /// What was done.
+    pub action: Action,
+    /// To what.
+    pub subject: Subject,
+    /// As it was.
+    pub before: Option<Value>,
+    /// As it is now.
+    pub after: Option<Value>,
+}
+
+/// Records many changes of one kind of thing.
+pub async fn record_all(
+    db: &mut PgConnection,
+    cx: &Context,
+    kind: &'static str,
+    events: Vec<Event>,
+) -> Result<()> {
+    let events = events.into_iter().map(|one| {
+        let subject = Subject { kind, ..one.subject };
+        let [before, after] = [one.before, one.after].map(|shown| shown.map(|it| it.to_string()));
+        AuditEvent { before, after, ..event(cx, Kind::Change, one.action.name(), subject) }
+    });
+    store::audit_events::insert_all(db, &events.collect::<Vec<_>>()).await
+}
+
 /// An event of this request.
 pub(super) fn event(
     cx: &Context,

@@ -2,14 +2,17 @@
 
 use time::Duration;
 use umail_api_types::sessions::{NewSession, Session};
-use umail_proto::ids::{OperatorId, SessionId};
+use umail_proto::{
+    agent::RowKind,
+    ids::{OperatorId, SessionId},
+};
 
 use crate::{
     app::{
         audit::{self, Subject},
         lockouts, security_events, totp, users,
     },
-    authn::{random, tokens},
+    authn::{passwords::is_foreign, random, tokens},
     authz::{Action, Resource},
     context::{Caller, Context},
     error::{Error, Result},
@@ -42,7 +45,7 @@ pub async fn create(cx: &Context, client: &Client, new: NewSession) -> Result<Se
         None => None,
     };
     let (owner, hash) = found.unzip();
-    let verified = cx.state().passwords().verify(password, hash).await?;
+    let verified = cx.state().passwords().verify(password.clone(), hash.clone()).await?;
     let Some(name) = &name else { return Err(WRONG) };
     let Some(owner) = owner.filter(|_| verified) else {
         lockouts::count(cx, name, owner).await?;
@@ -53,6 +56,7 @@ pub async fn create(cx: &Context, client: &Client, new: NewSession) -> Result<Se
         return Err(Error::invalid("/totp", "is wrong, or was used"));
     }
     lockouts::forget(cx, name).await?;
+    renew_hash(cx, owner, password, hash.as_deref().unwrap_or_default()).await?;
     let (id, refresh_token) = (SessionId::generate(cx.now()), random::secret("umr_")?);
     let hash = random::hash(&refresh_token);
     let time = (cx.now(), cx.now() + LIFETIME);
@@ -61,6 +65,26 @@ pub async fn create(cx: &Context, client: &Client, new: NewSession) -> Result<Se
     security_events::signed_in(&mut tx, cx, (owner, id), client).await?;
     tx.commit().await?;
     answer(cx, id, refresh_token)
+}
+
+/// Replaces the hash of a password that came from elsewhere by one of ours. The password stays what
+/// it is, so that nothing else changes.
+async fn renew_hash(cx: &Context, owner: Owner, password: Password, before: &str) -> Result<()> {
+    let Some(user) = owner.user_id.filter(|_| is_foreign(before)) else { return Ok(()) };
+    let after = cx.state().passwords().hash(password).await?;
+    let mut tx = cx.begin().await?;
+    store::accounts::lock(&mut *tx, user).await?;
+    let found = store::accounts::find(&mut *tx, &UserRef::Id(user)).await?;
+    let hashes = (before, after.as_str());
+    if let (Some(found), Some(credential)) =
+        (found, store::credentials::rehash(&mut *tx, user, hashes).await?)
+    {
+        let (kind, key) = (RowKind::Credential, credential.uuid());
+        store::changes::insert(&mut *tx, kind, key, Some(&found.nodes())).await?;
+    }
+    tx.commit().await?;
+    cx.state().changes().notify_one();
+    Ok(())
 }
 
 /// Gets the next tokens. A refresh token that is shown again ends the session: somebody stole it.

@@ -229,7 +229,8 @@ async fn insert(
 async fn place_user(cx: &Context, named: Option<&str>) -> Result<Option<(NodeId, String)>> {
     let Some(named) = named else {
         // All users count, in reach or not.
-        return store::nodes::find_emptiest(cx.state().pool()).await;
+        let places = store::nodes::list_places(cx.state().pool()).await?;
+        return Ok(places.into_iter().next().map(|place| (place.id, place.name)));
     };
     let node = nodes::find_storage(cx.pool(), named).await?;
     Ok(Some((node.id, node.name)))
@@ -340,7 +341,7 @@ fn parse_names(patch: &UserPatch) -> Result<Names> {
 }
 
 /// The user as it is to be, with these names, and with this plan if that matters.
-fn changed(
+pub(super) fn changed(
     before: &User,
     patch: &UserPatch,
     (local_part, display_name): &Names,

@@ -118,7 +118,7 @@ pub(super) fn confinement(
 }
 
 /// An operator or user with all roles, who may sign in.
-pub(super) async fn of_owner(state: &State, owner: Owner) -> Result<Caller> {
+pub async fn of_owner(state: &State, owner: Owner) -> Result<Caller> {
     if let Some(id) = owner.operator_id {
         let operator = store::operators::find(state.pool(), id).await?;
         let operator = operator.filter(|one| one.active).ok_or(ENDED)?;

@@ -6,11 +6,13 @@ use argon2::{
     Argon2,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
+use aws_lc_rs::pbkdf2;
+use sha_crypt::ShaCrypt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     error::{Error, Result},
-    model::password::Password,
+    model::{hash::Hash, password::Password},
 };
 
 /// How Dovecot names the scheme.
@@ -61,6 +63,30 @@ impl Passwords {
         .await
     }
 
+    /// The hash to store, for who can wait as long as it takes.
+    pub async fn hash_in_turn(&self, password: Password) -> Result<String> {
+        self.run_in_turn(move || hash(password.expose().as_bytes())).await
+    }
+
+    /// Whether it is the password, for who can wait as long as it takes.
+    pub async fn verify_in_turn(&self, password: Password, stored: String) -> Result<bool> {
+        self.run_in_turn(move || verify(password.expose().as_bytes(), &stored)).await
+    }
+
+    /// Waits for a core without a place among those that wait.
+    async fn run_in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let working: OwnedSemaphorePermit =
+            Arc::clone(&self.working).acquire_owned().await.map_err(Error::internal)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = working;
+            work()
+        });
+        done.await.map_err(Error::internal)?
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
@@ -82,10 +108,28 @@ fn hash(password: &[u8]) -> Result<String> {
     Ok(format!("{SCHEME}{hash}"))
 }
 
+/// Whether a stored hash is to be replaced by one of ours as soon as the password is known.
+#[must_use]
+pub fn is_foreign(stored: &str) -> bool {
+    !stored.starts_with(SCHEME)
+}
+
 fn verify(password: &[u8], stored: &str) -> Result<bool> {
-    let phc = stored.strip_prefix(SCHEME).ok_or_else(|| Error::internal("unknown scheme"))?;
-    let phc = PasswordHash::new(phc).map_err(Error::internal)?;
-    Ok(Argon2::default().verify_password(password, &phc).is_ok())
+    let hash = Hash::parse(stored).map_err(|_reason| Error::internal("unknown scheme"))?;
+    Ok(match hash {
+        Hash::Argon2id(phc) => {
+            let phc = PasswordHash::new(phc).map_err(Error::internal)?;
+            Argon2::default().verify_password(password, &phc).is_ok()
+        }
+        Hash::Bcrypt(text) => bcrypt::verify(password, text).map_err(Error::internal)?,
+        Hash::Sha512Crypt(text) => ShaCrypt::default().verify_password(password, text).is_ok(),
+        Hash::Pbkdf2 { salt, rounds, digest } => {
+            let rounds = std::num::NonZeroU32::new(rounds).unwrap_or(std::num::NonZeroU32::MIN);
+            let digest = hex::decode(digest).map_err(Error::internal)?;
+            let algorithm = pbkdf2::PBKDF2_HMAC_SHA1;
+            pbkdf2::verify(algorithm, rounds, salt.as_bytes(), password, &digest).is_ok()
+        }
+    })
 }
 
 #[cfg(test)]
@@ -102,5 +146,25 @@ mod tests {
         assert!(!passwords.verify(password("wrong horse"), Some(stored)).await.unwrap());
         let nobody = passwords.verify(password("nobody has this password"), None).await.unwrap();
         assert!(!nobody);
+    }
+
+    #[tokio::test]
+    async fn hashes_that_dovecot_made_verify() {
+        let passwords = Passwords::new().unwrap();
+        let password = |text: &str| Password::any(text).unwrap();
+        // doveadm pw -s … -p 'correct horse battery'
+        for hash in [
+            "{ARGON2ID}$argon2id$v=19$m=65536,t=3,p=1$z3uhiNCJ1r9ggjZp8hXVAA$EpJMR5CZvYJAYa+f7T2HeIAT4S5UP4EbGDVxE8y1Bt8",
+            "{BLF-CRYPT}$2y$05$CPqzfH8LZ/5ex72/bd2J0.s5.iO1TZaXKroro.Z.z47CxyaatfdXO",
+            "{SHA512-CRYPT}$6$Gaywqj1TcuX59aA8$8g9lPadl14NJSS4bmGizCH18uTLHjZF3V5xSqZE5JlgOrlEdBWD9KiH9VIVNEjJGDiZ5w6GRN4wkote69WuBJ.",
+            "{SHA512-CRYPT}$6$rounds=10000$jqxUEAKdlOdTb2vd$il66h/55Rlunx.ElhHIl1spiya5685.F.YUWb57p69UyLc1oGgL5ymM5illzSZzNyeEhH9UkS55ZQNULpzRzj0",
+            "{PBKDF2}$1$Z7tbTjOAYukDjdG2$5000$090d46cc16a0dd73569ee692acc6eb2031e816ac",
+        ] {
+            let stored = || Some(hash.to_owned());
+            let good = passwords.verify(password("correct horse battery"), stored()).await;
+            assert!(good.unwrap(), "{hash}");
+            let bad = passwords.verify(password("wrong horse battery"), stored()).await;
+            assert!(!bad.unwrap(), "{hash}");
+        }
     }
 }

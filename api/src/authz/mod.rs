@@ -100,6 +100,9 @@ pub enum Resource {
         /// The department; nothing for one of the domain itself.
         department_id: Option<DepartmentId>,
     },
+    /// Imports and exports of users, in a domain or, with nothing, wherever the caller administers
+    /// anything; each line is authorized by itself. With hashes of passwords that is Operate.
+    Imports(Option<DomainId>),
     /// Users of a domain as a whole; a list shows those of the caller's scope.
     Users(DomainId),
     /// A user, or a user to be: what an administrator sets.
@@ -387,9 +390,11 @@ impl Resource {
             | Self::Operations
             | Self::AuditEvents
             | Self::Plans
+            | Self::Imports(None)
             | Self::Domains
             | Self::Allowance(Level::System) => true,
-            Self::Allowance(Level::Domain(_) | Level::Department(..))
+            Self::Imports(Some(_))
+            | Self::Allowance(Level::Domain(_) | Level::Department(..))
             | Self::Domain(_)
             | Self::DomainAlias(_)
             | Self::Department { .. }
@@ -422,6 +427,7 @@ impl Resource {
             Self::Alias { .. } => "alias",
             Self::Groups(_) => "groups",
             Self::Group { .. } => "group",
+            Self::Imports(_) => "imports",
             Self::Users(_) => "users",
             Self::User(_) => "user",
             Self::Profile(_) => "user",
@@ -455,7 +461,8 @@ impl Resource {
             | Self::Operations
             | Self::AuditEvents
             | Self::Allowance(Level::System) => None,
-            Self::Plans | Self::Domains => Some((None, None)),
+            Self::Plans | Self::Domains | Self::Imports(None) => Some((None, None)),
+            Self::Imports(Some(domain)) => Some((Some(domain), None)),
             Self::Domain(domain)
             | Self::DomainAlias(domain)
             | Self::Allowance(Level::Domain(domain))

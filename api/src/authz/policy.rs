@@ -41,6 +41,10 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
             | Resource::Allowance(Level::Domain(_)),
         ) => matches!(action, Read | List),
         (Role::User, Resource::RoleAssignment { .. }) => action == Read,
+        (
+            Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
+            Resource::Imports(_),
+        ) => matches!(action, Read | List | Create | Delete),
         // To place or move a user is Operate.
         (
             Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
@@ -107,6 +111,7 @@ mod tests {
             ("alias", Resource::Alias { domain_id: domain, holder: None }),
             ("groups", Resource::Groups(domain)),
             ("group", Resource::Group { domain_id: domain, department_id: None }),
+            ("imports", Resource::Imports(Some(domain))),
             ("users", Resource::Users(domain)),
             ("user", Resource::User(scope.clone())),
             ("profile", Resource::Profile(scope.clone())),

@@ -25,6 +25,7 @@ pub(super) async fn run(config: &Config) -> Result<()> {
             rate: config.http.requests_per_minute,
             operators_need_totp: config.authn.operators_need_totp,
             proxies: config.http.proxies.clone(),
+            import_bytes: config.imports.max_bytes,
         };
         State::under(pool, Clock::system(), sealer, terms).await
     };

@@ -24,6 +24,8 @@ const THREADS: &str = "must be 1 to 1024";
 const HTTP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const GRPC_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7443);
 
+const IMPORT_BYTES: i64 = 1 << 30;
+
 /// What an operator writes. `deploy/umail-api.toml` documents every key and its default.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -41,6 +43,8 @@ pub struct Config {
     pub grpc: Listen,
     /// How people sign in.
     pub authn: AuthnConfig,
+    /// What is taken in one import.
+    pub imports: ImportsConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -70,6 +74,13 @@ pub struct HttpConfig {
 pub struct AuthnConfig {
     /// Whether operators without a second factor can do nothing but enrol one.
     pub operators_need_totp: bool,
+}
+
+/// What is taken in one import.
+#[derive(Clone, Copy, Debug)]
+pub struct ImportsConfig {
+    /// Bytes of its content at most.
+    pub max_bytes: i64,
 }
 
 /// One listener.
@@ -138,6 +149,9 @@ impl Config {
             authn: AuthnConfig {
                 operators_need_totp: reader.take("authn.operators_need_totp")?.unwrap_or(true),
             },
+            imports: ImportsConfig {
+                max_bytes: reader.take("imports.max_bytes")?.unwrap_or(IMPORT_BYTES),
+            },
             log: LogConfig {
                 format: reader.take("log.format")?.unwrap_or(LogFormat::Human),
                 level: reader.take("log.level")?.unwrap_or_else(|| "info".to_owned()),
@@ -147,9 +161,10 @@ impl Config {
         reader.check("worker_threads", (1..=1024).contains(&config.worker_threads), THREADS)?;
         reader.check(
             "database.max_connections",
-            config.database.max_connections >= 2,
-            "is below 2",
+            config.database.max_connections >= 4,
+            "is below 4",
         )?;
+        reader.check("imports.max_bytes", config.imports.max_bytes >= 1, "is below 1")?;
         reader.finish()?;
         Ok(config)
     }
@@ -171,6 +186,7 @@ impl Config {
             ("http.proxy_header", self.http.proxies.header.name().to_owned()),
             ("grpc.listen", self.grpc.listen.to_string()),
             ("authn.operators_need_totp", self.authn.operators_need_totp.to_string()),
+            ("imports.max_bytes", self.imports.max_bytes.to_string()),
             ("log.format", format!("{:?}", self.log.format).to_lowercase()),
             ("log.level", self.log.level.clone()),
         ])
@@ -247,7 +263,7 @@ mod tests {
             ("[http]\nlissten = 'here'", "FILE: http.lissten: unknown key"),
             ("http = 4", "FILE: http: is not a table"),
             ("worker_threads = 0", "FILE: worker_threads: must be 1 to 1024"),
-            ("[database]\nmax_connections = 1", "FILE: database.max_connections: is below 2"),
+            ("[database]\nmax_connections = 1", "FILE: database.max_connections: is below 4"),
             ("= 4", "FILE: "),
         ] {
             let error = load(text, &[]).unwrap_err();

@@ -24,7 +24,9 @@ fn code(cause: &Error) -> Code {
         Error::Conflict(_) | Error::RevisionRequired => Code::FailedPrecondition,
         Error::StaleRevision(_) => Code::Aborted,
         Error::Invalid(_) => Code::InvalidArgument,
-        Error::LimitExceeded(_) | Error::TooManyRequests(_) => Code::ResourceExhausted,
+        Error::LimitExceeded(_) | Error::TooManyRequests(_) | Error::TooLarge(_) => {
+            Code::ResourceExhausted
+        }
         Error::Unavailable(_) => Code::Unavailable,
         // Whoever calls shall try again: the database is expected back.
         Error::Database(cause) if error::is_away(cause) => Code::Unavailable,

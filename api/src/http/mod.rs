@@ -39,10 +39,12 @@ mod document;
 mod domain_aliases;
 mod domains;
 mod entitlements;
+mod exports;
 pub mod extract;
 mod forwarding;
 mod groups;
 mod idempotency;
+mod imports;
 mod join_tokens;
 mod lockouts;
 mod me;
@@ -94,6 +96,8 @@ fn resources() -> OpenApiRouter<State> {
         .merge(domain_aliases::router())
         .merge(departments::router())
         .merge(users::router())
+        .merge(imports::router())
+        .merge(exports::router())
         .merge(entitlements::router())
         .merge(role_assignments::router())
         .merge(app_passwords::router())
@@ -103,19 +107,27 @@ fn resources() -> OpenApiRouter<State> {
         .merge(allowances::router())
 }
 
+/// What takes as long as its body does to arrive.
+fn uploads() -> OpenApiRouter<State> {
+    OpenApiRouter::new().merge(imports::uploads())
+}
+
 /// The document of the API.
 #[must_use]
 pub fn document() -> OpenApi {
-    let (_, document) = resources().split_for_parts();
+    let (_, document) = resources().merge(uploads()).split_for_parts();
     document::complete(document)
 }
 
 /// All that is answered over HTTP.
 pub fn router(state: State) -> Router {
     let (resources, _) = resources().split_for_parts();
+    let (uploads, _) = uploads().split_for_parts();
+    let in_time = TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT);
     let idempotency = middleware::from_fn_with_state(state.clone(), idempotency::layer);
     Router::new()
-        .merge(resources.layer(idempotency).with_state(state))
+        .merge(resources.layer(idempotency).layer(in_time).with_state(state.clone()))
+        .merge(uploads.with_state(state))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document()))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
@@ -131,7 +143,6 @@ pub fn router(state: State) -> Router {
                 .layer(middleware::from_fn(rate_limits::layer))
                 .layer(middleware::from_fn(problem::render))
                 .layer(CatchPanicLayer::custom(problem::panicked))
-                .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
                 .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES)),
         )
 }

@@ -147,6 +147,7 @@ impl From<Error> for Refusal {
             Error::AlreadyExists { .. } | Error::Conflict(_) => {
                 Self::new(StatusCode::CONFLICT, text)
             }
+            Error::TooLarge(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, text),
             Error::LimitExceeded(exceeded) => Self::exceeded(text, *exceeded),
             Error::StaleRevision(_) => Self::new(StatusCode::PRECONDITION_FAILED, text),
             Error::RevisionRequired => Self::new(StatusCode::PRECONDITION_REQUIRED, text),

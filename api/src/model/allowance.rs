@@ -121,6 +121,12 @@ pub struct Allowance {
 }
 
 impl Allowance {
+    /// The allowance after this was given away, counted as the database counts.
+    pub fn give(&self, asked: Amounts) -> Result<Self, Exceeded> {
+        let after = Self { allocated: self.allocated + asked, ..self.clone() };
+        after.check_given(asked).map(|()| after)
+    }
+
     /// Refuses what has grown beyond its limit by this, which has been given away last; what has not
     /// grown may be beyond it, since limits can be lowered.
     pub fn check_given(&self, last: Amounts) -> Result<(), Exceeded> {
@@ -228,14 +234,6 @@ mod tests {
         storage_bytes: Limit::Unlimited,
         overselling_percent: 100,
     };
-
-    impl Allowance {
-        /// As the database counts.
-        fn give(&self, asked: Amounts) -> Result<Self, Exceeded> {
-            let after = Self { allocated: self.allocated + asked, ..self.clone() };
-            after.check_given(asked).map(|()| after)
-        }
-    }
 
     fn user(quota: Option<i64>) -> Amounts {
         let (storage_bytes, unlimited_users) = (quota.unwrap_or(0), i64::from(quota.is_none()));

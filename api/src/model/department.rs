@@ -1,5 +1,7 @@
 //! Departments: the tree inside a domain.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use time::OffsetDateTime;
 use umail_proto::{
@@ -41,4 +43,18 @@ pub const MAX_DEPTH: usize = 16;
 /// Reads the name of a department.
 pub fn parse_name(name: &str) -> Result<String, String> {
     text::name(name, 128)
+}
+
+/// The path of a department: the names from the top, with `/` between them.
+#[must_use]
+#[expect(clippy::implicit_hasher, reason = "only ours are given")]
+pub fn path(departments: &HashMap<DepartmentId, Department>, id: DepartmentId) -> String {
+    let mut names = Vec::new();
+    let mut next = departments.get(&id);
+    while let Some(one) = next {
+        names.push(one.name.as_str());
+        next = one.parent_id.and_then(|id| departments.get(&id));
+    }
+    names.reverse();
+    names.join("/")
 }

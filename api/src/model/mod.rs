@@ -13,6 +13,8 @@ pub mod domain_alias;
 pub mod entitlements;
 pub mod functions;
 pub mod group;
+pub mod hash;
+pub mod import;
 pub mod join_token;
 pub mod lockout;
 pub mod moves;

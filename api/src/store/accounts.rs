@@ -258,6 +258,217 @@ pub async fn list_by_external_id(
     .collect()
 }
 
+/// Users of these ids, deleted ones not.
+pub async fn list_by_ids(db: impl PgExecutor<'_>, ids: &[UserId]) -> Result<Vec<User>> {
+    let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+    select_users!(
+        "account.id = ANY ($1) AND account.deleted_at IS NULL AND domain.deleted_at IS NULL",
+        &ids,
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(User::try_from)
+    .collect()
+}
+
+/// Locks users in the order of their ids until the end of the transaction.
+pub async fn lock_all(db: impl PgExecutor<'_>, ids: &[UserId]) -> Result<()> {
+    let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query_scalar!("SELECT id FROM account WHERE id = ANY ($1) ORDER BY id FOR UPDATE", &ids)
+        .fetch_all(db)
+        .await?;
+    Ok(())
+}
+
+/// Who has which of these external ids, each asked for in its domain.
+pub async fn list_external_ids(
+    db: impl PgExecutor<'_>,
+    asked: &[(DomainId, &str)],
+) -> Result<Vec<(DomainId, String, UserId)>> {
+    let domains: Vec<_> = asked.iter().map(|(domain, _)| domain.uuid()).collect();
+    let ids: Vec<_> = asked.iter().map(|(_, id)| (*id).to_owned()).collect();
+    let rows = sqlx::query!(
+        "SELECT account.domain_id, account.external_id, account.id
+           FROM unnest($1::uuid[], $2::text[]) AS asked (domain_id, external_id)
+           JOIN account ON account.domain_id = asked.domain_id
+                       AND account.external_id = asked.external_id
+          WHERE account.external_id <> '' AND account.deleted_at IS NULL",
+        &domains,
+        &ids,
+    );
+    let rows = rows.fetch_all(db).await?.into_iter();
+    Ok(rows.map(|row| (row.domain_id, row.external_id, row.id)).collect())
+}
+
+/// Users as columns, to be written together.
+#[derive(Default)]
+struct Columns {
+    ids: Vec<Uuid>,
+    domains: Vec<Uuid>,
+    departments: Vec<Option<Uuid>>,
+    local_parts: Vec<String>,
+    display_names: Vec<String>,
+    statuses: Vec<i16>,
+    functions: Vec<i64>,
+    quotas: Vec<Option<i64>>,
+    storage_nodes: Vec<Option<Uuid>>,
+    revisions: Vec<i64>,
+    created: Vec<OffsetDateTime>,
+    updated: Vec<OffsetDateTime>,
+    plans: Vec<Uuid>,
+    profiles: [Vec<String>; 8],
+    sending: [Vec<Option<i64>>; 5],
+}
+
+impl Columns {
+    fn of<'a>(users: impl Iterator<Item = &'a User>) -> Self {
+        let mut columns = Self::default();
+        for user in users {
+            columns.ids.push(user.id.uuid());
+            columns.domains.push(user.domain_id.uuid());
+            columns.departments.push(user.department_id.map(DepartmentId::uuid));
+            columns.local_parts.push(user.local_part.as_str().to_owned());
+            columns.display_names.push(user.display_name.clone());
+            columns.statuses.push(user.status.number());
+            columns.functions.push(functions::to_column(user.functions));
+            columns.quotas.push(user.quota);
+            columns.storage_nodes.push(user.storage_node.as_ref().map(|(id, _)| id.uuid()));
+            columns.revisions.push(user.revision);
+            columns.created.push(user.created_at);
+            columns.updated.push(user.updated_at);
+            columns.plans.push(user.plan_id.uuid());
+            let profile = user.profile.clone();
+            let profile = [
+                profile.given_name,
+                profile.family_name,
+                profile.employee_number,
+                profile.title,
+                profile.phone,
+                profile.locale,
+                profile.time_zone,
+                profile.external_id,
+            ];
+            for (column, text) in columns.profiles.iter_mut().zip(profile) {
+                column.push(text);
+            }
+            for (column, limit) in columns.sending.iter_mut().zip(user.sending.0) {
+                column.push(limit);
+            }
+        }
+        columns
+    }
+}
+
+/// Adds many users.
+pub async fn insert_all(db: impl PgExecutor<'_>, users: &[User]) -> Result<()> {
+    let of = Columns::of(users.iter());
+    let [given, family, number, title, phone, locale, time_zone, external_id] = &of.profiles;
+    let [size, messages_hour, messages_day, recipients_hour, recipients_day] = &of.sending;
+    sqlx::query!(
+        "INSERT INTO account (id, domain_id, department_id, local_part, display_name, status,
+                              functions, quota_bytes, storage_node_id, revision, created_at,
+                              updated_at, plan_id, given_name, family_name, employee_number,
+                              title, phone, locale, time_zone, external_id, message_size_bytes,
+                              messages_per_hour, messages_per_day, recipients_per_hour,
+                              recipients_per_day)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
+             $6::smallint[], $7::bigint[], $8::bigint[], $9::uuid[], $10::bigint[],
+             $11::timestamptz[], $12::timestamptz[], $13::uuid[], $14::text[], $15::text[],
+             $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],
+             $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[])",
+        &of.ids,
+        &of.domains,
+        &of.departments as &[Option<Uuid>],
+        &of.local_parts,
+        &of.display_names,
+        &of.statuses,
+        &of.functions,
+        &of.quotas as &[Option<i64>],
+        &of.storage_nodes as &[Option<Uuid>],
+        &of.revisions,
+        &of.created,
+        &of.updated,
+        &of.plans,
+        given,
+        family,
+        number,
+        title,
+        phone,
+        locale,
+        time_zone,
+        external_id,
+        size as &[Option<i64>],
+        messages_hour as &[Option<i64>],
+        messages_day as &[Option<i64>],
+        recipients_hour as &[Option<i64>],
+        recipients_day as &[Option<i64>],
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Writes many users back; names of accounts and where mailboxes are stay what they are.
+pub async fn update_all<'a>(
+    db: impl PgExecutor<'_>,
+    users: impl Iterator<Item = &'a User>,
+) -> Result<()> {
+    let of = Columns::of(users);
+    let [given, family, number, title, phone, locale, time_zone, external_id] = &of.profiles;
+    let [size, messages_hour, messages_day, recipients_hour, recipients_day] = &of.sending;
+    sqlx::query!(
+        "UPDATE account
+            SET department_id = new.department_id, display_name = new.display_name,
+                status = new.status, functions = new.functions, quota_bytes = new.quota_bytes,
+                revision = new.revision, updated_at = new.updated_at, plan_id = new.plan_id,
+                given_name = new.given_name, family_name = new.family_name,
+                employee_number = new.employee_number, title = new.title, phone = new.phone,
+                locale = new.locale, time_zone = new.time_zone, external_id = new.external_id,
+                message_size_bytes = new.message_size_bytes,
+                messages_per_hour = new.messages_per_hour,
+                messages_per_day = new.messages_per_day,
+                recipients_per_hour = new.recipients_per_hour,
+                recipients_per_day = new.recipients_per_day
+           FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::smallint[], $5::bigint[],
+                $6::bigint[], $7::bigint[], $8::timestamptz[], $9::uuid[], $10::text[],
+                $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
+                $17::text[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[],
+                $22::bigint[])
+                AS new (id, department_id, display_name, status, functions, quota_bytes, revision,
+                        updated_at, plan_id, given_name, family_name, employee_number, title,
+                        phone, locale, time_zone, external_id, message_size_bytes,
+                        messages_per_hour, messages_per_day, recipients_per_hour,
+                        recipients_per_day)
+          WHERE account.id = new.id",
+        &of.ids,
+        &of.departments as &[Option<Uuid>],
+        &of.display_names,
+        &of.statuses,
+        &of.functions,
+        &of.quotas as &[Option<i64>],
+        &of.revisions,
+        &of.updated,
+        &of.plans,
+        given,
+        family,
+        number,
+        title,
+        phone,
+        locale,
+        time_zone,
+        external_id,
+        size as &[Option<i64>],
+        messages_hour as &[Option<i64>],
+        messages_day as &[Option<i64>],
+        recipients_hour as &[Option<i64>],
+        recipients_day as &[Option<i64>],
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Adds a user.
 pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
     let [size, messages_hour, messages_day, recipients_hour, recipients_day] = user.sending.0;

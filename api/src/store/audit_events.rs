@@ -89,6 +89,52 @@ pub async fn insert(db: impl PgExecutor<'_>, event: &AuditEvent) -> Result<()> {
     Ok(())
 }
 
+/// Writes many events of one request, which differ in what was done to which thing.
+pub async fn insert_all(db: impl PgExecutor<'_>, events: &[AuditEvent]) -> Result<()> {
+    let Some(common) = events.first() else { return Ok(()) };
+    let ids: Vec<_> = events.iter().map(|one| one.id.uuid()).collect();
+    let actions: Vec<_> = events.iter().map(|one| one.action.to_string()).collect();
+    let resources: Vec<_> = events.iter().map(|one| one.resource_id).collect();
+    let domains: Vec<_> = events.iter().map(|one| one.domain_id.map(DomainId::uuid)).collect();
+    let departments: Vec<_> =
+        events.iter().map(|one| one.department_id.map(DepartmentId::uuid)).collect();
+    let users: Vec<_> = events.iter().map(|one| one.user_id.map(UserId::uuid)).collect();
+    let befores: Vec<_> = events.iter().map(|one| one.before.clone()).collect();
+    let afters: Vec<_> = events.iter().map(|one| one.after.clone()).collect();
+    sqlx::query!(
+        "WITH event AS (
+             INSERT INTO audit_event (id, at, kind, actor_kind, actor_id, api_key_id, client_address,
+                                      action, resource, resource_id, domain_id, department_id,
+                                      user_id, before, after, request_id)
+             SELECT id, $9, $10, $11, $12, $13, $14, action, $15, resource_id, domain_id,
+                    department_id, user_id, before::jsonb, after::jsonb, $16
+               FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[],
+                           $7::text[], $8::text[])
+                    AS new (id, action, resource_id, domain_id, department_id, user_id, before,
+                            after))
+         INSERT INTO audit_unsealed (event_id) SELECT unnest($1::uuid[])",
+        &ids,
+        &actions,
+        &resources as &[Option<Uuid>],
+        &domains as &[Option<Uuid>],
+        &departments as &[Option<Uuid>],
+        &users as &[Option<Uuid>],
+        &befores as &[Option<String>],
+        &afters as &[Option<String>],
+        common.at,
+        common.kind.name(),
+        &common.actor_kind,
+        common.actor_id,
+        common.api_key_id.map(ApiKeyId::uuid),
+        common.client_address,
+        &common.resource,
+        common.request_id,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Which events are wanted: those for which all of this holds.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {

@@ -7,8 +7,10 @@ use uuid::Uuid;
 
 use crate::error::Result;
 
-/// Changes that get their version in one transaction.
+/// Changes that get their version in one transaction, and how many of them may be of those that
+/// came in bulk: what comes alone meanwhile has the next turn.
 const BATCH: i64 = 10_000;
+const BULK_BATCH: i64 = 2_000;
 
 /// A change that has its version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,36 @@ pub async fn insert_all(db: impl PgExecutor<'_>, kind: RowKind, keys: &[Uuid]) -
     Ok(())
 }
 
+/// A row that has changed together with many, and the storage nodes whose view it concerns.
+pub type BulkChange = (Uuid, Vec<NodeId>);
+
+/// Notes that many rows have changed. They get their versions behind what changes alone, and a
+/// few at a time, so that nobody waits for them.
+pub async fn insert_bulk(
+    db: impl PgExecutor<'_>,
+    kind: RowKind,
+    changes: &[BulkChange],
+) -> Result<()> {
+    let keys: Vec<_> = changes.iter().map(|(key, _)| *key).collect();
+    let node = |place: usize| -> Vec<Option<Uuid>> {
+        changes.iter().map(|(_, nodes)| nodes.get(place).map(|id| id.uuid())).collect()
+    };
+    // A user is on two nodes at most.
+    let (first, second) = (node(0), node(1));
+    sqlx::query!(
+        "INSERT INTO change (entity, key, nodes, is_bulk)
+         SELECT $1, key, array_remove(ARRAY[first, second], NULL), true
+           FROM unnest($2::uuid[], $3::uuid[], $4::uuid[]) AS new (key, first, second)",
+        entity(kind),
+        &keys,
+        &first as &[Option<Uuid>],
+        &second as &[Option<Uuid>],
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// The version of the newest change of a row, or a later one when that is no longer in the log;
 /// `None` while it waits for its version.
 pub async fn version_of_row(db: impl PgExecutor<'_>, row: Uuid) -> Result<Option<i64>> {
@@ -91,12 +123,17 @@ pub async fn sequence(db: &mut PgConnection) -> Result<u64> {
     // A statement of its own, so that its snapshot is younger than the lock.
     let numbered = sqlx::query!(
         "UPDATE change SET version = $1 + numbered.place
-           FROM (SELECT id, row_number() OVER (ORDER BY id) AS place
-                   FROM (SELECT id FROM change WHERE version IS NULL ORDER BY id LIMIT $2) AS open
+           FROM (SELECT id, row_number() OVER (ORDER BY is_bulk, id) AS place
+                   FROM ((SELECT is_bulk, id FROM change
+                           WHERE version IS NULL AND NOT is_bulk ORDER BY id LIMIT $2)
+                         UNION ALL
+                         (SELECT is_bulk, id FROM change
+                           WHERE version IS NULL AND is_bulk ORDER BY id LIMIT $3)) AS open
                 ) AS numbered
           WHERE change.id = numbered.id",
         last,
         BATCH,
+        BULK_BATCH,
     )
     .execute(&mut *db)
     .await?

@@ -1,5 +1,7 @@
 //! What users sign in with: a password, and app passwords.
 
+use std::collections::HashMap;
+
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use umail_proto::{
@@ -175,4 +177,92 @@ pub async fn delete_all(db: impl PgExecutor<'_>, user: UserId) -> Result<Vec<Cre
         user.uuid(),
     );
     Ok(rows.fetch_all(db).await?)
+}
+
+/// The passwords of users: which credential it is, its hash, and whether it must be changed.
+pub async fn list_passwords(
+    db: impl PgExecutor<'_>,
+    users: &[UserId],
+) -> Result<HashMap<UserId, (String, bool)>> {
+    let users: Vec<_> = users.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        "SELECT account_id, hash, must_change FROM credential
+          WHERE account_id = ANY ($1) AND kind = 1",
+        &users,
+    );
+    let rows = rows.fetch_all(db).await?.into_iter();
+    Ok(rows.map(|row| (row.account_id, (row.hash, row.must_change))).collect())
+}
+
+/// A password that is to be set, as its hash.
+#[derive(Clone, Debug)]
+pub struct NewPassword {
+    /// Whose it is.
+    pub user: UserId,
+    /// The hash.
+    pub hash: String,
+    /// Whether it must be changed.
+    pub must_change: bool,
+}
+
+/// Sets the passwords of many users, and returns which credentials they are.
+pub async fn upsert_passwords(
+    db: impl PgExecutor<'_>,
+    new: &[NewPassword],
+    now: OffsetDateTime,
+) -> Result<Vec<(UserId, CredentialId)>> {
+    let ids: Vec<_> = new.iter().map(|_| CredentialId::generate(now).uuid()).collect();
+    let users: Vec<_> = new.iter().map(|one| one.user.uuid()).collect();
+    let hashes: Vec<_> = new.iter().map(|one| one.hash.clone()).collect();
+    let must_change: Vec<_> = new.iter().map(|one| one.must_change).collect();
+    let rows = sqlx::query!(
+        "INSERT INTO credential (id, account_id, kind, hash, functions, created_at, must_change)
+         SELECT id, account_id, 1, hash, $5, $6, must_change
+           FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[])
+                AS new (id, account_id, hash, must_change)
+         ON CONFLICT (account_id) WHERE kind = 1
+         DO UPDATE SET hash = excluded.hash, must_change = excluded.must_change
+         RETURNING account_id, id",
+        &ids,
+        &users,
+        &hashes,
+        &must_change,
+        i64::MAX,
+        now,
+    );
+    let rows = rows.fetch_all(db).await?.into_iter();
+    Ok(rows.map(|row| (row.account_id, row.id)).collect())
+}
+
+/// Stores another hash of the same password, if it is the same still.
+pub async fn rehash(
+    db: impl PgExecutor<'_>,
+    user: UserId,
+    (before, after): (&str, &str),
+) -> Result<Option<CredentialId>> {
+    let row = sqlx::query_scalar!(
+        "UPDATE credential SET hash = $3 WHERE account_id = $1 AND kind = 1 AND hash = $2
+         RETURNING id",
+        user.uuid(),
+        before,
+        after,
+    );
+    Ok(row.fetch_optional(db).await?)
+}
+
+/// The hash of the password of whoever has this address.
+pub async fn find_hash_of_address(
+    db: impl PgExecutor<'_>,
+    local_part: &str,
+    domain: &str,
+) -> Result<Option<String>> {
+    let row = sqlx::query_scalar!(
+        "SELECT hash FROM address
+           JOIN domain ON domain.id = address.domain_id
+           JOIN credential ON credential.account_id = address.owner_id AND credential.kind = 1
+          WHERE address.local_part = $1 AND domain.name = $2",
+        local_part,
+        domain,
+    );
+    Ok(row.fetch_optional(db).await?)
 }

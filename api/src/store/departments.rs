@@ -249,3 +249,31 @@ fn no_plan() -> Error {
 fn no_parent() -> Error {
     Error::invalid("/parent_id", "must be a department of the same domain")
 }
+
+/// All departments of some domains.
+pub async fn list_of_domains(
+    db: impl PgExecutor<'_>,
+    domains: &[DomainId],
+) -> Result<Vec<Department>> {
+    let domains: Vec<_> = domains.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, domain_id, parent_id, name, functions, plan_id, revision, created_at,
+                updated_at
+           FROM department WHERE domain_id = ANY ($1) ORDER BY id",
+        &domains,
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(Department::from).collect())
+}
+
+/// Keeps departments from being removed or moved until the end of the transaction.
+pub async fn hold_all(db: impl PgExecutor<'_>, ids: &[DepartmentId]) -> Result<()> {
+    let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query_scalar!(
+        "SELECT id FROM department WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE",
+        &ids,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(())
+}

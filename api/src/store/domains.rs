@@ -107,6 +107,30 @@ pub async fn hold(db: impl PgExecutor<'_>, id: DomainId) -> Result<()> {
     row.fetch_optional(db).await?.map(|_| ()).ok_or_else(|| Error::not_found("domain", id))
 }
 
+/// The domains of these names or ids, each kept from being deleted until the end of the
+/// transaction.
+pub async fn hold_all(
+    db: impl PgExecutor<'_>,
+    names: &[String],
+    id: Option<DomainId>,
+) -> Result<Vec<Domain>> {
+    sqlx::query_as!(
+        Row,
+        "SELECT id, name, status, functions, catch_all, deferred_until, deleted_at, purge_at,
+                revision, created_at, updated_at
+           FROM domain
+          WHERE (name = ANY ($1) OR id = $2) AND deleted_at IS NULL
+          ORDER BY id FOR SHARE",
+        names,
+        id.map(DomainId::uuid),
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(Domain::try_from)
+    .collect()
+}
+
 /// A page of all domains, or of those among these.
 pub async fn list(
     db: impl PgExecutor<'_>,

@@ -194,16 +194,40 @@ pub async fn raise_generations(db: impl PgExecutor<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The storage node that takes the next mailbox: of those that are eligible, the one with the
-/// fewest users.
-pub async fn find_emptiest(db: impl PgExecutor<'_>) -> Result<Option<(NodeId, String)>> {
-    let row = sqlx::query!(
-        "SELECT id, name FROM node
-          WHERE 'storage' = ANY (roles) AND eligible AND revoked_at IS NULL
-          ORDER BY (SELECT count(*) FROM account WHERE storage_node_id = node.id), name
-          LIMIT 1",
+/// A node that takes mailboxes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The node.
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// How many users have their mail on it.
+    pub users: i64,
+}
+
+/// The storage nodes that take mailboxes, the one with the fewest users first.
+pub async fn list_places(db: impl PgExecutor<'_>) -> Result<Vec<Place>> {
+    Ok(sqlx::query_as!(
+        Place,
+        r#"SELECT id AS "id: NodeId", name, coalesce(sum(users), 0)::bigint AS "users!"
+             FROM node LEFT JOIN node_users ON node_id = id
+            WHERE 'storage' = ANY (roles) AND eligible AND revoked_at IS NULL
+            GROUP BY id ORDER BY coalesce(sum(users), 0), name"#,
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Sums up the differences in how many users nodes have.
+pub async fn sum_users(db: impl PgExecutor<'_>) -> Result<u64> {
+    let done = sqlx::query!(
+        "WITH many AS (SELECT node_id FROM node_users GROUP BY node_id HAVING count(*) > 100),
+              gone AS (DELETE FROM node_users USING many WHERE node_users.node_id = many.node_id
+                       RETURNING node_users.node_id, users)
+         INSERT INTO node_users (node_id, users)
+         SELECT node_id, sum(users) FROM gone GROUP BY node_id",
     );
-    Ok(row.fetch_optional(db).await?.map(|row| (row.id, row.name)))
+    Ok(done.execute(db).await?.rows_affected())
 }
 
 /// How many users have their mail on the node, or are being moved to or from it.

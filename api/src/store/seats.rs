@@ -166,3 +166,20 @@ pub async fn holders(db: &mut PgConnection, plan: PlanId) -> Result<Holders> {
         domains: rows.into_iter().map(|row| (row.id, row.name, row.users)).collect(),
     })
 }
+
+/// The seats of some levels that are counted there.
+pub async fn list_of_levels(db: impl PgExecutor<'_>, levels: &[Uuid]) -> Result<Vec<Seats>> {
+    let rows = sqlx::query!(
+        "SELECT level_id, plan_id, name, users_limit, users FROM seat JOIN plan ON plan.id = plan_id
+          WHERE level_id = ANY ($1)",
+        levels,
+    );
+    let seats = rows.fetch_all(db).await?.into_iter().map(|row| Seats {
+        level: row.level_id,
+        plan: row.plan_id,
+        plan_name: row.name,
+        limit: Limit::from_number(row.users_limit),
+        users: row.users,
+    });
+    Ok(seats.collect())
+}

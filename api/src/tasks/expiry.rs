@@ -16,6 +16,10 @@ const REPORT_KEYS_KEPT: time::Duration = time::Duration::days(45);
 const FIGURES_KEPT: time::Duration = time::Duration::days(400);
 const LOAD_KEPT: time::Duration = time::Duration::days(35);
 
+const IMPORTS_KEPT: time::Duration = time::Duration::days(30);
+/// An import whose content does not come on.
+const CUT_OFF_KEPT: time::Duration = time::Duration::days(2);
+
 pub(super) struct Expiry;
 
 impl Task for Expiry {
@@ -33,6 +37,9 @@ impl Task for Expiry {
         let (keys, figures) = (now - REPORT_KEYS_KEPT, now - FIGURES_KEPT);
         done += store::traffic::delete_before(db, keys, figures).await?;
         done += store::load::delete_before(db, now - LOAD_KEPT).await?;
+        done += store::nodes::sum_users(db).await?;
+        let (ended, cut_off) = (now - IMPORTS_KEPT, now - CUT_OFF_KEPT);
+        done += store::imports::delete_before(db, ended, cut_off).await?;
         Ok(done)
     }
 }

@@ -3,6 +3,7 @@
 
 mod actions;
 mod expiry;
+mod imports;
 mod liveness;
 mod operations;
 mod partitions;
@@ -47,6 +48,10 @@ pub fn start(state: &State, tracker: &TaskTracker, stop: &CancellationToken) {
     tracker.spawn(drive(liveness::Liveness, cx.clone(), stop.clone()));
     tracker.spawn(drive(actions::Actions::default(), cx.clone(), stop.clone()));
     tracker.spawn(drive(operations::Operations::new(state), cx.clone(), stop.clone()));
+    // So that a large import of one domain does not hold up all others.
+    for _ in 0..imports::WORKERS {
+        tracker.spawn(drive(imports::Imports::new(state), cx.clone(), stop.clone()));
+    }
     tracker.spawn(drive(purging::Purging::new(state), cx.clone(), stop.clone()));
     tracker.spawn(drive(repeats::Repeats, cx.clone(), stop.clone()));
     tracker.spawn(drive(sealing::Sealing, cx.clone(), stop.clone()));

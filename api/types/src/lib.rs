@@ -13,6 +13,7 @@ pub mod domains;
 pub mod entitlements;
 pub mod functions;
 pub mod groups;
+pub mod imports;
 pub mod join_tokens;
 pub mod limit;
 pub mod lockouts;

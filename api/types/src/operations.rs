@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use umail_proto::ids::{NodeId, OperationId, UserId};
+use umail_proto::ids::{ImportId, NodeId, OperationId, UserId};
 use utoipa::{IntoParams, ToSchema};
 
 /// What an operation does.
@@ -15,6 +15,8 @@ pub enum OperationKind {
     FlushQueue,
     /// Ends all that a compromised account can be used for.
     SecureAccount,
+    /// Adds and changes the users of an import.
+    ImportUsers,
 }
 
 impl OperationKind {
@@ -25,13 +27,14 @@ impl OperationKind {
             Self::MoveMailbox => "move_mailbox",
             Self::FlushQueue => "flush_queue",
             Self::SecureAccount => "secure_account",
+            Self::ImportUsers => "import_users",
         }
     }
 
     /// Reads the name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::MoveMailbox, Self::FlushQueue, Self::SecureAccount]
+        [Self::MoveMailbox, Self::FlushQueue, Self::SecureAccount, Self::ImportUsers]
             .into_iter()
             .find(|kind| kind.name() == name)
     }
@@ -91,6 +94,8 @@ pub struct Operation {
     /// Where it has to be done, and how far it is there; empty for operations that do not tell.
     #[serde(default)]
     pub nodes: Vec<OperationNode>,
+    /// The import that it works on, if any.
+    pub import_id: Option<ImportId>,
     /// Whether somebody wants it to end.
     pub cancel_requested: bool,
     /// What came out, once it has succeeded.

@@ -302,10 +302,12 @@ async fn a_compromised_user_has_no_keys_any_more() {
 }
 
 /// What is for people only, whatever the key may otherwise.
-const FOR_PEOPLE: [&str; 31] = [
+const FOR_PEOPLE: [&str; 34] = [
     "confirm_my_totp",
     "create_api_key",
     "create_app_password",
+    "create_domain_import",
+    "create_import",
     "create_operator",
     "delete_api_key",
     "delete_app_password",
@@ -331,6 +333,7 @@ const FOR_PEOPLE: [&str; 31] = [
     "remove_my_totp",
     "rotate_api_key",
     "secure_account",
+    "update_import_content",
     "update_my_password",
     "update_operator",
     "update_user_password",

@@ -12,7 +12,7 @@ use umail_tests::api::Api;
 
 /// Tables whose rows are somebody's, each with the column that tells whose: of a user, of a
 /// domain, or of a level.
-const NARROWED: [(&str, &str); 21] = [
+const NARROWED: [(&str, &str); 24] = [
     ("account", "id"),
     ("address", "domain_id"),
     ("alias", "domain_id"),
@@ -26,6 +26,9 @@ const NARROWED: [(&str, &str); 21] = [
     ("group_member", "account_id"),
     ("idempotency_key", "caller_id"),
     ("mail_group", "domain_id"),
+    ("import", "created_by"),
+    ("import_block", "import_id"),
+    ("import_error", "import_id"),
     ("mailbox_removal", "account_id"),
     ("mailbox_usage", "account_id"),
     ("operation", "created_by"),
@@ -88,7 +91,12 @@ impl Side {
         let inside = api.put(format!("/v1/groups/{group}/members/{member}"), json!(null)).await;
         inside.is(StatusCode::OK);
         for who in ["admin", "head", "member", "other"] {
-            api.sign_in(&format!("{who}@{name}")).await;
+            let token = api.sign_in(&format!("{who}@{name}")).await;
+            if who == "admin" || who == "head" {
+                let path = format!("/v1/domains/{name}/imports");
+                let ask = api.ask(reqwest::Method::POST, path).by(&token).json(json!({}));
+                ask.send().await.is(StatusCode::CREATED);
+            }
         }
         Self { domain, department, group, admin, head, member, other }
     }

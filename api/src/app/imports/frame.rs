@@ -1,0 +1,266 @@
+//! What lines of an import refer to: domains, departments, plans, and users that there are
+//! already, read together and held until the end of the transaction.
+
+use std::collections::{BTreeSet, HashMap};
+
+use umail_proto::ids::{DepartmentId, DomainId, PlanId, UserId};
+use uuid::Uuid;
+
+use crate::{
+    authz::{Action, Resource},
+    context::Context,
+    error::{Error, Result},
+    model::{
+        department::{Department, path},
+        domain::Domain,
+        import::{Column, DepartmentRef, Fault, Import, Line},
+        page::Page,
+        plan::{self, Plan, PlanRef},
+        user::User,
+    },
+    store::{self, nodes::Place},
+    transaction::Transaction,
+};
+
+/// More plans than anybody has.
+const PLANS: i64 = 10_000;
+
+/// What lines refer to.
+#[derive(Debug, Default)]
+pub(super) struct Frame {
+    /// The domain that the import is confined to.
+    only: Option<DomainId>,
+    domains: HashMap<String, Domain>,
+    departments: HashMap<DepartmentId, Department>,
+    paths: HashMap<(DomainId, String), DepartmentId>,
+    plans: HashMap<PlanId, Plan>,
+    plan_names: HashMap<String, PlanId>,
+    taken: HashMap<(DomainId, String), Uuid>,
+    users: HashMap<UserId, User>,
+    /// Hashes, and whether they must be changed, of the users that get a password.
+    pub(super) passwords: HashMap<UserId, (String, bool)>,
+    /// Where new mailboxes go, the emptiest first.
+    places: Vec<Place>,
+}
+
+/// Who has an address.
+pub(super) enum Holder<'a> {
+    /// It is free.
+    Nobody,
+    /// A user.
+    User(&'a User),
+    /// Something that no line changes, or somebody out of reach.
+    Other,
+}
+
+impl Frame {
+    /// Reads and holds what these lines refer to.
+    pub(super) async fn load(
+        cx: &Context,
+        tx: &mut Transaction,
+        import: &Import,
+        lines: &[Line],
+    ) -> Result<Self> {
+        let mut frame = Self { only: import.domain_id, ..Self::default() };
+        // All users count, in reach or not.
+        frame.places = store::nodes::list_places(cx.state().pool()).await?;
+        frame.load_domains(cx, tx, lines).await?;
+        frame.load_users(tx, lines).await?;
+        frame.load_plans(tx, lines).await?;
+        frame.load_departments(tx, lines).await?;
+        Ok(frame)
+    }
+
+    async fn load_domains(
+        &mut self,
+        cx: &Context,
+        tx: &mut Transaction,
+        lines: &[Line],
+    ) -> Result<()> {
+        let names: BTreeSet<_> = match self.only {
+            Some(_) => BTreeSet::new(),
+            None => lines.iter().filter_map(|line| line.domain.as_ref()).collect(),
+        };
+        let names: Vec<_> = names.into_iter().map(|name| name.as_str().to_owned()).collect();
+        for domain in store::domains::hold_all(&mut **tx, &names, self.only).await? {
+            // What is out of scope looks like what is not there.
+            let asked = cx.authorize(Action::List, Resource::Users(domain.id));
+            if !matches!(asked, Err(Error::NotFound { .. })) {
+                self.domains.insert(domain.name.as_str().to_owned(), domain);
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_users(&mut self, tx: &mut Transaction, lines: &[Line]) -> Result<()> {
+        let asked: Vec<_> = lines
+            .iter()
+            .filter_map(|line| Some((self.domain(line).ok()?.id, line.local_part.as_str())))
+            .collect();
+        let taken = store::addresses::list(&mut **tx, &asked).await?;
+        let owners: Vec<_> = taken.iter().map(|one| UserId::from(one.owner_id)).collect();
+        if !owners.is_empty() {
+            store::accounts::lock_all(&mut **tx, &owners).await?;
+            let users = store::accounts::list_by_ids(&mut **tx, &owners).await?;
+            self.users = users.into_iter().map(|user| (user.id, user)).collect();
+            if lines.iter().any(|line| line.secret.is_some() || line.must_change.is_some()) {
+                self.passwords = store::credentials::list_passwords(&mut **tx, &owners).await?;
+            }
+        }
+        let taken = taken.into_iter().map(|one| ((one.domain_id, one.local_part), one.owner_id));
+        self.taken = taken.collect();
+        Ok(())
+    }
+
+    async fn load_plans(&mut self, tx: &mut Transaction, lines: &[Line]) -> Result<()> {
+        let all = Page { after: None, limit: PLANS };
+        let all = store::plans::list(&mut **tx, all).await?;
+        let mut used: BTreeSet<_> = self.users.values().map(|user| user.plan_id).collect();
+        used.insert(plan::standard());
+        for named in lines.iter().filter_map(|line| line.plan.as_ref()) {
+            let found = all.iter().find(|plan| match named {
+                PlanRef::Id(id) => plan.id == *id,
+                PlanRef::Name(name) => plan.name == *name,
+            });
+            used.extend(found.map(|plan| plan.id));
+        }
+        for id in used {
+            self.hold_plan(tx, id).await?;
+        }
+        Ok(())
+    }
+
+    async fn hold_plan(&mut self, tx: &mut Transaction, id: PlanId) -> Result<()> {
+        if !self.plans.contains_key(&id)
+            && let Some(plan) = store::plans::hold(&mut **tx, id).await?
+        {
+            self.plan_names.insert(plan.name.clone(), id);
+            self.plans.insert(id, plan);
+        }
+        Ok(())
+    }
+
+    async fn load_departments(&mut self, tx: &mut Transaction, lines: &[Line]) -> Result<()> {
+        let named: BTreeSet<_> = lines
+            .iter()
+            .filter(|line| matches!(line.department, Some(Some(_))))
+            .filter_map(|line| Some(self.domain(line).ok()?.id))
+            .collect();
+        if named.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<_> = named.into_iter().collect();
+        let all = store::departments::list_of_domains(&mut **tx, &named).await?;
+        self.departments = all.into_iter().map(|one| (one.id, one)).collect();
+        let paths: Vec<_> = self.departments.values().map(|one| (one.domain_id, one.id)).collect();
+        for (domain, id) in paths {
+            self.paths.insert((domain, self.path(id)), id);
+        }
+        let used: BTreeSet<_> =
+            lines.iter().filter_map(|line| self.department(line).ok().flatten()).collect();
+        let used: Vec<_> = used.into_iter().collect();
+        store::departments::hold_all(&mut **tx, &used).await?;
+        let presets: BTreeSet<_> = used.iter().filter_map(|id| self.preset(*id)).collect();
+        for id in presets {
+            self.hold_plan(tx, id).await?;
+        }
+        Ok(())
+    }
+
+    /// The names from the top, with `/` between them.
+    fn path(&self, id: DepartmentId) -> String {
+        path(&self.departments, id)
+    }
+
+    /// The plan that a department gives to new users.
+    fn preset(&self, id: DepartmentId) -> Option<PlanId> {
+        let mut next = self.departments.get(&id);
+        while let Some(one) = next {
+            if one.plan_id.is_some() {
+                return one.plan_id;
+            }
+            next = one.parent_id.and_then(|id| self.departments.get(&id));
+        }
+        None
+    }
+
+    /// The domain of a line.
+    pub(super) fn domain(&self, line: &Line) -> Result<&Domain, Fault> {
+        let fault = |reason: String| Fault::cell(Column::Address, reason);
+        match (&line.domain, self.only) {
+            (None, None) => Err(fault("must be an address: name@domain".to_owned())),
+            (Some(name), None) => {
+                let found = self.domains.get(name.as_str());
+                found.ok_or_else(|| fault(format!("domain {name} does not exist")))
+            }
+            (name, Some(_)) => {
+                let gone = || fault("the domain does not exist any more".to_owned());
+                let only = self.domains.values().next().ok_or_else(gone)?;
+                match name {
+                    Some(name) if *name != only.name => {
+                        Err(fault(format!("must be an address of {}", only.name)))
+                    }
+                    _ => Ok(only),
+                }
+            }
+        }
+    }
+
+    /// The department that a line names; nothing: it names none, or the user is to be in none.
+    pub(super) fn department(&self, line: &Line) -> Result<Option<DepartmentId>, Fault> {
+        let Some(named) = line.department.as_ref().and_then(Option::as_ref) else {
+            return Ok(None);
+        };
+        let domain = self.domain(line)?.id;
+        let found = match named {
+            DepartmentRef::Id(id) => {
+                let found = self.departments.get(id).filter(|one| one.domain_id == domain);
+                found.map(|one| one.id)
+            }
+            DepartmentRef::Path(path) => self.paths.get(&(domain, path.clone())).copied(),
+        };
+        let found = found.ok_or_else(|| {
+            Fault::cell(
+                Column::Department,
+                "must be the path or the id of a department of the domain",
+            )
+        });
+        found.map(Some)
+    }
+
+    /// The plan that a line names.
+    pub(super) fn plan(&self, line: &Line) -> Result<Option<&Plan>, Fault> {
+        let Some(named) = &line.plan else { return Ok(None) };
+        let found = match named {
+            PlanRef::Id(id) => self.plans.get(id),
+            PlanRef::Name(name) => self.plan_names.get(name).and_then(|id| self.plans.get(id)),
+        };
+        found.map(Some).ok_or_else(|| Fault::cell(Column::Plan, "must be a plan that there is"))
+    }
+
+    /// The plan of a user who is in this department, if no other one is named.
+    pub(super) fn plan_of(&self, department: Option<DepartmentId>) -> Result<&Plan> {
+        let id = department.and_then(|id| self.preset(id)).unwrap_or_else(plan::standard);
+        self.plan_by_id(id)
+    }
+
+    /// A plan that is held.
+    pub(super) fn plan_by_id(&self, id: PlanId) -> Result<&Plan> {
+        self.plans.get(&id).ok_or_else(|| Error::corrupt("plan", id, "is missing"))
+    }
+
+    /// Who has the address of a line.
+    pub(super) fn holder(&self, line: &Line, domain: DomainId) -> Holder<'_> {
+        let owner = self.taken.get(&(domain, line.local_part.as_str().to_owned()));
+        let Some(owner) = owner else { return Holder::Nobody };
+        let user = self.users.get(&UserId::from(*owner));
+        user.filter(|user| user.local_part == line.local_part).map_or(Holder::Other, Holder::User)
+    }
+
+    /// The node for the next new mailbox.
+    pub(super) fn place(&mut self) -> Option<(umail_proto::ids::NodeId, String)> {
+        let place = self.places.iter_mut().min_by_key(|place| place.users)?;
+        place.users += 1;
+        Some((place.id, place.name.clone()))
+    }
+}

@@ -1,0 +1,500 @@
+//! The work on an import: block by block, each in a transaction with what is known of the import,
+//! or all of them in one. Whoever takes it over goes on where that stands.
+
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::RandomState},
+    hash::BuildHasher,
+    sync::Arc,
+};
+
+use secrecy::ExposeSecret as _;
+use umail_api_types::{
+    imports::{Format, ImportMode, ImportState},
+    operations::{OperationResult, OperationState},
+};
+use umail_proto::ids::{DepartmentId, DomainId, ImportId, OperatorId, UserId};
+
+use crate::{
+    app::{
+        allowances::{self, Given, Share},
+        audit,
+        imports::{
+            about,
+            chunk::{self, Chunk, Outcome, Taking},
+            seal_name, subject,
+        },
+        operations,
+    },
+    authn::callers,
+    authz::Action,
+    context::Context,
+    database::pool,
+    error::{Error, Result},
+    model::{
+        address::EmailAddress,
+        domain::DomainRef,
+        import::{Column, Counts, Fault, Import, Line, Refused, Secret},
+        password::Password,
+    },
+    store::{self, sessions::Owner},
+    transaction::Transaction,
+};
+
+/// Errors that are kept of an import; all are counted.
+const ERRORS_KEPT: i64 = 10_000;
+/// Passwords that are hashed together, so that sign-ins get their turn.
+const HASHED_AT_ONCE: usize = 16;
+
+/// Goes on with an import until it has ended, unless somebody else works on it or on another one
+/// of the same domain; returns how many lines were dealt with.
+pub async fn carry_on(cx: &Context, id: ImportId) -> Result<u64> {
+    let Some(import) = store::imports::find(cx.pool(), id).await? else { return Ok(0) };
+    // Nothing else is done in it, so that it keeps nothing from being cleaned up.
+    let mut turn = cx.state().pool().begin().await?;
+    if !store::imports::try_lock(&mut turn, import.domain_id).await? {
+        return Ok(0);
+    }
+    // As whoever had the turn before has left it.
+    let Some(import) = store::imports::find(cx.pool(), id).await? else { return Ok(0) };
+    if import.state != ImportState::Running {
+        return Ok(0);
+    }
+    let before = import.done_lines;
+    let import = Work::new(cx, import, Some(turn)).run().await?;
+    Ok(u64::try_from(import.done_lines - before).unwrap_or_default())
+}
+
+/// Ends an import that fails again and again.
+pub async fn give_up(cx: &Context, id: ImportId) -> Result<()> {
+    let Some(import) = store::imports::find(cx.pool(), id).await? else { return Ok(()) };
+    if import.state != ImportState::Running {
+        return Ok(());
+    }
+    let text = "the server failed; its log has more under the id of the import";
+    Work::new(cx, import, None).end(ImportState::Failed, text).await.map(drop)
+}
+
+/// How a run over the blocks of an import ended.
+enum Ended {
+    Done,
+    Cancelled,
+}
+
+/// An import that is worked on.
+struct Work<'a> {
+    /// The server itself.
+    cx: &'a Context,
+    import: Import,
+    /// The line of each address and external id of the file, by its hash.
+    seen: HashMap<u64, i64>,
+    hasher: RandomState,
+    /// Holds the lock that lets nobody else work on it.
+    turn: Option<pool::Transaction>,
+}
+
+/// A block that is to be worked on.
+struct Lines {
+    /// The last line of the block.
+    last: i64,
+    good: Vec<Line>,
+    outcome: Outcome,
+}
+
+impl<'a> Work<'a> {
+    fn new(cx: &'a Context, import: Import, turn: Option<pool::Transaction>) -> Self {
+        Self { cx, import, seen: HashMap::new(), hasher: RandomState::new(), turn }
+    }
+
+    /// Fails if somebody else may have taken over.
+    async fn check_turn(&mut self) -> Result<()> {
+        let Some(turn) = &mut self.turn else { return Ok(()) };
+        store::imports::check_lock(turn).await
+    }
+
+    async fn run(mut self) -> Result<Import> {
+        let is_one = self.import.dry_run || self.import.mode == ImportMode::AllOrNothing;
+        let run = async {
+            let has_passwords = !self.import.dry_run && !self.import.is_applied;
+            if has_passwords && matches!(self.hash_passwords().await?, Ended::Cancelled) {
+                return Ok(Ended::Cancelled);
+            }
+            if self.import.is_applied {
+                return Ok(Ended::Done);
+            }
+            if is_one { self.all_at_once().await } else { self.block_by_block().await }
+        };
+        match run.await {
+            Ok(Ended::Done) => {
+                let is_refused =
+                    self.import.mode == ImportMode::AllOrNothing && self.import.counts.refused > 0;
+                if is_refused {
+                    let text = "lines were refused: nothing has been changed";
+                    self.end(ImportState::Failed, text).await
+                } else {
+                    self.end(ImportState::Succeeded, "").await
+                }
+            }
+            Ok(Ended::Cancelled) => self.end(ImportState::Cancelled, "").await,
+            Err(Error::Unauthenticated(_)) => {
+                let text = "whoever began it may not sign in any more";
+                self.end(ImportState::Failed, text).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whoever began the import, with the rights of now.
+    async fn caller(&self) -> Result<Context> {
+        let id = self.import.created_by;
+        let owner = if self.import.by_operator {
+            Owner::from(OperatorId::from(id))
+        } else {
+            Owner::from(UserId::from(id))
+        };
+        let caller = callers::of_owner(self.cx.state(), owner).await?;
+        let request_id = Arc::from(self.import.request_id.as_str());
+        Ok(Context::new(self.cx.state().clone(), Arc::new(caller), request_id))
+    }
+
+    async fn is_cancelled(&self) -> Result<bool> {
+        let Some(operation) = self.import.operation_id else { return Ok(false) };
+        let row = store::operations::find(self.cx.pool(), operation).await?;
+        Ok(row.is_none_or(|row| row.cancel_requested))
+    }
+
+    /// The lines behind one, as they were received: what the block has, and its last line.
+    async fn block(&self, after: i64) -> Result<Option<(i64, Vec<(i64, Vec<u8>)>)>> {
+        let found = store::import_blocks::next(self.cx.pool(), self.import.id, after).await?;
+        let Some(block) = found else { return Ok(None) };
+        let name = seal_name(self.import.id, block.first_line);
+        let bytes = self.cx.state().sealer().open(&name, &block.sealed)?;
+        let lines = bytes.split(|one| *one == b'\n').map(<[u8]>::to_vec);
+        let lines = (block.first_line..block.first_line + block.lines).zip(lines);
+        // An empty line is none.
+        let lines = lines.filter(|(_, line)| !line.is_empty()).collect();
+        Ok(Some((block.first_line + block.lines - 1, lines)))
+    }
+
+    fn parse(&self, number: i64, line: &[u8]) -> Result<Line, Vec<Fault>> {
+        let columns = self.import.columns.as_slice();
+        let is_csv = self.import.format == Some(Format::Csv);
+        Line::parse(number, line, is_csv.then_some(columns))
+    }
+
+    /// Reads the next block: its good lines, and what is wrong with the others.
+    async fn read(&mut self, after: i64, own: &str) -> Result<Option<Lines>> {
+        let Some((last, lines)) = self.block(after).await? else { return Ok(None) };
+        let (mut good, mut outcome) = (Vec::with_capacity(lines.len()), Outcome::default());
+        for (number, line) in lines {
+            match self.parse(number, &line) {
+                Ok(line) => match self.see(&line, own) {
+                    Ok(()) => good.push(line),
+                    Err(fault) => outcome.refuse(number, [fault]),
+                },
+                Err(faults) => outcome.refuse(number, faults),
+            }
+        }
+        Ok(Some(Lines { last, good, outcome }))
+    }
+
+    /// Refuses a line whose address was in a line before.
+    fn see(&mut self, line: &Line, own: &str) -> Result<(), Fault> {
+        let domain = line.domain.as_ref().map_or(own, |name| name.as_str());
+        let key = self.hasher.hash_one((domain, line.local_part.as_str()));
+        match self.seen.insert(key, line.number) {
+            Some(before) if before != line.number => {
+                self.seen.insert(key, before);
+                let reason = format!("line {before} is about the same user");
+                Err(Fault::cell(Column::Address, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The name of the domain that the import is confined to.
+    async fn own(&self) -> Result<String> {
+        let Some(id) = self.import.domain_id else { return Ok(String::new()) };
+        let domain = store::domains::find_any(self.cx.pool(), &DomainRef::Id(id)).await?;
+        Ok(domain.map_or_else(String::new, |domain| domain.name.as_str().to_owned()))
+    }
+
+    /// Hashes the passwords that came in clear. One that is right already keeps its hash.
+    async fn hash_passwords(&mut self) -> Result<Ended> {
+        let can_have = self.import.format == Some(Format::Ndjson)
+            || self.import.columns.contains(&Column::Password);
+        if !can_have {
+            return Ok(Ended::Done);
+        }
+        self.say("passwords").await?;
+        while let Some((last, lines)) = self.block(self.import.hashed_lines).await? {
+            let lines =
+                lines.into_iter().filter_map(|(number, line)| self.parse(number, &line).ok());
+            let lines: Vec<_> =
+                lines.filter(|line| matches!(line.secret, Some(Secret::Clear(_)))).collect();
+            for some in lines.chunks(HASHED_AT_ONCE) {
+                if self.is_cancelled().await? {
+                    return Ok(Ended::Cancelled);
+                }
+                let done = self.known_hashes(some).await?;
+                let rest = some.iter().filter(|line| !done.contains_key(&line.number));
+                let hashes = futures_util::future::try_join_all(rest.map(|line| self.hash(line)));
+                let hashes = hashes.await?;
+                store::import_hashes::insert_all(self.cx.pool(), self.import.id, &hashes).await?;
+            }
+            self.import.hashed_lines = last;
+            self.keep().await?;
+        }
+        Ok(Ended::Done)
+    }
+
+    async fn known_hashes(&self, lines: &[Line]) -> Result<HashMap<i64, String>> {
+        let (first, last) = (lines.first(), lines.last());
+        let range = first.map_or(0, |one| one.number)..last.map_or(0, |one| one.number + 1);
+        store::import_hashes::list(self.cx.pool(), self.import.id, range).await
+    }
+
+    async fn hash(&self, line: &Line) -> Result<(i64, String)> {
+        let Some(Secret::Clear(clear)) = &line.secret else {
+            return Err(Error::internal("a line without a password"));
+        };
+        // One that the rules do not allow is refused later, without a hash.
+        let Ok(password) = Password::any(clear.expose_secret()) else {
+            return Ok((line.number, String::new()));
+        };
+        let passwords = self.cx.state().passwords();
+        let own = self.own().await?;
+        let domain = line.domain.as_ref().map_or(own.as_str(), |name| name.as_str());
+        let address = EmailAddress::parse(&format!("{}@{domain}", line.local_part));
+        let there = match &address {
+            Ok(address) => {
+                let (local_part, domain) = address.parts();
+                store::credentials::find_hash_of_address(self.cx.pool(), local_part, domain).await?
+            }
+            Err(_reason) => None,
+        };
+        if let Some(there) = there
+            && passwords.verify_in_turn(password.clone(), there.clone()).await?
+        {
+            return Ok((line.number, there));
+        }
+        Ok((line.number, passwords.hash_in_turn(password).await?))
+    }
+
+    /// Works on each block in a transaction of its own.
+    async fn block_by_block(&mut self) -> Result<Ended> {
+        let own = self.own().await?;
+        self.recall(&own).await?;
+        self.say("lines").await?;
+        let mut kept = store::import_errors::count(self.cx.pool(), self.import.id).await?;
+        loop {
+            if self.is_cancelled().await? {
+                return Ok(Ended::Cancelled);
+            }
+            let Some(Lines { last, good, outcome }) =
+                self.read(self.import.done_lines, &own).await?
+            else {
+                return Ok(Ended::Done);
+            };
+            let cx = self.caller().await?;
+            let mut tx = cx.begin().await?;
+            let chunk = self.chunk(&cx, good).await?;
+            let done = chunk::apply(chunk, &mut tx, Taking::Each).await?;
+            let mut refused = outcome.refused;
+            refused.extend(done.refused);
+            let mut after = self.import.clone();
+            after.counts = sum(&[after.counts, outcome.counts, done.counts]);
+            after.done_lines = last;
+            after.updated_at = self.cx.now();
+            kept += keep_errors(&mut tx, &after, kept, refused).await?;
+            store::imports::update(&mut *tx, &after).await?;
+            self.check_turn().await?;
+            tx.commit().await?;
+            self.import = after;
+            self.tell(done.counts);
+        }
+    }
+
+    /// Works on all blocks in one transaction, and keeps it if every line was good.
+    async fn all_at_once(&mut self) -> Result<Ended> {
+        let own = self.own().await?;
+        self.say("lines").await?;
+        let cx = self.caller().await?;
+        let mut tx = cx.begin().await?;
+        let (mut sums, mut refused) = (BTreeMap::new(), Vec::new());
+        self.import.counts = Counts::default();
+        self.import.done_lines = 0;
+        while let Some(Lines { last, good, outcome }) =
+            self.read(self.import.done_lines, &own).await?
+        {
+            if self.is_cancelled().await? {
+                return Ok(Ended::Cancelled);
+            }
+            let chunk = self.chunk(&cx, good).await?;
+            let done = chunk::apply(chunk, &mut tx, Taking::Together(&mut sums)).await?;
+            self.import.counts = sum(&[self.import.counts, outcome.counts, done.counts]);
+            let room = usize::try_from(ERRORS_KEPT).unwrap_or(usize::MAX) - refused.len();
+            refused.extend(outcome.refused.into_iter().chain(done.refused).take(room));
+            self.import.done_lines = last;
+            self.keep().await?;
+        }
+        for fault in give_together(&mut tx, sums).await? {
+            self.import.counts.refused += 1;
+            refused.push((0, fault));
+        }
+        // The rights of now, not those of when it began.
+        self.caller().await?;
+        if self.import.dry_run || self.import.counts.refused > 0 {
+            drop(tx);
+            let mut tx = self.cx.begin().await?;
+            keep_errors(&mut tx, &self.import, 0, refused).await?;
+            tx.commit().await?;
+            return Ok(Ended::Done);
+        }
+        // A server that dies now leaves only the end to the next one.
+        self.import.is_applied = true;
+        self.import.updated_at = self.cx.now();
+        store::imports::update(&mut *tx, &self.import).await?;
+        self.check_turn().await?;
+        tx.commit().await?;
+        self.tell(self.import.counts);
+        Ok(Ended::Done)
+    }
+
+    async fn chunk<'b>(&'b self, cx: &'b Context, lines: Vec<Line>) -> Result<Chunk<'b>> {
+        let has_clear = lines.iter().any(|line| matches!(line.secret, Some(Secret::Clear(_))));
+        let hashes = match (lines.first(), lines.last()) {
+            (Some(first), Some(last)) if has_clear => {
+                let range = first.number..last.number + 1;
+                store::import_hashes::list(self.cx.pool(), self.import.id, range).await?
+            }
+            _ => HashMap::new(),
+        };
+        Ok(Chunk { cx, import: &self.import, lines, hashes })
+    }
+
+    /// Remembers the addresses of the lines that are done.
+    async fn recall(&mut self, own: &str) -> Result<()> {
+        let mut line = 0;
+        while line < self.import.done_lines {
+            let Some(Lines { last, .. }) = self.read(line, own).await? else { break };
+            line = last;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, counts: Counts) {
+        if counts.created + counts.changed > 0 {
+            self.cx.state().changes().notify_one();
+        }
+        if counts.changed > 0 {
+            self.cx.state().callers().forget();
+        }
+    }
+
+    /// Stores how far the work has come.
+    async fn keep(&mut self) -> Result<()> {
+        self.import.updated_at = self.cx.now();
+        store::imports::update(self.cx.pool(), &self.import).await
+    }
+
+    /// Says in the operation what it is at.
+    async fn say(&self, step: &str) -> Result<()> {
+        let Some(id) = self.import.operation_id else { return Ok(()) };
+        let mut tx = self.cx.begin().await?;
+        if let Some(mut row) = store::operations::lock(&mut *tx, id).await? {
+            step.clone_into(&mut row.step);
+            row.updated_at = self.cx.now();
+            store::operations::update(&mut *tx, &row).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Ends the import and its operation, and forgets what it has received.
+    async fn end(mut self, state: ImportState, failure: &str) -> Result<Import> {
+        let is_whole = self.import.mode == ImportMode::AllOrNothing && !self.import.dry_run;
+        if is_whole && !self.import.is_applied {
+            let refused = self.import.counts.refused;
+            self.import.counts = Counts { refused, ..Counts::default() };
+        }
+        self.import.state = state;
+        failure.clone_into(&mut self.import.failure);
+        self.import.updated_at = self.cx.now();
+        let mut tx = self.cx.begin().await?;
+        store::imports::update(&mut *tx, &self.import).await?;
+        store::import_blocks::delete(&mut *tx, self.import.id).await?;
+        store::import_hashes::delete(&mut *tx, self.import.id).await?;
+        self.end_operation(&mut tx, state, failure).await?;
+        let event = (subject(&self.import), Some(about(&self.import)));
+        audit::record(&mut tx, self.cx, Action::Update, event.0, None, event.1).await?;
+        self.check_turn().await?;
+        tx.commit().await?;
+        if let Some(turn) = self.turn.take() {
+            turn.commit().await?;
+        }
+        self.cx.state().fleet().progressed();
+        Ok(self.import)
+    }
+
+    async fn end_operation(
+        &self,
+        tx: &mut Transaction,
+        state: ImportState,
+        failure: &str,
+    ) -> Result<()> {
+        let Some(id) = self.import.operation_id else { return Ok(()) };
+        let Some(mut row) = store::operations::lock(&mut **tx, id).await? else { return Ok(()) };
+        let (state, error) = match state {
+            ImportState::Failed => (OperationState::Failed, Some(failure.to_owned())),
+            ImportState::Cancelled => (OperationState::Cancelled, None),
+            _ => (OperationState::Succeeded, None),
+        };
+        let result = (state == OperationState::Succeeded).then(OperationResult::default);
+        operations::end(&mut row, state, error, result)?;
+        row.updated_at = self.cx.now();
+        store::operations::update(&mut **tx, &row).await
+    }
+}
+
+/// Keeps errors as long as there is room for them; returns how many.
+async fn keep_errors(
+    tx: &mut Transaction,
+    import: &Import,
+    kept: i64,
+    mut refused: Vec<Refused>,
+) -> Result<i64> {
+    refused.truncate(usize::try_from(ERRORS_KEPT - kept).unwrap_or_default());
+    for (_, fault) in &mut refused {
+        // Some name what the file has.
+        fault.reason.retain(|one| !one.is_control());
+    }
+    store::import_errors::insert_all(&mut **tx, import.id, &refused).await?;
+    Ok(i64::try_from(refused.len()).unwrap_or_default())
+}
+
+/// Gives all lines together their part of the allowances; says what is not left.
+async fn give_together(
+    tx: &mut Transaction,
+    sums: BTreeMap<(DomainId, Option<DepartmentId>), Given>,
+) -> Result<Vec<Fault>> {
+    let mut shares: Vec<Share> = Vec::new();
+    for ((domain, _), given) in sums {
+        match shares.last_mut() {
+            Some(share) if share.domain == domain => share.given.push(given),
+            _ => shares.push(Share { domain, given: vec![given] }),
+        }
+    }
+    if shares.is_empty() {
+        return Ok(Vec::new());
+    }
+    let refusals = allowances::give_each(tx, &shares).await?.into_iter().flatten();
+    Ok(refusals.map(|exceeded| Fault::line(exceeded.to_string())).collect())
+}
+
+fn sum(counts: &[Counts]) -> Counts {
+    counts.iter().fold(Counts::default(), |sum, one| Counts {
+        created: sum.created + one.created,
+        changed: sum.changed + one.changed,
+        unchanged: sum.unchanged + one.unchanged,
+        refused: sum.refused + one.refused,
+    })
+}

@@ -1,0 +1,66 @@
+//! Lines of imports that were refused.
+
+use sqlx::PgExecutor;
+use umail_proto::ids::ImportId;
+
+use crate::{
+    error::Result,
+    model::import::{Fault, Refused},
+};
+
+/// Adds lines that were refused.
+pub async fn insert_all(
+    db: impl PgExecutor<'_>,
+    import: ImportId,
+    refused: &[Refused],
+) -> Result<()> {
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<_> = refused.iter().map(|(line, _)| *line).collect();
+    let fields: Vec<_> = refused.iter().map(|(_, fault)| fault.field.clone()).collect();
+    let reasons: Vec<_> = refused.iter().map(|(_, fault)| fault.reason.clone()).collect();
+    sqlx::query!(
+        "INSERT INTO import_error (import_id, line, field, reason)
+         SELECT $1, line, field, reason
+           FROM unnest($2::bigint[], $3::text[], $4::text[]) AS new (line, field, reason)
+         ON CONFLICT DO NOTHING",
+        import.uuid(),
+        &lines,
+        &fields,
+        &reasons,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Errors after one, in the order of the lines.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    import: ImportId,
+    after: Option<&Refused>,
+    limit: i64,
+) -> Result<Vec<Refused>> {
+    let (line, field) = after.map_or((-1, ""), |(line, fault)| (*line, fault.field.as_str()));
+    let rows = sqlx::query!(
+        "SELECT line, field, reason FROM import_error
+          WHERE import_id = $1 AND (line, field) > ($2, $3) ORDER BY line, field LIMIT $4",
+        import.uuid(),
+        line,
+        field,
+        limit,
+    );
+    let rows = rows.fetch_all(db).await?.into_iter();
+    Ok(rows.map(|row| (row.line, Fault { field: row.field, reason: row.reason })).collect())
+}
+
+/// How many errors are kept of an import.
+pub async fn count(db: impl PgExecutor<'_>, import: ImportId) -> Result<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM import_error WHERE import_id = $1"#,
+        import.uuid(),
+    )
+    .fetch_one(db)
+    .await?)
+}
