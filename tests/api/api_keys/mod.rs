@@ -302,7 +302,7 @@ async fn a_compromised_user_has_no_keys_any_more() {
 }
 
 /// What is for people only, whatever the key may otherwise.
-const FOR_PEOPLE: [&str; 34] = [
+const FOR_PEOPLE: [&str; 33] = [
     "confirm_my_totp",
     "create_api_key",
     "create_app_password",
@@ -333,7 +333,6 @@ const FOR_PEOPLE: [&str; 34] = [
     "remove_my_totp",
     "rotate_api_key",
     "secure_account",
-    "update_import_content",
     "update_my_password",
     "update_operator",
     "update_user_password",
@@ -362,4 +361,18 @@ async fn keys_have_nothing_to_do_with_keys_passwords_second_factors_and_sign_ins
     }
     refused.sort();
     assert_eq!(refused, FOR_PEOPLE);
+}
+
+#[tokio::test]
+async fn a_key_does_not_fill_the_import_of_its_maker() {
+    let api = world().await;
+    let root = api.sign_in("root").await;
+    let (_, key) = make(&api, &root, json!({"name": "x", "role": "system_admin"})).await;
+    let import = api.post("/v1/domains/example.com/imports", json!({})).await.id();
+    let content = api.ask(Method::PUT, format!("/v1/imports/{import}/content?offset=0"));
+    let answer = content.by(&key).content("text/csv", "address\n").send().await;
+    answer.is_problem(StatusCode::FORBIDDEN);
+    get(&api, &key, &format!("/v1/imports/{import}")).await.is(StatusCode::OK);
+    let hashes = "/v1/domains/example.com/users/export?password_hashes=true";
+    get(&api, &key, hashes).await.is_problem(StatusCode::FORBIDDEN);
 }
