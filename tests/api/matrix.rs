@@ -390,7 +390,6 @@ pub(crate) fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
             ),
         ],
         "create_api_key" => vec![("", json!({"name": "x"}))],
-        "rotate_api_key" => vec![("", json!({}))],
         "create_app_password" => vec![("", json!({"label": "x"}))],
         "update_forwarding" => vec![("", json!({"targets": [], "keep_copy": true}))],
         "create_alias" => vec![("", json!({"local_part": "NEW", "targets": ["x@example.org"]}))],
@@ -400,19 +399,8 @@ pub(crate) fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
         }
         "move_mailbox" => vec![("", json!({"storage_node": "node-1"}))],
         "create_join_token" => vec![("", json!({"node_name": "NEW", "roles": ["smtp"]}))],
-        "create_import" | "create_domain_import" => vec![("", json!({}))],
-        "update_import_content" => vec![("", json!({}))],
-        "update_operator"
-        | "update_settings"
-        | "update_department"
-        | "update_alias"
-        | "update_group"
-        | "update_node"
-        | "update_service"
-        | "update_plan"
-        | "update_allowance"
-        | "update_domain_allowance"
-        | "update_department_allowance" => vec![("", json!({}))],
+        "create_import" | "create_domain_import" | "rotate_api_key" => vec![("", json!({}))],
+        other if other.starts_with("update_") => vec![("", json!({}))],
         _ => Vec::new(),
     }
 }

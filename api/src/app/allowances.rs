@@ -95,31 +95,30 @@ impl Given {
 /// until then nobody else in the domain can.
 pub(super) async fn give(tx: &mut Transaction, domain: DomainId, given: &[Given]) -> Result<()> {
     let whole = given.iter().fold(Amounts::default(), |sum, one| sum + one.amounts);
-    // From the domain on the tree of departments stands still, so it is held in any case.
-    let mut top = vec![(SYSTEM, whole), (domain.uuid(), whole)];
-    top.retain(|(id, amounts)| *id != SYSTEM || *amounts != Amounts::default());
-    if !add(tx, &top).await?.contains(&domain.uuid()) {
+    if whole != Amounts::default() {
+        add(tx, SYSTEM, &whole).await?;
+    }
+    // From here on the tree of departments stands still, so the domain is held in any case.
+    if !add(tx, domain.uuid(), &whole).await? {
         return Err(Error::corrupt("allowance", domain, "is missing"));
     }
     let (asked, seats) = per_level(tx, domain, given).await?;
-    add(tx, &asked).await?;
+    for (department, amounts) in &asked {
+        add(tx, *department, amounts).await?;
+    }
     give_seats(tx, &seats).await
 }
 
-/// Adds to the counters of these levels, in this order, and returns which there are.
-async fn add(tx: &mut Transaction, asked: &[(Uuid, Amounts)]) -> Result<Vec<Uuid>> {
-    if asked.is_empty() {
-        return Ok(Vec::new());
+/// Adds to the counters of a level; says whether it is counted.
+async fn add(tx: &mut Transaction, id: Uuid, asked: &Amounts) -> Result<bool> {
+    let Some(level) = store::allowances::add(&mut **tx, id, asked).await? else {
+        return Ok(false);
+    };
+    if let Err(refusal) = level.check_given(*asked) {
+        let name = store::allowances::find(&mut **tx, id).await?.name;
+        return Err(Exceeded { name, ..refusal }.into());
     }
-    let after = store::allowances::add(&mut **tx, asked).await?;
-    for (id, amounts) in asked {
-        let Some(level) = after.iter().find(|one| one.id == *id) else { continue };
-        if let Err(refusal) = level.check_given(*amounts) {
-            let name = store::allowances::find(&mut **tx, level.id).await?.name;
-            return Err(Exceeded { name, ..refusal }.into());
-        }
-    }
-    Ok(after.into_iter().map(|level| level.id).collect())
+    Ok(true)
 }
 
 /// What one of many asks for in a domain, and gives back.

@@ -30,7 +30,6 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
         (Role::SuperDomainAdmin | Role::DomainAdmin, Resource::RoleAssignment { .. }) => {
             matches!(action, Read | List | Create | Delete)
         }
-        (Role::DepartmentAdmin, Resource::RoleAssignment { .. }) => matches!(action, Read | List),
         // What is added is one of them, in its place.
         (
             Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
@@ -40,7 +39,6 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
             | Resource::Plans
             | Resource::Allowance(Level::Domain(_)),
         ) => matches!(action, Read | List),
-        (Role::User, Resource::RoleAssignment { .. }) => action == Read,
         (
             Role::SuperDomainAdmin | Role::DomainAdmin | Role::DepartmentAdmin,
             Resource::Imports(_),
@@ -55,14 +53,13 @@ pub(super) fn allows(role: Role, action: Action, resource: &Resource) -> bool {
             Resource::Domains
             | Resource::Domain(_)
             | Resource::DomainAlias(_)
+            | Resource::RoleAssignment { .. }
             | Resource::Department { id: None, .. },
         ) => matches!(action, Read | List),
         // Below the own one; that one is from above.
         (Role::DepartmentAdmin, Resource::Department { id: Some(_), .. }) => action != Operate,
-        (Role::User, Resource::User(_)) => action == Read,
-        (Role::User, Resource::Profile(_)) => {
-            matches!(action, Read | List | Create | Update | Delete)
-        }
+        (Role::User, Resource::User(_) | Resource::RoleAssignment { .. }) => action == Read,
+        (Role::User, Resource::Profile(_)) => action != Operate,
         // Everybody sees the own ones at least.
         (_, Resource::AuditEvents) => action == List,
         (

@@ -132,48 +132,33 @@ pub async fn delete_of_domain(db: impl PgExecutor<'_>, domain: DomainId) -> Resu
     Ok(())
 }
 
-/// Adds to the counters of these levels, locking them in this order until the end of the
-/// transaction, and returns them as they are then, without their names. That of the system is passed
-/// over while it has no limit. A sum stays within what its column holds.
-pub async fn add(db: impl PgExecutor<'_>, asked: &[(Uuid, Amounts)]) -> Result<Vec<Allowance>> {
-    let column = |of: fn(&Amounts) -> i64| -> Vec<i64> {
-        asked.iter().map(|(_, amounts)| of(amounts)).collect()
-    };
-    let ids: Vec<_> = asked.iter().map(|(id, _)| *id).collect();
-    let rows = sqlx::query_as!(
+/// Adds to the counters of a level, which locks it until the end of the transaction, and returns it as
+/// it is then, without its name; nothing for the system while it has no limit. A sum stays within what
+/// its column holds.
+///
+/// One row by its key: whoever waited for it finds the newest at once, while a statement over several
+/// rows is begun anew for each, with everybody else in the domain waiting.
+pub async fn add(db: impl PgExecutor<'_>, id: Uuid, more: &Amounts) -> Result<Option<Allowance>> {
+    let row = sqlx::query_as!(
         Row,
-        r#"WITH held AS (
-               SELECT allowance.id, more.*
-                 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
-                             $6::bigint[], $7::bigint[])
-                      WITH ORDINALITY AS more (level_id, more_users, more_aliases,
-                          more_departments, more_storage_bytes, more_unlimited_users,
-                          more_groups, place)
-                 JOIN allowance ON allowance.id = level_id
-                WHERE domain_id IS NOT NULL OR is_limited
-                ORDER BY place FOR UPDATE OF allowance
-           )
-           UPDATE allowance
-              SET users = users + more_users, aliases = aliases + more_aliases,
-                  departments = departments + more_departments,
-                  storage_bytes = least(storage_bytes::numeric + more_storage_bytes,
-                                        9223372036854775807)::bigint,
-                  unlimited_users = unlimited_users + more_unlimited_users,
-                  groups = groups + more_groups
-             FROM held WHERE allowance.id = held.id
-           RETURNING allowance.id, domain_id, '' AS "name!", users_limit, aliases_limit,
-                     groups_limit, departments_limit, storage_limit_bytes, overselling_percent,
-                     users, aliases, groups, departments, storage_bytes, unlimited_users,
-                     revision"#,
-        &ids,
-        &column(|one| one.users),
-        &column(|one| one.aliases),
-        &column(|one| one.departments),
-        &column(|one| one.storage_bytes),
-        &column(|one| one.unlimited_users),
-        &column(|one| one.groups),
+        r#"UPDATE allowance
+              SET users = users + $2, aliases = aliases + $3, departments = departments + $4,
+                  storage_bytes =
+                      least(storage_bytes::numeric + $5::bigint, 9223372036854775807)::bigint,
+                  unlimited_users = unlimited_users + $6, groups = groups + $7
+            WHERE id = $1 AND (domain_id IS NOT NULL OR is_limited)
+           RETURNING id, domain_id, '' AS "name!", users_limit, aliases_limit, groups_limit,
+                     departments_limit, storage_limit_bytes, overselling_percent, users, aliases,
+                     groups, departments, storage_bytes, unlimited_users, revision"#,
+        id,
+        more.users,
+        more.aliases,
+        more.departments,
+        more.storage_bytes,
+        more.unlimited_users,
+        more.groups,
     );
-    Ok(rows.fetch_all(db).await?.into_iter().map(Allowance::from).collect())
+    Ok(row.fetch_optional(db).await?.map(Allowance::from))
 }
 
 /// Writes counters back, of allowances that are locked.
