@@ -30,7 +30,7 @@ pub type List<K, V> = fn(Pool, Vec<K>) -> BoxFuture<'static, Result<Vec<(K, V)>>
 pub struct Gathered<K, V> {
     list: List<K, V>,
     waiting: Arc<Mutex<Vec<Batch<K, V>>>>,
-    /// Statements at the same time: meanwhile, others gather.
+    /// Statements that see all rows at the same time: meanwhile, others gather.
     statements: Arc<Semaphore>,
 }
 
@@ -75,22 +75,23 @@ where
         } else {
             let wanted = HashMap::from([(key, vec![answer])]);
             waiting.push(Batch { pool: pool.clone(), wanted });
-            self.start();
+            self.start(pool.clone());
         }
         answered
     }
 
-    /// Reads one batch of those that wait. A task of its own: whoever began the batch may be gone
-    /// before it is read.
+    /// Reads one batch of those that wait for rows of this pool. A task of its own: whoever began the
+    /// batch may be gone before it is read.
     #[expect(clippy::disallowed_methods, reason = "ends by itself, after one statement")]
-    fn start(&self) {
+    fn start(&self, pool: Pool) {
         let (list, waiting) = (self.list, Arc::clone(&self.waiting));
         let statements = Arc::clone(&self.statements);
         tokio::spawn(async move {
             // All requests that have arrived already come first, and join.
             task::yield_now().await;
-            let Ok(_permit) = statements.acquire().await else { return };
-            let Batch { pool, mut wanted } = lock(&waiting).remove(0);
+            // Signed-in users hardly ever want the same together, and must not wait for each other.
+            let _permit = if pool.is_narrowed() { None } else { statements.acquire().await.ok() };
+            let Some(mut wanted) = take(&waiting, &pool) else { return };
             let keys = wanted.keys().copied().collect();
             // Otherwise all answers are dropped, which says so.
             let Ok(rows) = list(pool, keys).await else { return };
@@ -102,6 +103,13 @@ where
             }
         });
     }
+}
+
+/// The batch of this pool that has waited longest.
+fn take<K, V>(waiting: &Mutex<Vec<Batch<K, V>>>, pool: &Pool) -> Option<Wanted<K, V>> {
+    let mut waiting = lock(waiting);
+    let at = waiting.iter().position(|one| one.pool == *pool)?;
+    Some(waiting.remove(at).wanted)
 }
 
 /// Whoever is gone meanwhile needs no answer.
@@ -131,7 +139,7 @@ mod tests {
     use sqlx::postgres::PgConnectOptions;
 
     use super::*;
-    use crate::error::Error;
+    use crate::{database::pool::Reach, error::Error};
 
     /// Never connects, since nothing asks it.
     fn pool() -> Pool {
@@ -164,9 +172,17 @@ mod tests {
 
     #[tokio::test]
     async fn others_do_not_see_rows_of_another_reach() {
-        let (gathered, one, other) = (Gathered::new(list), pool(), pool());
-        let (mine, theirs) = tokio::join!(gathered.find(&one, 2), gathered.find(&other, 2));
-        assert_eq!((mine.unwrap(), theirs.unwrap()), (Some(1), Some(1)));
+        let (gathered, whole) = (Gathered::new(list), pool());
+        let of = |user: &str| whole.within(Reach { user: user.to_owned(), ..Reach::default() });
+        let (anna, ben, anna_too) = (of("anna"), of("ben"), of("anna"));
+        let found = tokio::join!(
+            gathered.find(&anna, 2),
+            gathered.find(&whole, 2),
+            gathered.find(&ben, 2),
+            gathered.find(&anna_too, 4),
+        );
+        let found = [found.0, found.1, found.2, found.3].map(Result::unwrap);
+        assert_eq!(found, [Some(2), Some(1), Some(1), Some(2)]);
     }
 
     #[tokio::test]

@@ -85,6 +85,12 @@ impl Pool {
         Self { links: self.links.clone(), reach: Some(Arc::new(reach)) }
     }
 
+    /// Whether it shows only what is in somebody's reach.
+    #[must_use]
+    pub fn is_narrowed(&self) -> bool {
+        self.reach.is_some()
+    }
+
     /// How connections are made.
     #[must_use]
     pub fn connect_options(&self) -> &PgConnectOptions {
