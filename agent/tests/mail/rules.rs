@@ -254,10 +254,10 @@ async fn only_the_fleet_hands_in_mail_by_lmtp() {
     let node = running().await;
     let lmtp = node.config.ports.lmtp;
     let stranger = ["--protocol", "LMTP", "--local-interface", "127.0.0.66"];
-    client::swaks(lmtp, OUTSIDE, ALICE.0, &stranger).refused("451 4.6.0");
+    client::swaks(lmtp, OUTSIDE, ALICE.0, &stranger).refused("451 4.3.0");
     client::swaks(lmtp, OUTSIDE, ALICE.0, &["--protocol", "LMTP"]).ok();
     client::swaks(lmtp, OUTSIDE, "nobody@example.org", &["--protocol", "LMTP"])
-        .refused("451 4.6.0");
+        .refused("451 4.3.0");
     arrived(&node, ALICE, 1).await;
 }
 
@@ -269,7 +269,7 @@ async fn without_a_directory_everything_fails_for_now() {
     client::send(ports.smtp, OUTSIDE, ALICE.0, "too early").refused("421 4.3.2");
     client::imap(ports.imap, ALICE, "").refused("[UNAVAILABLE]");
     client::pop3(ports.pop3, ALICE, "").refused("[SYS/TEMP]");
-    client::swaks(ports.lmtp, OUTSIDE, ALICE.0, &["--protocol", "LMTP"]).refused("451 4.6.0");
+    client::swaks(ports.lmtp, OUTSIDE, ALICE.0, &["--protocol", "LMTP"]).refused("451 4.3.0");
     let here = id(NODE);
     let rows = vec![row(domain(1, "example.org")), row(user(11, "alice", &here))];
     let place = directory::storage(&here, NAME, "127.0.0.1");
