@@ -125,11 +125,10 @@ impl Config {
             absolute(reader.take("data_dir")?.unwrap_or_else(|| "/var/lib/umail-api".into()));
         let key_file = reader.take("key_file")?.map(absolute);
         let url: Option<String> = reader.take("database.url")?;
-        let is_embedded = url.as_ref().is_none_or(String::is_empty);
         let config = Self {
             worker_threads: reader
                 .take("worker_threads")?
-                .unwrap_or_else(|| default_threads(is_embedded)),
+                .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get)),
             key_file: key_file.unwrap_or_else(|| data_dir.join("key")),
             database: DatabaseConfig {
                 url: url.filter(|url| !url.is_empty()).map(SecretString::from),
@@ -191,13 +190,6 @@ impl Config {
             ("log.level", self.log.level.clone()),
         ])
     }
-}
-
-/// Half of the cores are the database's where it is on this machine: threads that take them from it
-/// cost more than they do (decision 0031).
-fn default_threads(is_embedded: bool) -> usize {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    if is_embedded { cores.div_ceil(2) } else { cores }
 }
 
 fn absolute(path: PathBuf) -> PathBuf {
