@@ -18,6 +18,7 @@ pub mod import;
 pub mod join_token;
 pub mod lockout;
 pub mod moves;
+pub mod network;
 pub mod node;
 pub mod operator;
 pub mod overview;

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     model::{
-        api_key::{ApiKey, KeyScope, Network, role_from_name, role_name},
+        api_key::{ApiKey, KeyScope, role_from_name, role_name},
+        network::Network,
         page::Page,
     },
     store::sessions::Owner,
