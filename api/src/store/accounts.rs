@@ -1,6 +1,8 @@
 //! Users. The table is called account, since user is a reserved word of SQL. Users that were
 //! deleted, and users of deleted domains, are shown only where that is said.
 
+use std::slice;
+
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use umail_api_types::status::Status;
@@ -19,7 +21,7 @@ use crate::{
         sending::SendingLimits,
         user::{User, UserRef},
     },
-    store::uuids,
+    store::{departments::no_department, uuids},
 };
 
 struct Row {
@@ -471,48 +473,10 @@ pub async fn update_all<'a>(
 
 /// Adds a user.
 pub async fn insert(db: impl PgExecutor<'_>, user: &User) -> Result<()> {
-    let [size, messages_hour, messages_day, recipients_hour, recipients_day] = user.sending.0;
-    sqlx::query!(
-        "INSERT INTO account (id, domain_id, department_id, local_part, display_name, status,
-                              functions, quota_bytes, storage_node_id, revision, created_at,
-                              updated_at, plan_id, given_name, family_name, employee_number,
-                              title, phone, locale, time_zone, external_id, message_size_bytes,
-                              messages_per_hour, messages_per_day, recipients_per_hour,
-                              recipients_per_day)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                 $19, $20, $21, $22, $23, $24, $25, $26)",
-        user.id.uuid(),
-        user.domain_id.uuid(),
-        user.department_id.map(DepartmentId::uuid),
-        user.local_part.as_str(),
-        user.display_name,
-        user.status.number(),
-        functions::to_column(user.functions),
-        user.quota,
-        user.storage_node.as_ref().map(|(id, _)| id.uuid()),
-        user.revision,
-        user.created_at,
-        user.updated_at,
-        user.plan_id.uuid(),
-        user.profile.given_name,
-        user.profile.family_name,
-        user.profile.employee_number,
-        user.profile.title,
-        user.profile.phone,
-        user.profile.locale,
-        user.profile.time_zone,
-        user.profile.external_id,
-        size,
-        messages_hour,
-        messages_day,
-        recipients_hour,
-        recipients_day,
-    )
-    .execute(db)
-    .await
-    .on_constraint("account_external_id_key", || known_twice(user))
-    .on_constraint("account_department_id_fkey", no_department)?;
-    Ok(())
+    insert_all(db, slice::from_ref(user))
+        .await
+        .on_constraint("account_external_id_key", || known_twice(user))
+        .on_constraint("account_department_id_fkey", no_department)
 }
 
 /// Writes a user back, unless it is no longer as it was seen; says whether. Where the mailbox is
@@ -588,10 +552,6 @@ fn known_twice(user: &User) -> Error {
 pub async fn delete(db: impl PgExecutor<'_>, id: UserId) -> Result<()> {
     sqlx::query!("DELETE FROM account WHERE id = $1", id.uuid()).execute(db).await?;
     Ok(())
-}
-
-fn no_department() -> Error {
-    Error::invalid("/department_id", "must be a department of the same domain")
 }
 
 /// The domain of a user who may sign in, and its status. The user is active, and so is the domain,

@@ -277,3 +277,8 @@ pub async fn hold_all(db: impl PgExecutor<'_>, ids: &[DepartmentId]) -> Result<(
     .await?;
     Ok(())
 }
+
+/// The refusal of a place in a department that there is not.
+pub(super) fn no_department() -> Error {
+    Error::invalid("/department_id", "must be a department of the same domain")
+}

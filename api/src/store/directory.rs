@@ -125,6 +125,24 @@ pub async fn credentials_of(db: impl PgExecutor<'_>, users: &[Uuid]) -> Result<V
     Ok(rows.fetch_all(db).await?.into_iter().map(Uuid::from).collect())
 }
 
+/// The rows of these keys, by what reads them all up to the condition on their id.
+macro_rules! rows {
+    ($row:ident, $db:ident, $keys:ident, $select:literal $(,)?) => {
+        match $keys {
+            Keys::Of(ids) => {
+                sqlx::query_as!($row, $select + " id = ANY ($1) ORDER BY id", ids)
+                    .fetch_all($db)
+                    .await?
+            }
+            Keys::After(after, limit) => {
+                sqlx::query_as!($row, $select + " id > $1 ORDER BY id LIMIT $2", after, limit)
+                    .fetch_all($db)
+                    .await?
+            }
+        }
+    };
+}
+
 struct DomainRow {
     id: Uuid,
     name: String,
@@ -136,31 +154,14 @@ struct DomainRow {
 }
 
 async fn domains(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, DirectoryRow)>> {
-    let rows = match keys {
-        Keys::Of(ids) => {
-            sqlx::query_as!(
-                DomainRow,
-                r#"SELECT id, name, status, functions, catch_all, deferred_until,
-                          deleted_at IS NOT NULL AS "is_deleted!"
-                     FROM domain WHERE id = ANY ($1) ORDER BY id"#,
-                ids,
-            )
-            .fetch_all(db)
-            .await?
-        }
-        Keys::After(after, limit) => {
-            sqlx::query_as!(
-                DomainRow,
-                r#"SELECT id, name, status, functions, catch_all, deferred_until,
-                          deleted_at IS NOT NULL AS "is_deleted!"
-                     FROM domain WHERE id > $1 ORDER BY id LIMIT $2"#,
-                after,
-                limit,
-            )
-            .fetch_all(db)
-            .await?
-        }
-    };
+    let rows = rows!(
+        DomainRow,
+        db,
+        keys,
+        r#"SELECT id, name, status, functions, catch_all, deferred_until,
+           deleted_at IS NOT NULL AS "is_deleted!"
+           FROM domain WHERE"#,
+    );
     let convert = |row: DomainRow| {
         let domain = Domain {
             id: row.id.to_string(),
@@ -186,25 +187,7 @@ async fn domain_aliases(
     keys: Keys<'_>,
 ) -> Result<Vec<(Uuid, DirectoryRow)>> {
     let rows =
-        match keys {
-            Keys::Of(ids) => {
-                sqlx::query_as!(
-                    DomainAliasRow,
-                    "SELECT id, domain_id, name FROM domain_alias WHERE id = ANY ($1) ORDER BY id",
-                    ids,
-                )
-                .fetch_all(db)
-                .await?
-            }
-            Keys::After(after, limit) => sqlx::query_as!(
-                DomainAliasRow,
-                "SELECT id, domain_id, name FROM domain_alias WHERE id > $1 ORDER BY id LIMIT $2",
-                after,
-                limit,
-            )
-            .fetch_all(db)
-            .await?,
-        };
+        rows!(DomainAliasRow, db, keys, "SELECT id, domain_id, name FROM domain_alias WHERE");
     let convert = |row: DomainAliasRow| {
         let (id, domain_id) = (row.id.to_string(), row.domain_id.to_string());
         let alias = DomainAlias { id, name: row.name, domain_id };
@@ -322,29 +305,13 @@ struct AliasRow {
 }
 
 async fn aliases(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, DirectoryRow)>> {
-    let rows = match keys {
-        Keys::Of(ids) => {
-            sqlx::query_as!(
-                AliasRow,
-                "SELECT id, domain_id, local_part, targets, account_id, keep_copy
-                   FROM alias WHERE id = ANY ($1) ORDER BY id",
-                ids,
-            )
-            .fetch_all(db)
-            .await?
-        }
-        Keys::After(after, limit) => {
-            sqlx::query_as!(
-                AliasRow,
-                "SELECT id, domain_id, local_part, targets, account_id, keep_copy
-                   FROM alias WHERE id > $1 ORDER BY id LIMIT $2",
-                after,
-                limit,
-            )
-            .fetch_all(db)
-            .await?
-        }
-    };
+    let rows = rows!(
+        AliasRow,
+        db,
+        keys,
+        "SELECT id, domain_id, local_part, targets, account_id, keep_copy
+           FROM alias WHERE",
+    );
     let convert = |row: AliasRow| {
         let alias = Alias {
             id: row.id.to_string(),
@@ -368,29 +335,13 @@ struct GroupRow {
 }
 
 async fn groups(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, DirectoryRow)>> {
-    let rows = match keys {
-        Keys::Of(ids) => {
-            sqlx::query_as!(
-                GroupRow,
-                "SELECT id, domain_id, department_id, local_part, posting
-                   FROM mail_group WHERE id = ANY ($1) ORDER BY id",
-                ids,
-            )
-            .fetch_all(db)
-            .await?
-        }
-        Keys::After(after, limit) => {
-            sqlx::query_as!(
-                GroupRow,
-                "SELECT id, domain_id, department_id, local_part, posting
-                   FROM mail_group WHERE id > $1 ORDER BY id LIMIT $2",
-                after,
-                limit,
-            )
-            .fetch_all(db)
-            .await?
-        }
-    };
+    let rows = rows!(
+        GroupRow,
+        db,
+        keys,
+        "SELECT id, domain_id, department_id, local_part, posting
+           FROM mail_group WHERE",
+    );
     let convert = |row: GroupRow| {
         let group = Group {
             id: row.id.to_string(),
@@ -412,29 +363,13 @@ struct GroupMemberRow {
 }
 
 async fn group_members(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, DirectoryRow)>> {
-    let rows = match keys {
-        Keys::Of(ids) => {
-            sqlx::query_as!(
-                GroupMemberRow,
-                "SELECT id, group_id, account_id, address
-                   FROM group_member WHERE id = ANY ($1) ORDER BY id",
-                ids,
-            )
-            .fetch_all(db)
-            .await?
-        }
-        Keys::After(after, limit) => {
-            sqlx::query_as!(
-                GroupMemberRow,
-                "SELECT id, group_id, account_id, address
-                   FROM group_member WHERE id > $1 ORDER BY id LIMIT $2",
-                after,
-                limit,
-            )
-            .fetch_all(db)
-            .await?
-        }
-    };
+    let rows = rows!(
+        GroupMemberRow,
+        db,
+        keys,
+        "SELECT id, group_id, account_id, address
+           FROM group_member WHERE",
+    );
     let convert = |row: GroupMemberRow| {
         let member = GroupMember {
             id: row.id.to_string(),
@@ -523,31 +458,13 @@ struct StorageNodeRow {
 }
 
 async fn storage_nodes(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, DirectoryRow)>> {
-    let rows = match keys {
-        Keys::Of(ids) => {
-            sqlx::query_as!(
-                StorageNodeRow,
-                r#"SELECT id, name, host(address) AS "address!" FROM node
-                    WHERE id = ANY ($1) AND 'storage' = ANY (roles) AND revoked_at IS NULL
-                    ORDER BY id"#,
-                ids,
-            )
-            .fetch_all(db)
-            .await?
-        }
-        Keys::After(after, limit) => {
-            sqlx::query_as!(
-                StorageNodeRow,
-                r#"SELECT id, name, host(address) AS "address!" FROM node
-                    WHERE id > $1 AND 'storage' = ANY (roles) AND revoked_at IS NULL
-                    ORDER BY id LIMIT $2"#,
-                after,
-                limit,
-            )
-            .fetch_all(db)
-            .await?
-        }
-    };
+    let rows = rows!(
+        StorageNodeRow,
+        db,
+        keys,
+        r#"SELECT id, name, host(address) AS "address!" FROM node
+            WHERE 'storage' = ANY (roles) AND revoked_at IS NULL AND"#,
+    );
     let convert = |row: StorageNodeRow| {
         let node = StorageNode { id: row.id.to_string(), name: row.name, address: row.address };
         (row.id, DirectoryRow { row: Some(Row::StorageNode(node)) })
@@ -563,29 +480,13 @@ struct DepartmentRow {
 }
 
 async fn departments(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, DirectoryRow)>> {
-    let rows = match keys {
-        Keys::Of(ids) => {
-            sqlx::query_as!(
-                DepartmentRow,
-                "SELECT id, domain_id, parent_id, functions
-                   FROM department WHERE id = ANY ($1) ORDER BY id",
-                ids,
-            )
-            .fetch_all(db)
-            .await?
-        }
-        Keys::After(after, limit) => {
-            sqlx::query_as!(
-                DepartmentRow,
-                "SELECT id, domain_id, parent_id, functions
-                   FROM department WHERE id > $1 ORDER BY id LIMIT $2",
-                after,
-                limit,
-            )
-            .fetch_all(db)
-            .await?
-        }
-    };
+    let rows = rows!(
+        DepartmentRow,
+        db,
+        keys,
+        "SELECT id, domain_id, parent_id, functions
+           FROM department WHERE",
+    );
     let convert = |row: DepartmentRow| {
         let department = Department {
             id: row.id.to_string(),
@@ -610,33 +511,15 @@ struct PlanRow {
 }
 
 async fn plans(db: &mut PgConnection, keys: Keys<'_>) -> Result<Vec<(Uuid, DirectoryRow)>> {
-    let rows = match keys {
-        Keys::Of(ids) => {
-            sqlx::query_as!(
-                PlanRow,
-                r#"SELECT id AS "id: Uuid", functions, quota_bytes, message_size_bytes,
-                          messages_per_hour, messages_per_day, recipients_per_hour,
-                          recipients_per_day
-                     FROM plan WHERE id = ANY ($1) ORDER BY id"#,
-                ids,
-            )
-            .fetch_all(db)
-            .await?
-        }
-        Keys::After(after, limit) => {
-            sqlx::query_as!(
-                PlanRow,
-                r#"SELECT id AS "id: Uuid", functions, quota_bytes, message_size_bytes,
-                          messages_per_hour, messages_per_day, recipients_per_hour,
-                          recipients_per_day
-                     FROM plan WHERE id > $1 ORDER BY id LIMIT $2"#,
-                after,
-                limit,
-            )
-            .fetch_all(db)
-            .await?
-        }
-    };
+    let rows = rows!(
+        PlanRow,
+        db,
+        keys,
+        r#"SELECT id AS "id: Uuid", functions, quota_bytes, message_size_bytes,
+           messages_per_hour, messages_per_day, recipients_per_hour,
+           recipients_per_day
+           FROM plan WHERE"#,
+    );
     let convert = |row: PlanRow| {
         let plan = Plan {
             id: row.id.to_string(),

@@ -38,18 +38,28 @@ impl TryFrom<Row> for GroupMember {
     }
 }
 
+/// Members of one group, and what follows after that: the other conditions.
+macro_rules! select_members {
+    ($conditions:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT group_member.id AS "id!: GroupMemberId", group_id AS "group_id!: GroupId",
+                      account_id AS "account_id?: UserId", group_member.created_at AS "created_at!",
+                      coalesce(address, account.local_part || '@' || domain.name) AS "address?"
+                 FROM group_member
+                 LEFT JOIN account ON account.id = account_id
+                 LEFT JOIN domain ON domain.id = account.domain_id
+                WHERE group_id = $1 "#
+                + $conditions,
+            $($argument),+
+        )
+    };
+}
+
 /// A page of the members of a group.
 pub async fn list(db: impl PgExecutor<'_>, group: GroupId, page: Page) -> Result<Vec<GroupMember>> {
-    sqlx::query_as!(
-        Row,
-        r#"SELECT group_member.id AS "id!: GroupMemberId", group_id AS "group_id!: GroupId",
-                  account_id AS "account_id?: UserId", group_member.created_at AS "created_at!",
-                  coalesce(address, account.local_part || '@' || domain.name) AS "address?"
-             FROM group_member
-             LEFT JOIN account ON account.id = account_id
-             LEFT JOIN domain ON domain.id = account.domain_id
-            WHERE group_id = $1 AND ($2::uuid IS NULL OR group_member.id > $2)
-            ORDER BY group_member.id LIMIT $3"#,
+    select_members!(
+        "AND ($2::uuid IS NULL OR group_member.id > $2) ORDER BY group_member.id LIMIT $3",
         group.uuid(),
         page.after,
         page.limit,
@@ -71,17 +81,9 @@ pub async fn find(
         UserRef::Id(id) => (Some(id.uuid()), None),
         UserRef::Address(address) => (None, Some(address.as_str())),
     };
-    let row = sqlx::query_as!(
-        Row,
-        r#"SELECT group_member.id AS "id!: GroupMemberId", group_id AS "group_id!: GroupId",
-                  account_id AS "account_id?: UserId", group_member.created_at AS "created_at!",
-                  coalesce(address, account.local_part || '@' || domain.name) AS "address?"
-             FROM group_member
-             LEFT JOIN account ON account.id = account_id
-             LEFT JOIN domain ON domain.id = account.domain_id
-            WHERE group_id = $1
-              AND (account_id = $2 OR address = $3
-                   OR account.local_part || '@' || domain.name = $3)"#,
+    let row = select_members!(
+        "AND (account_id = $2 OR address = $3
+              OR account.local_part || '@' || domain.name = $3)",
         group.uuid(),
         id,
         address,

@@ -13,7 +13,7 @@ use crate::{
         group::{Group, GroupRef},
         page::Page,
     },
-    store::uuids,
+    store::{departments::no_department, uuids},
 };
 
 struct Row {
@@ -179,8 +179,4 @@ pub async fn list_ids(
         limit,
     );
     Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.id, row.department_id)).collect())
-}
-
-fn no_department() -> Error {
-    Error::invalid("/department_id", "must be a department of the same domain")
 }
