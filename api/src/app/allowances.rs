@@ -80,6 +80,15 @@ impl Given {
         }
     }
 
+    /// What a user takes after a change, and gives back from before it; nothing if nothing counts.
+    pub(super) fn change((before, from): (&User, &Plan), (after, to): (&User, &Plan)) -> Vec<Self> {
+        let counts = |user: &User| (user.department_id, user.plan_id, user.quota);
+        if counts(before) == counts(after) {
+            return Vec::new();
+        }
+        vec![Self::user(before, from).back(), Self::user(after, to)]
+    }
+
     /// The same, taken back.
     pub(super) fn back(mut self) -> Self {
         self.amounts = Amounts::default() - self.amounts;
@@ -102,11 +111,14 @@ pub(super) async fn give(tx: &mut Transaction, domain: DomainId, given: &[Given]
     if !add(tx, domain.uuid(), &whole).await? {
         return Err(Error::corrupt("allowance", domain, "is missing"));
     }
-    let (asked, seats) = per_level(tx, domain, given).await?;
-    for (department, amounts) in &asked {
-        add(tx, *department, amounts).await?;
+    let places = given.iter().filter_map(|one| Some((domain, one.department?))).collect();
+    let (asked, seats) = per_level(domain, given, &above(tx, &places).await?);
+    for (level, amounts) in asked {
+        if level != SYSTEM && level != domain.uuid() {
+            add(tx, level, &amounts).await?;
+        }
     }
-    give_seats(tx, &seats).await
+    give_seats(tx, &as_given(seats)).await
 }
 
 /// Adds to the counters of a level; says whether it is counted.
@@ -140,14 +152,7 @@ pub(super) async fn give_each(
     let refusals: Vec<_> = shares.iter().map(|share| levels.give(share).err()).collect();
     let after = levels.changed.iter().filter_map(|id| levels.held.get(id)).cloned();
     store::allowances::update_allocated(&mut **tx, &after.collect::<Vec<_>>()).await?;
-    let given = levels.given.into_iter().filter(|(_, sum)| *sum != (0, 0));
-    let given = given.map(|((level, plan), (users, inheriting))| seats::Given {
-        level,
-        plan,
-        users,
-        inheriting,
-    });
-    seats::give(tx, &given.collect::<Vec<_>>()).await?;
+    seats::give(tx, &as_given(levels.given)).await?;
     Ok(refusals)
 }
 
@@ -156,10 +161,9 @@ pub(super) async fn give_each(
 struct Levels {
     held: HashMap<Uuid, Allowance>,
     seats: HashMap<(Uuid, PlanId), Seats>,
-    /// Of each department: itself and all above it.
-    above: HashMap<DepartmentId, Vec<Uuid>>,
+    above: Above,
     changed: BTreeSet<Uuid>,
-    given: BTreeMap<(Uuid, PlanId), (i64, i64)>,
+    given: SeatSums,
 }
 
 impl Levels {
@@ -174,13 +178,13 @@ impl Levels {
                 one.given.iter().filter_map(|given| Some((one.domain, given.department?)))
             })
             .collect();
-        let mut rest = BTreeSet::new();
-        for (domain, department) in places {
-            let above = store::departments::ancestors(&mut **tx, domain, department).await?;
-            let above: Vec<_> = above.into_iter().map(DepartmentId::uuid).collect();
-            rest.extend(above.iter().map(|id| (domain, *id)));
-            levels.above.insert(department, above);
-        }
+        levels.above = above(tx, &places).await?;
+        let rest: BTreeSet<_> = places
+            .iter()
+            .flat_map(|(domain, id)| {
+                levels.above.get(id).into_iter().flatten().map(move |above| (domain, *above))
+            })
+            .collect();
         let rest: Vec<_> = rest.into_iter().map(|(_, id)| id).collect();
         if !rest.is_empty() {
             held.extend(store::allowances::lock(&mut **tx, &rest).await?);
@@ -195,24 +199,7 @@ impl Levels {
 
     /// Gives all that is asked for, or nothing.
     fn give(&mut self, share: &Share) -> Result<(), Exceeded> {
-        let (mut asked, mut seats) = (HashMap::<_, Amounts>::new(), HashMap::new());
-        for one in &share.given {
-            let above = one.department.and_then(|id| self.above.get(&id));
-            let levels = [SYSTEM, share.domain.uuid()]
-                .into_iter()
-                .chain(above.into_iter().flatten().copied());
-            for level in levels {
-                let sum = asked.entry(level).or_default();
-                *sum = *sum + one.amounts;
-                for seat in &one.seats {
-                    let sum: &mut (i64, i64) = seats.entry((level, seat.plan)).or_default();
-                    let inheriting = if level == SYSTEM { 0 } else { seat.inheriting };
-                    *sum = (sum.0 + seat.users, sum.1 + inheriting);
-                }
-            }
-        }
-        asked.retain(|_, amounts| *amounts != Amounts::default());
-        seats.retain(|_, sum| *sum != (0, 0));
+        let (asked, seats) = per_level(share.domain, &share.given, &self.above);
         let mut after = Vec::with_capacity(asked.len());
         for (level, amounts) in asked {
             if let Some(allowance) = self.held.get(&level) {
@@ -256,41 +243,55 @@ impl Levels {
     }
 }
 
-/// Sums up what is asked of each department, in a fixed order, and of the seats of all levels.
-async fn per_level(
-    tx: &mut Transaction,
+/// Of each department: itself and all above it.
+type Above = HashMap<DepartmentId, Vec<Uuid>>;
+
+async fn above(tx: &mut Transaction, places: &BTreeSet<(DomainId, DepartmentId)>) -> Result<Above> {
+    let mut all = Above::new();
+    for (domain, department) in places {
+        let above = store::departments::ancestors(&mut **tx, *domain, *department).await?;
+        all.insert(*department, above.into_iter().map(DepartmentId::uuid).collect());
+    }
+    Ok(all)
+}
+
+/// Users of a plan on a level, and how many of them have no quota of their own.
+type SeatSums = BTreeMap<(Uuid, PlanId), (i64, i64)>;
+
+/// Sums up what is asked of each level and of its seats, in a fixed order.
+fn per_level(
     domain: DomainId,
     given: &[Given],
-) -> Result<(Vec<(Uuid, Amounts)>, Vec<seats::Given>)> {
-    let mut asked: BTreeMap<Uuid, Amounts> = BTreeMap::new();
-    let mut seats: BTreeMap<(Uuid, PlanId), (i64, i64)> = BTreeMap::new();
+    above: &Above,
+) -> (BTreeMap<Uuid, Amounts>, SeatSums) {
+    let (mut asked, mut seats) = (BTreeMap::<_, Amounts>::new(), SeatSums::new());
     for one in given {
-        let mut levels = vec![SYSTEM, domain.uuid()];
-        if let Some(id) = one.department {
-            for above in store::departments::ancestors(&mut **tx, domain, id).await? {
-                let sum = asked.entry(above.uuid()).or_default();
-                *sum = *sum + one.amounts;
-                levels.push(above.uuid());
-            }
-        }
-        for level in levels {
+        let above = one.department.and_then(|id| above.get(&id)).into_iter().flatten();
+        for level in [SYSTEM, domain.uuid()].iter().chain(above) {
+            let sum = asked.entry(*level).or_default();
+            *sum = *sum + one.amounts;
             for seat in &one.seats {
-                let sum = seats.entry((level, seat.plan)).or_default();
+                let sum = seats.entry((*level, seat.plan)).or_default();
                 // What they inherit counts for storage, and that of the system is summed up.
-                let inheriting = if level == SYSTEM { 0 } else { seat.inheriting };
+                let inheriting = if *level == SYSTEM { 0 } else { seat.inheriting };
                 *sum = (sum.0 + seat.users, sum.1 + inheriting);
             }
         }
     }
     asked.retain(|_, amounts| *amounts != Amounts::default());
     seats.retain(|_, sum| *sum != (0, 0));
-    let seats = seats.into_iter().map(|((level, plan), (users, inheriting))| seats::Given {
+    (asked, seats)
+}
+
+fn as_given(seats: SeatSums) -> Vec<seats::Given> {
+    let given = seats.into_iter().filter(|(_, sum)| *sum != (0, 0));
+    let given = given.map(|((level, plan), (users, inheriting))| seats::Given {
         level,
         plan,
         users,
         inheriting,
     });
-    Ok((asked.into_iter().collect(), seats.collect()))
+    given.collect()
 }
 
 /// Gives seats of plans away, on levels that are locked; those of the system first.

@@ -2,12 +2,10 @@
 
 use umail_api_types::{
     functions,
-    status::Status,
     users::{NewPassword, NewUser, UserFilter, UserPatch},
 };
 use umail_proto::{
     agent::RowKind,
-    functions::Functions,
     ids::{DomainId, NodeId, SessionId, UserId},
 };
 
@@ -96,16 +94,17 @@ async fn find_any(
     asked: impl FnOnce(UserScope) -> (Action, Resource),
 ) -> Result<User> {
     let found = load(cx, user).await?;
-    permitted(cx, user, found.filter(|one| !one.is_domain_deleted), asked)
+    permitted(cx, user, found, asked)
 }
 
+/// The user that was found, if the caller may do this. With its domain a user is gone for everybody.
 pub(super) fn permitted(
     cx: &Context,
     user: &UserRef,
     found: Option<User>,
     asked: impl FnOnce(UserScope) -> (Action, Resource),
 ) -> Result<User> {
-    let found = found.ok_or_else(|| missing(user))?;
+    let found = found.filter(|one| !one.is_domain_deleted).ok_or_else(|| missing(user))?;
     let (action, resource) = asked(found.scope());
     match cx.authorize(action, resource) {
         Err(Error::NotFound { .. }) => Err(missing(user)),
@@ -134,7 +133,7 @@ async fn lock_any(
 ) -> Result<User> {
     store::accounts::lock(&mut **tx, id).await?;
     let found = store::accounts::find_any(&mut **tx, &UserRef::Id(id)).await?;
-    permitted(cx, &UserRef::Id(id), found.filter(|one| !one.is_domain_deleted), asked)
+    permitted(cx, &UserRef::Id(id), found, asked)
 }
 
 /// Adds a user, on the storage node that was named, or else on the emptiest.
@@ -168,31 +167,16 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
         _ => None,
     };
     let plan = plans::hold_for(&mut tx, new.plan_id, preset).await?;
-    let local_part = given(local_part)?;
     let user = User {
-        id: UserId::generate(cx.now()),
-        address: EmailAddress::of(&local_part, &domain.name),
-        local_part,
-        domain_id: domain.id,
         department_id: new.department_id,
         display_name: given(display_name)?,
         profile: given(profile)?,
-        status: Status::Active,
-        functions: Functions::ALL,
-        plan_id: plan.id,
         quota: own_quota(new.quota_bytes, &plan)?,
         sending: SendingLimits::default()
             .narrowed(new.sending().map(Some), &plan.sending)
             .map_err(Error::Invalid)?,
         storage_node,
-        companion_node_id: None,
-        moving: false,
-        deletion: None,
-        is_domain_deleted: false,
-        grants: Vec::new(),
-        revision: 1,
-        created_at: cx.now(),
-        updated_at: cx.now(),
+        ..User::new(given(local_part)?, (domain.id, &domain.name), plan.id, cx.now())
     };
     insert(cx, tx, (&user, &plan), (&hash, new.must_change_password)).await?;
     Ok(user)
@@ -270,11 +254,8 @@ pub async fn update(cx: &Context, user: &UserRef, change: Change) -> Result<User
     store::changes::insert(&mut *tx, RowKind::User, id, Some(&user.nodes())).await?;
     audit::record(&mut tx, cx, Action::Update, subject(&user), shown(&before)?, shown(&user)?)
         .await?;
-    let counts = |user: &User| (user.department_id, user.plan_id, user.quota);
-    if let Some((from, to)) = &plans
-        && counts(&user) != counts(&before)
-    {
-        given.extend([Given::user(&before, from).back(), Given::user(&user, to)]);
+    if let Some((from, to)) = &plans {
+        given.extend(Given::change((&before, from), (&user, to)));
     }
     if !given.is_empty() {
         allowances::give(&mut tx, user.domain_id, &given).await?;

@@ -4,13 +4,14 @@ use axum::{
     body::{Body, Bytes},
     http::{
         HeaderMap, HeaderValue,
-        header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE},
+        header::{ACCEPT, CONTENT_DISPOSITION},
     },
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
 use umail_api_types::{
     audit_events::{AuditEvent, AuditEventFilter},
+    imports::Format,
     page::{Page, PageQuery},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -19,7 +20,10 @@ use crate::{
     app,
     context::{Context, State},
     error::{Error, Result},
-    http::extract::{Pages, Query},
+    http::{
+        extract::{Pages, Query},
+        imports::media,
+    },
     model,
 };
 
@@ -68,19 +72,11 @@ async fn list_audit_events(
     Ok(pages.answer(events, |one| one.id.uuid(), AuditEvent::from))
 }
 
-/// How events are exported.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Ndjson,
-    Csv,
-}
-
-impl Format {
-    fn wanted(headers: &HeaderMap) -> Self {
-        let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
-        let is_csv = accept.is_some_and(|accept| accept.trim().starts_with("text/csv"));
-        if is_csv { Self::Csv } else { Self::Ndjson }
-    }
+/// In which form events are exported.
+fn format(headers: &HeaderMap) -> Format {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let is_csv = accept.is_some_and(|accept| accept.trim().starts_with("text/csv"));
+    if is_csv { Format::Csv } else { Format::Ndjson }
 }
 
 /// Export audit events
@@ -97,7 +93,7 @@ async fn export_audit_events(
     Query(filter): Query<AuditEventFilter>,
 ) -> Result<Response> {
     let export = app::audit_events::export(&cx, &filter).await?;
-    let format = Format::wanted(&headers);
+    let format = format(&headers);
     let heading = (format == Format::Csv).then(|| Bytes::from(format!("{HEADING}\r\n")));
     let chunks = stream::try_unfold((export, heading), move |(mut export, heading)| async move {
         if let Some(heading) = heading {
@@ -113,14 +109,12 @@ async fn export_audit_events(
         }
         Ok::<_, Error>(Some((Bytes::from(lines), (export, None))))
     });
-    let (media_type, disposition) = match format {
-        Format::Ndjson => ("application/x-ndjson", "attachment; filename=\"audit.ndjson\""),
-        Format::Csv => ("text/csv; charset=utf-8", "attachment; filename=\"audit.csv\""),
+    let disposition = match format {
+        Format::Ndjson => "attachment; filename=\"audit.ndjson\"",
+        Format::Csv => "attachment; filename=\"audit.csv\"",
     };
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static(media_type)),
-        (CONTENT_DISPOSITION, HeaderValue::from_static(disposition)),
-    ];
+    let mut headers = media(format);
+    headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static(disposition));
     Ok((headers, Body::from_stream(chunks)).into_response())
 }
 

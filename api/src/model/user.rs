@@ -11,7 +11,7 @@ use umail_proto::{
 };
 
 use crate::model::{
-    address::{EmailAddress, LocalPart},
+    address::{DomainName, EmailAddress, LocalPart},
     deletion::Deletion,
     functions,
     profile::Profile,
@@ -75,6 +75,39 @@ pub struct User {
 }
 
 impl User {
+    /// An active user of a domain of this id and name, who may do all that the plan lets.
+    #[must_use]
+    pub fn new(
+        local_part: LocalPart,
+        (domain_id, domain): (DomainId, &DomainName),
+        plan_id: PlanId,
+        now: OffsetDateTime,
+    ) -> Self {
+        Self {
+            id: UserId::generate(now),
+            address: EmailAddress::of(&local_part, domain),
+            local_part,
+            domain_id,
+            department_id: None,
+            display_name: String::new(),
+            profile: Profile::default(),
+            status: Status::Active,
+            functions: Functions::ALL,
+            plan_id,
+            quota: None,
+            sending: SendingLimits::default(),
+            storage_node: None,
+            companion_node_id: None,
+            moving: false,
+            deletion: None,
+            is_domain_deleted: false,
+            grants: Vec::new(),
+            revision: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
     /// What decides who may do what to the user.
     #[must_use]
     pub fn scope(&self) -> UserScope {

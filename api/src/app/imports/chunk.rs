@@ -3,11 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use umail_api_types::status::Status;
 use umail_proto::{
     agent::RowKind,
-    functions::Functions,
-    ids::{DepartmentId, DomainId, UserId},
+    ids::{DepartmentId, DomainId},
 };
 use uuid::Uuid;
 
@@ -25,9 +23,6 @@ use crate::{
         address::{EmailAddress, LocalPart},
         domain::Domain,
         import::{Column, Counts, Fault, Import, Line, Refused, Secret},
-        plan::Plan,
-        profile::Profile,
-        sending::SendingLimits,
         user::User,
     },
     store::{self, changes::BulkChange, credentials::NewPassword},
@@ -178,8 +173,9 @@ impl Decide<'_> {
             Some(plan) => plan,
             None => frame.plan_of(department)?,
         };
-        let mut blank = self.blank(line, domain, plan);
-        blank.department_id = department;
+        let place = (domain.id, &domain.name);
+        let blank = User::new(line.local_part.clone(), place, plan.id, self.cx.now());
+        let blank = User { department_id: department, ..blank };
         let user = match users::changed(&blank, &line.patch, &names(line), Some(plan)) {
             Ok(user) => User { department_id: department, ..user },
             Err(error) => return Ok(Err(faults(error)?)),
@@ -227,44 +223,12 @@ impl Decide<'_> {
         if self.cx.authorize(Action::Update, Resource::User(user.scope())).is_err() {
             return Ok(Err(vec![out_of_scope()]));
         }
-        let counts = |user: &User| (user.department_id, user.plan_id, user.quota);
-        let given = if counts(&user) == counts(&before) {
-            Vec::new()
-        } else {
-            vec![Given::user(&before, from).back(), Given::user(&user, to)]
-        };
+        let given = Given::change((&before, from), (&user, to));
         if user != before {
             user.revision += 1;
             user.updated_at = self.cx.now();
         }
         Ok(Ok(Some(Ready { line: line.number, before: Some(before), user, password, given })))
-    }
-
-    fn blank(&self, line: &Line, domain: &Domain, plan: &Plan) -> User {
-        let now = self.cx.now();
-        User {
-            id: UserId::generate(now),
-            address: EmailAddress::of(&line.local_part, &domain.name),
-            local_part: line.local_part.clone(),
-            domain_id: domain.id,
-            department_id: None,
-            display_name: String::new(),
-            profile: Profile::default(),
-            status: Status::Active,
-            functions: Functions::ALL,
-            plan_id: plan.id,
-            quota: None,
-            sending: SendingLimits::default(),
-            storage_node: None,
-            companion_node_id: None,
-            moving: false,
-            deletion: None,
-            is_domain_deleted: false,
-            grants: Vec::new(),
-            revision: 1,
-            created_at: now,
-            updated_at: now,
-        }
     }
 
     /// The password that is to be written, if it is another one than there is.
