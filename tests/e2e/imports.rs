@@ -7,7 +7,8 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use reqwest::{Body, Method, StatusCode};
 use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgConnection};
+use umail_api::database::embedded;
 use umail_tests::harness::{fleet::SINGLE_NODE, process, until};
 
 use crate::stage::{DOMAIN, Stage};
@@ -184,8 +185,7 @@ async fn refused_as_seeded(stage: &Stage, path: &str, file: &File) {
 /// Each user is there once, with one password, one address, one audit event and one change, all counted,
 /// all numbered and sealed.
 async fn history_is_whole(stage: &Stage, created: usize) {
-    let data = stage.fleet.server.folder().join("data/postgres");
-    let options = PgConnectOptions::new().socket(data).username("umail").database("umail");
+    let options = embedded::options(&stage.fleet.server.folder().join("data"));
     let mut db = PgConnection::connect_with(&options).await.unwrap();
     let made = i64::try_from(created).unwrap();
     for (what, wanted) in [
