@@ -170,7 +170,7 @@ async fn users(
     let selection = selection(cx, (domain, bulk), at).await?;
     let page = Page { after: at.done_user.map(UserId::uuid), limit: BLOCK_LINES };
     let held = store::domains::hold_all(&mut **tx, &[], Some(domain)).await?;
-    let Some(held) = held.first() else { return Ok(None) };
+    let held = held.first().ok_or_else(|| Error::not_found("domain", domain))?;
     let found = store::accounts::lock_selected(&mut **tx, domain, &selection, page).await?;
     let Some((done_user, _)) = found.last() else { return Ok(None) };
     let (done_user, mut last) = (*done_user, at.done_lines);

@@ -125,8 +125,9 @@ impl<'a> Work<'a> {
                 let is_refused =
                     self.import.mode == ImportMode::AllOrNothing && self.import.counts.refused > 0;
                 if is_refused {
-                    let text = "lines were refused: nothing has been changed";
-                    self.end(ImportState::Failed, text).await
+                    let what = if self.import.bulk.is_some() { "users" } else { "lines" };
+                    let text = format!("{what} were refused: nothing has been changed");
+                    self.end(ImportState::Failed, &text).await
                 } else {
                     self.end(ImportState::Succeeded, "").await
                 }
@@ -136,7 +137,7 @@ impl<'a> Work<'a> {
                 let text = "whoever began it may not sign in any more";
                 self.end(ImportState::Failed, text).await
             }
-            Err(error @ Error::Forbidden(_)) => {
+            Err(error @ (Error::Forbidden(_) | Error::NotFound { .. })) => {
                 self.end(ImportState::Failed, &error.to_string()).await
             }
             Err(error) => Err(error),
