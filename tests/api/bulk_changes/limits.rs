@@ -32,7 +32,7 @@ async fn seats_are_taken_as_far_as_there_are_some_and_the_preview_says_so() {
     let file = w.api.get(path).await.is(StatusCode::OK);
     assert_eq!(file.headers["content-type"], "text/csv; charset=utf-8");
     let file = file.body.as_str().unwrap().to_owned();
-    assert!(file.starts_with(&format!("address,field,reason\n{},,domain example.com", first.0)));
+    assert!(file.starts_with(&format!("address,field,reason\n{},,\"domain example.com", first.0)));
     no_drift(&w.api).await;
 }
 
