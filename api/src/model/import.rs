@@ -471,10 +471,8 @@ fn whom(cells: &Cells, key: ImportKey, faults: &mut Vec<Fault>) -> Whom {
         return Whom::Address;
     }
     let id = external_id(cells.get(Column::ExternalId).unwrap_or_default());
-    let id = id.and_then(|id| match id.is_empty() {
-        true => Err("must not be empty: it says whom the line is about".to_owned()),
-        false => Ok(id),
-    });
+    let needed = || "must not be empty: it says whom the line is about".to_owned();
+    let id = id.and_then(|id| if id.is_empty() { Err(needed()) } else { Ok(id) });
     Whom::ExternalId(id.unwrap_or_else(|reason| {
         faults.push(Fault::cell(Column::ExternalId, reason));
         String::new()

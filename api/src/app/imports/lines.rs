@@ -116,25 +116,26 @@ impl<'a> Source<'a> {
 
     /// Refuses a line whose address or external id was in a line before.
     fn see(&mut self, line: &Line) -> Result<(), Fault> {
-        let of_key = |key, what: &str| match key == self.import.key {
-            true => "is about the same user".to_owned(),
-            false => format!("has the same {what}"),
-        };
         let id = line.patch.profile.as_ref().and_then(|profile| profile.external_id.as_deref());
         let id = id.and_then(|id| external_id(id).ok()).filter(|id| !id.is_empty());
         let hash = |what: &str| self.hasher.hash_one((self.domain(line), what));
         let address = line.local_part.as_ref().map(|part| hash(part.as_str()));
         // No address has a blank in it.
         let id = id.map(|id| hash(&format!("id {id}")));
-        for (key, column, hash) in [
-            (ImportKey::ExternalId, Column::ExternalId, id),
-            (ImportKey::Address, Column::Address, address),
-        ] {
-            let Some(before) = hash.and_then(|hash| self.seen.get(&hash)) else { continue };
-            if *before != line.number {
-                let reason = format!("line {before} {}", of_key(key, column.name()));
-                return Err(Fault::cell(column, reason));
-            }
+        let before = |hash: Option<u64>| {
+            hash.and_then(|hash| self.seen.get(&hash)).filter(|before| **before != line.number)
+        };
+        let (of_key, of_other) = match self.import.key {
+            ImportKey::Address => ((Column::Address, address), (Column::ExternalId, id)),
+            ImportKey::ExternalId => ((Column::ExternalId, id), (Column::Address, address)),
+        };
+        if let Some(before) = before(of_key.1) {
+            let reason = format!("line {before} is about the same user");
+            return Err(Fault::cell(of_key.0, reason));
+        }
+        if let Some(before) = before(of_other.1) {
+            let reason = format!("line {before} has the same {}", of_other.0.name());
+            return Err(Fault::cell(of_other.0, reason));
         }
         self.seen.extend(address.into_iter().chain(id).map(|hash| (hash, line.number)));
         Ok(())
