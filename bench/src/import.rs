@@ -31,10 +31,12 @@ const TABLES: [(&str, &str); 5] = [
 ];
 /// Everything as it was before the users; sessions refer to users and would be truncated with them.
 const EMPTY: &str = "CREATE TABLE kept AS TABLE session; \
-    TRUNCATE account, credential, address, audit_event, change, node_users CASCADE; \
+    TRUNCATE account, credential, address, audit_event, audit_unsealed, change, node_users CASCADE; \
     INSERT INTO session SELECT * FROM kept; DROP TABLE kept; \
     UPDATE allowance SET users = 0, storage_bytes = 0, unlimited_users = 0; DELETE FROM seat; \
     CHECKPOINT";
+const WAITING: &str = "SELECT (SELECT count(*) FROM change WHERE version IS NULL) \
+    + (SELECT count(*) FROM audit_unsealed)";
 const LIMIT: Duration = Duration::from_mins(15);
 
 /// Measures both sides in turn, after a turn of each that does not count.
@@ -113,16 +115,17 @@ async fn import(server: &Server, content: &str, rows: usize) -> Result<Duration,
     }
 }
 
-/// Waits until every change has its version: the server does that beside either side.
+/// Waits until every change has its version and every event its seal: the server does that beside
+/// either side.
 async fn settle(server: &Server) -> Result<(), Failure> {
     let started = Instant::now();
     loop {
-        let waiting = psql(server, "SELECT count(*) FROM change WHERE version IS NULL")?;
+        let waiting = psql(server, WAITING)?;
         if waiting.trim() == "0" {
             return Ok(());
         }
         if started.elapsed() > LIMIT {
-            return Err("changes do not get their versions".into());
+            return Err("changes do not get their versions, or events their seals".into());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -131,17 +134,18 @@ async fn settle(server: &Server) -> Result<(), Failure> {
 /// Writes all tables into files, and returns the file of commands that reads them.
 fn copies(server: &Server) -> Result<std::path::PathBuf, Failure> {
     let folder = server.folder();
-    let commands = |direction: &str| {
-        let mut text = String::new();
-        for (table, columns) in TABLES {
-            let file = folder.join(table).display().to_string();
-            writeln!(text, "\\copy {table} {columns} {direction} '{file}'")?;
-        }
-        Ok::<_, Failure>(text)
-    };
     let (out, back) = (folder.join("copy-out.sql"), folder.join("copy-in.sql"));
-    fs::write(&out, commands("TO")?)?;
-    fs::write(&back, commands("FROM")?)?;
+    let (mut writing, mut reading) = (String::new(), String::new());
+    for (table, columns) in TABLES {
+        let file = folder.join(table).display().to_string();
+        let all = columns.trim_matches(['(', ')']);
+        let all = if all.is_empty() { "*" } else { all };
+        // A query, since a table in partitions cannot be copied out as such.
+        writeln!(writing, "\\copy (SELECT {all} FROM {table}) TO '{file}'")?;
+        writeln!(reading, "\\copy {table} {columns} FROM '{file}'")?;
+    }
+    fs::write(&out, writing)?;
+    fs::write(&back, reading)?;
     psql_file(server, &out)?;
     Ok(back)
 }
