@@ -2,8 +2,9 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use umail_api::{app, context::Context};
 
-use super::{PATH, World, counts, no_drift};
+use super::{PATH, World, count, counts, no_drift};
 
 async fn make_key(w: &World, token: &str, mut body: Value) -> (String, String) {
     body["name"] = json!("HR system");
@@ -103,6 +104,38 @@ async fn whoever_is_demoted_while_it_waits_changes_nobody() {
     let done = w.finish(&id).await;
     assert_eq!(done["error"], "whoever began it may not sign in any more");
     assert_eq!(w.user("user0").await["status"], "active");
+}
+
+#[tokio::test]
+async fn whoever_is_demoted_while_all_is_written_together_changes_nobody() {
+    let w = World::start(1).await;
+    let admin = w.api.domain_admin("admin@example.com").await;
+    let body = json!({
+        "filter": {}, "change": {"status": "locked"}, "mode": "all_or_nothing",
+    });
+    let id = w.begin_by(&admin, body).await.is(StatusCode::ACCEPTED).id();
+    let roles = w.api.get("/v1/users/admin@example.com/role_assignments").await.items("id");
+    // The work has begun, and waits for somebody who changes a user.
+    let mut other = w.api.state.pool().begin().await.unwrap();
+    let lock = "SELECT FROM account WHERE local_part = 'user0' FOR UPDATE";
+    sqlx::raw_sql(lock).execute(&mut *other).await.unwrap();
+    let cx = Context::system(w.api.state.clone());
+    let run = app::imports::carry_on(&cx, id.parse().unwrap());
+    let demote = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while count(&w.api, waiting).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        let role = format!("/v1/role_assignments/{}", roles[0]);
+        w.api.delete(role).await.is(StatusCode::NO_CONTENT);
+        other.commit().await.unwrap();
+    };
+    let (run, ()) = tokio::join!(run, demote);
+    run.unwrap_err();
+    assert_eq!(w.user("user0").await["status"], "active");
+    let done = w.finish(&id).await;
+    assert_eq!(done["error"], "not allowed: change users of the domain any more");
 }
 
 #[tokio::test]

@@ -316,8 +316,10 @@ impl<'a> Work<'a> {
                 refused.push(Refused { line: 0, address: String::new(), fault });
             }
         }
-        // The rights of now, not those of when it began.
-        self.caller().await?;
+        // The rights of now, not those of when it began: with others it is decided again.
+        if self.caller().await?.caller() != cx.caller() {
+            return Err(Error::Unavailable("whoever began it has other rights now".to_owned()));
+        }
         if dry_run || self.import.counts.refused > 0 {
             drop(tx);
             let mut tx = self.cx.begin().await?;
