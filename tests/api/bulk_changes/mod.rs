@@ -13,7 +13,7 @@ use umail_api::{app, context::Context};
 use umail_tests::api::{Answer, Api};
 
 use crate::imports::{
-    begin as begin_import, count, import_into, no_drift, send, skip, users, work,
+    begin as begin_import, count, import_into, no_drift, scale, send, skip, users, work,
 };
 
 const PATH: &str = "/v1/domains/example.com/bulk_changes";

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use umail_api::{app, context::Context};
 
-use super::{PATH, World, begin_import, count, counts, no_drift, send, skip, users, work};
+use super::{PATH, World, begin_import, count, counts, no_drift, scale, send, skip, users, work};
 
 #[tokio::test]
 async fn work_that_stopped_in_the_middle_goes_on_there() {
@@ -35,6 +35,27 @@ async fn work_that_stopped_in_the_middle_goes_on_there() {
     assert_eq!(count(&w.api, "SELECT count(*) FROM account WHERE revision = 3").await, 7_000);
     let events = "SELECT count(*) FROM audit_event WHERE resource = 'user' AND action = 'update'";
     assert_eq!(count(&w.api, events).await, 14_000);
+    no_drift(&w.api).await;
+}
+
+#[tokio::test]
+async fn others_change_the_domain_meanwhile() {
+    let w = World::start(scale(6_000)).await;
+    let alone = w.api.user("alone@example.com").await;
+    let body = json!({"filter": {"plan_id": w.standard}, "change": {"plan_id": w.business}});
+    let id = w.api.post(PATH, body).await.is(StatusCode::ACCEPTED).id();
+    let others = async {
+        for number in 0..40 {
+            // What does not count, and what counts in the same allowances.
+            let body = json!({"display_name": format!("Alone {number}")});
+            w.api.patch(format!("/v1/users/{alone}"), body).await.is(StatusCode::OK);
+            w.api.user(&format!("new{number}@example.com")).await;
+        }
+    };
+    let (done, ()) = tokio::join!(w.finish(&id), others);
+    let (total, matched) = (i64::try_from(scale(6_000)).unwrap() + 1, &done["matched"]);
+    assert_eq!((&done["state"], matched.as_i64()), (&json!("succeeded"), Some(total)));
+    assert_eq!(done["changed"].as_i64(), Some(total));
     no_drift(&w.api).await;
 }
 
