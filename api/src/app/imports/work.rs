@@ -109,7 +109,7 @@ impl<'a> Work<'a> {
             if has_passwords && matches!(self.hash_passwords(&source).await?, Ended::Cancelled) {
                 return Ok(Ended::Cancelled);
             }
-            self.say("lines").await?;
+            self.say(if self.import.bulk.is_some() { "users" } else { "lines" }).await?;
             if self.import.bulk.is_some() && self.import.matched.is_none() {
                 self.import.matched = source.count(&self.caller().await?).await?;
                 self.keep().await?;
