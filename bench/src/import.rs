@@ -46,16 +46,12 @@ pub(crate) async fn measure(rounds: usize) -> Result<Outcome, Failure> {
     let server = Server::start().await?;
     let domain = json!({ "name": "bench.example" });
     server.send(Method::POST, "/v1/domains", Some(domain)).await?;
-    psql(
-        &server,
-        "INSERT INTO node (id, name, address, roles, created_at, updated_at) SELECT gen_random_uuid(), \
-         'storage-' || n, '10.0.0.9', '{storage}', now(), now() FROM generate_series(1, 10) AS n",
-    )?;
+    storage_nodes(&server)?;
     let content = content(rows)?;
     let (mut ratios, mut ours_all, mut theirs_all) = (vec![], vec![], vec![]);
     for round in 0..=rounds {
         psql(&server, EMPTY)?;
-        let ours = import(&server, &content, rows).await?;
+        let ours = import(&server, "bench.example", &content, rows).await?;
         settle(&server).await?;
         let copies = copies(&server)?;
         psql(&server, EMPTY)?;
@@ -82,7 +78,18 @@ pub(crate) async fn measure(rounds: usize) -> Result<Outcome, Failure> {
     })
 }
 
-fn content(rows: usize) -> Result<String, Failure> {
+/// Ten storage nodes, so that mailboxes have places.
+pub(crate) fn storage_nodes(server: &Server) -> Result<(), Failure> {
+    psql(
+        server,
+        "INSERT INTO node (id, name, address, roles, created_at, updated_at) SELECT gen_random_uuid(), \
+         'storage-' || n, '10.0.0.9', '{storage}', now(), now() FROM generate_series(1, 10) AS n",
+    )
+    .map(drop)
+}
+
+/// A file of so many users.
+pub(crate) fn content(rows: usize) -> Result<String, Failure> {
     let mut text = "address,display_name,given_name,family_name,title,password_hash\n".to_owned();
     for number in 0..rows {
         writeln!(text, "user{number},User {number},Given {number},Family {number},Clerk,{HASH}")?;
@@ -91,9 +98,14 @@ fn content(rows: usize) -> Result<String, Failure> {
 }
 
 /// Seconds from the first byte that is sent until every user is there.
-async fn import(server: &Server, content: &str, rows: usize) -> Result<Duration, Failure> {
-    let path = "/v1/domains/bench.example/imports";
-    let new = server.send(Method::POST, path, Some(json!({ "mode": "skip_errors" }))).await?;
+pub(crate) async fn import(
+    server: &Server,
+    domain: &str,
+    content: &str,
+    rows: usize,
+) -> Result<Duration, Failure> {
+    let path = format!("/v1/domains/{domain}/imports");
+    let new = server.send(Method::POST, &path, Some(json!({ "mode": "skip_errors" }))).await?;
     let id = new.get("id").and_then(Value::as_str).ok_or("the import has no id")?;
     let started = Instant::now();
     let path = format!("/v1/imports/{id}/content");
@@ -117,7 +129,7 @@ async fn import(server: &Server, content: &str, rows: usize) -> Result<Duration,
 
 /// Waits until every change has its version and every event its seal: the server does that beside
 /// either side.
-async fn settle(server: &Server) -> Result<(), Failure> {
+pub(crate) async fn settle(server: &Server) -> Result<(), Failure> {
     let started = Instant::now();
     loop {
         let waiting = psql(server, WAITING)?;

@@ -1,10 +1,12 @@
 //! Who may change whom: by the rights of whoever began it, as they are now.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use umail_api::{app, context::Context};
 
-use super::{PATH, World, count, counts, no_drift};
+use super::{PATH, World, counts, no_drift};
 
 async fn make_key(w: &World, token: &str, mut body: Value) -> (String, String) {
     body["name"] = json!("HR system");
@@ -122,11 +124,14 @@ async fn whoever_is_demoted_while_all_is_written_together_changes_nobody() {
     let cx = Context::system(w.api.state.clone());
     let run = app::imports::carry_on(&cx, id.parse().unwrap());
     let demote = async {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
-                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while count(&w.api, waiting).await == 0 {
-            tokio::task::yield_now().await;
-        }
+        let waiting = "SELECT count(*) FROM pg_locks
+                        WHERE NOT granted AND transactionid = pg_current_xact_id()::xid";
+        let is_waited_for = async {
+            while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *other).await.unwrap() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), is_waited_for).await.unwrap();
         let role = format!("/v1/role_assignments/{}", roles[0]);
         w.api.delete(role).await.is(StatusCode::NO_CONTENT);
         other.commit().await.unwrap();
