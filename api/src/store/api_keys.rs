@@ -210,6 +210,12 @@ pub async fn find_by_hash(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option
     }))
 }
 
+/// The hash of the secret that a key has now.
+pub async fn find_hash(db: impl PgExecutor<'_>, id: ApiKeyId) -> Result<Option<Vec<u8>>> {
+    let hash = sqlx::query_scalar!("SELECT secret_hash FROM api_key WHERE id = $1", id.uuid());
+    Ok(hash.fetch_optional(db).await?)
+}
+
 /// Notes that a key was used.
 pub async fn touch(db: impl PgExecutor<'_>, id: ApiKeyId, now: OffsetDateTime) -> Result<()> {
     sqlx::query!("UPDATE api_key SET last_used_at = $2 WHERE id = $1", id.uuid(), now)
