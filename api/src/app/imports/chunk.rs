@@ -152,6 +152,27 @@ pub(super) async fn apply(
     Ok(outcome)
 }
 
+/// The lines that would be written as far as it can be seen without writing, each with the hash of
+/// the password that is there.
+pub(super) async fn accepted(
+    cx: &Context,
+    tx: &mut Transaction,
+    import: &Import,
+    lines: Vec<Line>,
+) -> Result<Vec<(Line, Option<String>)>> {
+    let mut frame = Frame::load(cx, tx, import, &lines).await?;
+    let policy = store::settings::get(&mut **tx).await?.password_policy;
+    let decide = Decide { cx, hashes: HashMap::new(), policy, dry_run: true };
+    let mut accepted = Vec::with_capacity(lines.len());
+    for line in lines {
+        if let Ok(Some(one)) = decide.line(&mut frame, &line)? {
+            let there = frame.passwords.get(&one.user.id).map(|(hash, _)| hash.clone());
+            accepted.push((line, there));
+        }
+    }
+    Ok(accepted)
+}
+
 /// Decides what becomes of a line, without asking the database.
 struct Decide<'a> {
     cx: &'a Context,
@@ -283,9 +304,11 @@ impl Decide<'_> {
                 let clear = secrecy::ExposeSecret::expose_secret(clear);
                 self.policy.check(clear, &user.names()).map_err(fault)?;
                 let hash = self.hashes.get(&line.number).cloned();
-                // A dry run hashes nothing; else every one is hashed before.
+                // A dry run hashes nothing; else every one is hashed before, of the lines that were
+                // good then.
                 let hash = hash.or_else(|| self.dry_run.then(String::new));
-                Some(hash.ok_or_else(|| fault("was not hashed".to_owned()))?)
+                let reason = "was not hashed, as the line was refused at first: import it again";
+                Some(hash.ok_or_else(|| fault(reason.to_owned()))?)
             }
         };
         let Some(hash) = hash else { return Ok(None) };

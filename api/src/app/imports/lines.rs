@@ -63,7 +63,7 @@ impl<'a> Source<'a> {
     }
 
     /// The domain of a line.
-    pub(super) fn domain<'b>(&'b self, line: &'b Line) -> &'b str {
+    fn domain<'b>(&'b self, line: &'b Line) -> &'b str {
         line.domain.as_ref().map_or(self.own.as_str(), |name| name.as_str())
     }
 
@@ -80,7 +80,8 @@ impl<'a> Source<'a> {
         }
     }
 
-    async fn next_block(&mut self, after: i64) -> Result<Option<Lines>> {
+    /// Reads on behind a line. What was read before may be read again.
+    pub(super) async fn next_block(&mut self, after: i64) -> Result<Option<Lines>> {
         let Some((last, lines)) = self.block(after).await? else { return Ok(None) };
         let (mut good, mut outcome) = (Vec::with_capacity(lines.len()), Outcome::default());
         for (number, line) in lines {
@@ -96,7 +97,7 @@ impl<'a> Source<'a> {
     }
 
     /// The lines behind one, as they were received: what the block has, and its last line.
-    pub(super) async fn block(&self, after: i64) -> Result<Option<(i64, Vec<(i64, Vec<u8>)>)>> {
+    async fn block(&self, after: i64) -> Result<Option<(i64, Vec<(i64, Vec<u8>)>)>> {
         let found = store::import_blocks::next(self.cx.pool(), self.import.id, after).await?;
         let Some(block) = found else { return Ok(None) };
         let name = seal_name(self.import.id, block.first_line);
@@ -108,7 +109,7 @@ impl<'a> Source<'a> {
         Ok(Some((block.first_line + block.lines - 1, lines)))
     }
 
-    pub(super) fn parse(&self, number: i64, line: &[u8]) -> Result<Line, Vec<Fault>> {
+    fn parse(&self, number: i64, line: &[u8]) -> Result<Line, Vec<Fault>> {
         let Import { columns, format, key, .. } = &self.import;
         let columns = (*format == Some(Format::Csv)).then_some(columns.as_slice());
         Line::parse(number, line, columns, *key)

@@ -30,7 +30,6 @@ use crate::{
     database::pool,
     error::{Error, Result},
     model::{
-        address::EmailAddress,
         import::{Column, Counts, Fault, Import, Line, Refused, Secret},
         password::Password,
     },
@@ -106,7 +105,8 @@ impl<'a> Work<'a> {
             }
             let mut source = Source::open(self.cx, &self.import).await?;
             let has_passwords = !self.import.dry_run;
-            if has_passwords && matches!(self.hash_passwords(&source).await?, Ended::Cancelled) {
+            if has_passwords && matches!(self.hash_passwords(&mut source).await?, Ended::Cancelled)
+            {
                 return Ok(Ended::Cancelled);
             }
             self.say(if self.import.bulk.is_some() { "users" } else { "lines" }).await?;
@@ -170,29 +170,27 @@ impl<'a> Work<'a> {
         Ok(row.is_none_or(|row| row.cancel_requested))
     }
 
-    /// Hashes the passwords that came in clear. One that is right already keeps its hash.
-    async fn hash_passwords(&mut self, source: &Source<'_>) -> Result<Ended> {
+    /// Hashes the passwords that came in clear, of lines that would not be refused otherwise. One that
+    /// is right already keeps its hash.
+    async fn hash_passwords(&mut self, source: &mut Source<'_>) -> Result<Ended> {
         let can_have = self.import.format == Some(Format::Ndjson)
             || self.import.columns.contains(&Column::Password);
         if !can_have {
             return Ok(Ended::Done);
         }
         self.say("passwords").await?;
-        while let Some((last, lines)) = source.block(self.import.hashed_lines).await? {
-            let lines =
-                lines.into_iter().filter_map(|(number, line)| source.parse(number, &line).ok());
-            let lines: Vec<_> =
-                lines.filter(|line| matches!(line.secret, Some(Secret::Clear(_)))).collect();
-            for some in lines.chunks(HASHED_AT_ONCE) {
+        source.recall(self.import.hashed_lines).await?;
+        while let Some(Lines { last, good, .. }) =
+            source.next_block(self.import.hashed_lines).await?
+        {
+            for some in self.accepted(good).await?.chunks(HASHED_AT_ONCE) {
                 if self.is_cancelled().await? {
                     return Ok(Ended::Cancelled);
                 }
                 let done = self.known_hashes(some).await?;
-                let rest = some.iter().filter(|line| !done.contains_key(&line.number));
-                let hashes = futures_util::future::try_join_all(
-                    rest.map(|line| self.hash(line, source.domain(line))),
-                );
-                let hashes = hashes.await?;
+                let rest = some.iter().filter(|(line, _)| !done.contains_key(&line.number));
+                let hashes = rest.map(|(line, there)| self.hash(line, there.as_deref()));
+                let hashes = futures_util::future::try_join_all(hashes).await?;
                 store::import_hashes::insert_all(self.cx.pool(), self.import.id, &hashes).await?;
             }
             self.import.hashed_lines = last;
@@ -201,35 +199,35 @@ impl<'a> Work<'a> {
         Ok(Ended::Done)
     }
 
-    async fn known_hashes(&self, lines: &[Line]) -> Result<HashMap<i64, String>> {
+    /// The lines with a password in clear that whoever began the import may have written now, each
+    /// with the hash that is there. How long others take must not tell of the passwords of others.
+    async fn accepted(&self, mut lines: Vec<Line>) -> Result<Vec<(Line, Option<String>)>> {
+        lines.retain(|line| matches!(line.secret, Some(Secret::Clear(_))));
+        if lines.is_empty() {
+            return Ok(Vec::new());
+        }
+        let cx = self.caller().await?;
+        let mut tx = cx.begin().await?;
+        // Given up at the end: nothing is held while passwords are hashed.
+        chunk::accepted(&cx, &mut tx, &self.import, lines).await
+    }
+
+    async fn known_hashes(&self, lines: &[(Line, Option<String>)]) -> Result<HashMap<i64, String>> {
         let (first, last) = (lines.first(), lines.last());
-        let range = first.map_or(0, |one| one.number)..last.map_or(0, |one| one.number + 1);
+        let range = first.map_or(0, |one| one.0.number)..last.map_or(0, |one| one.0.number + 1);
         store::import_hashes::list(self.cx.pool(), self.import.id, range).await
     }
 
-    async fn hash(&self, line: &Line, domain: &str) -> Result<(i64, String)> {
+    async fn hash(&self, line: &Line, there: Option<&str>) -> Result<(i64, String)> {
         let Some(Secret::Clear(clear)) = &line.secret else {
             return Err(Error::internal("a line without a password"));
         };
-        // One that the rules do not allow is refused later, without a hash.
-        let Ok(password) = Password::any(clear.expose_secret()) else {
-            return Ok((line.number, String::new()));
-        };
+        let password = Password::any(clear.expose_secret()).map_err(Error::internal)?;
         let passwords = self.cx.state().passwords();
-        let address = line.local_part.as_ref();
-        let address =
-            address.and_then(|part| EmailAddress::parse(&format!("{part}@{domain}")).ok());
-        let there = match &address {
-            Some(address) => {
-                let (local_part, domain) = address.parts();
-                store::credentials::find_hash_of_address(self.cx.pool(), local_part, domain).await?
-            }
-            None => None,
-        };
         if let Some(there) = there
-            && passwords.verify_in_turn(password.clone(), there.clone()).await?
+            && passwords.verify_in_turn(password.clone(), there.to_owned()).await?
         {
-            return Ok((line.number, there));
+            return Ok((line.number, there.to_owned()));
         }
         Ok((line.number, passwords.hash_in_turn(password).await?))
     }
