@@ -2,10 +2,19 @@
 //! everybody.
 
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use umail_tests::api::{Api, PASSWORD};
 
-use super::{counts, skip, start, work};
+use super::{DOMAIN, HASH, counts, errors, skip, start, work};
+
+/// Begins an import into the domain and sends its content.
+async fn send_by(api: &Api, token: &str, new: Value, content: String) -> String {
+    let id = api.ask(Method::POST, DOMAIN).by(token).json(new).send().await;
+    let id = id.is(StatusCode::CREATED).id();
+    let ask = api.ask(Method::PUT, format!("/v1/imports/{id}/content")).by(token);
+    ask.content("text/csv", content).send().await.is(StatusCode::ACCEPTED);
+    id
+}
 
 /// Departments Own and Other, and who administers Own.
 async fn head(api: &Api) -> String {
@@ -68,4 +77,29 @@ async fn passwords_of_lines_that_are_refused_are_not_even_looked_at() {
         .unwrap();
     assert_eq!(hashed, [5, 7]);
     api.sign_in("new@example.com").await;
+}
+
+#[tokio::test]
+async fn names_that_speak_for_the_domain_are_given_by_its_administrators() {
+    let api = start().await;
+    let head = head(&api).await;
+    let file = format!(
+        "address,external_id,department,password_hash\npostmaster,E-1,Own,{HASH}\n\
+         Admin,E-2,Own,{HASH}\nadam,E-3,Own,{HASH}\n"
+    );
+    let reason = "speaks for the whole domain: its administrators give it".to_owned();
+    for (key, others) in [("address", [1, 0, 0, 2]), ("external_id", [0, 0, 1, 2])] {
+        let new = json!({"mode": "skip_errors", "key": key});
+        let id = send_by(&api, &head, new, file.clone()).await;
+        let done = work(&api, &id).await;
+        assert_eq!(counts(&done), others);
+        let expected = [2, 3].map(|line| (line, "address".to_owned(), reason.clone()));
+        assert_eq!(errors(&api, &done).await, expected);
+    }
+    let admin = api.domain_admin("boss@example.com").await;
+    let id = send_by(&api, &admin, skip(), file.clone()).await;
+    assert_eq!(counts(&work(&api, &id).await), [2, 0, 1, 0]);
+    // Who is there may be changed as ever.
+    let id = send_by(&api, &head, skip(), file.replace("E-", "F-")).await;
+    assert_eq!(counts(&work(&api, &id).await), [0, 3, 0, 0]);
 }

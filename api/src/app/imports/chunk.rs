@@ -13,6 +13,7 @@ use crate::{
     app::{
         allowances::{self, Given, Share},
         audit::{self, Subject, shown},
+        domains,
         imports::frame::{Frame, taken},
         users,
     },
@@ -231,6 +232,9 @@ impl Decide<'_> {
         let Some(local_part) = line.local_part.clone() else {
             return Ok(Err(vec![Fault::cell(Column::Address, "must not be empty")]));
         };
+        if let Err(reason) = domains::name(self.cx, domain.id, local_part.as_str()) {
+            return Ok(Err(vec![Fault::cell(Column::Address, reason)]));
+        }
         let place = (domain.id, &domain.name);
         let blank = User::new(local_part, place, plan.id, self.cx.now());
         let blank = User { department_id: department, ..blank };
