@@ -1,11 +1,18 @@
 //! Imports by administrators who want more than is theirs: passwords of others, and the time of
 //! everybody.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sqlx::Connection as _;
+use umail_api::{app, context::Context};
 use umail_tests::api::{Api, PASSWORD};
 
 use super::{DOMAIN, HASH, counts, errors, skip, start, work};
+
+/// Whoever waits longer waits for a lock.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Begins an import into the domain and sends its content.
 async fn send_by(api: &Api, token: &str, new: Value, content: String) -> String {
@@ -102,4 +109,60 @@ async fn names_that_speak_for_the_domain_are_given_by_its_administrators() {
     // Who is there may be changed as ever.
     let id = send_by(&api, &head, skip(), file.replace("E-", "F-")).await;
     assert_eq!(counts(&work(&api, &id).await), [0, 3, 0, 0]);
+}
+
+#[tokio::test]
+async fn whoever_is_refused_in_a_file_is_not_locked_by_it() {
+    let api = start().await;
+    let admin = api.domain_admin("admin@example.com").await;
+    let mut owner = api.owner().await;
+    let mut held = owner.begin().await.unwrap();
+    let lock = "SELECT id FROM account WHERE local_part = 'admin' FOR UPDATE";
+    sqlx::query(lock).execute(&mut *held).await.unwrap();
+    for new in [json!({}), skip(), json!({"dry_run": true})] {
+        let id = send_by(&api, &admin, new, format!("address,password_hash\nadmin,{HASH}\n")).await;
+        let done = tokio::time::timeout(PATIENCE, work(&api, &id)).await.unwrap();
+        assert_eq!(counts(&done), [0, 0, 0, 1]);
+    }
+}
+
+#[tokio::test]
+async fn all_or_nothing_holds_nobody_once_it_will_be_nothing() {
+    let api = start().await;
+    for user in ["first", "second"] {
+        api.user(&format!("{user}@example.com")).await;
+    }
+    let admin = api.domain_admin("admin@example.com").await;
+    let bad = "a b,x\n".repeat(2_000);
+    let content = format!("address,title\nadmin,x\nfirst,x\n{bad}second,x\n{bad}{bad}");
+    let id = send_by(&api, &admin, json!({}), content).await;
+    // It waits in its second block.
+    let mut owner = api.owner().await;
+    let mut held = owner.begin().await.unwrap();
+    let lock = "SELECT id FROM account WHERE local_part = 'second' FOR UPDATE";
+    sqlx::query(lock).execute(&mut *held).await.unwrap();
+    let cx = Context::system(api.state.clone());
+    let run = app::imports::carry_on(&cx, id.parse().unwrap());
+    let watch = async {
+        let import = format!("/v1/imports/{id}");
+        while api.get(&import).await.body["done_lines"].as_i64().unwrap() < 2_000 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // The block before is given up at once, but by another task.
+        let mut other = api.owner().await;
+        let lock = "SELECT id FROM account WHERE local_part = 'first' FOR UPDATE NOWAIT";
+        while sqlx::query(lock).execute(&mut other).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let operation = api.get(&import).await.body["operation_id"].as_str().unwrap().to_owned();
+        let cancel = format!("/v1/operations/{operation}/cancel");
+        api.post(cancel, json!(null)).await.is(StatusCode::ACCEPTED);
+        held.rollback().await.unwrap();
+    };
+    let watch = async { tokio::time::timeout(PATIENCE, watch).await.unwrap() };
+    let (run, ()) = tokio::join!(run, watch);
+    run.unwrap();
+    let done = api.get(format!("/v1/imports/{id}")).await.body;
+    assert_eq!(done["state"], "cancelled");
+    assert_eq!(api.get("/v1/users/first@example.com").await.etag(), "\"1\"");
 }

@@ -246,7 +246,7 @@ impl<'a> Work<'a> {
                 return Ok(Ended::Done);
             };
             let mut after = self.import.clone();
-            let done = self.apply((&cx, &mut tx), lines, Taking::Each, &mut after).await?;
+            let done = self.apply((&cx, &mut tx), lines, (Taking::Each, false), &mut after).await?;
             after.updated_at = self.cx.now();
             kept += keep_errors(&mut tx, &after, kept, done.refused).await?;
             store::imports::update(&mut *tx, &after).await?;
@@ -262,11 +262,12 @@ impl<'a> Work<'a> {
         &self,
         (cx, tx): (&Context, &mut Transaction),
         lines: Lines,
-        taking: Taking<'_>,
+        (taking, is_trial): (Taking<'_>, bool),
         after: &mut Import,
     ) -> Result<Outcome> {
         let Lines { last, done_user, good, names, outcome } = lines;
-        let chunk = self.chunk(cx, good).await?;
+        let hashes = self.hashes(&good).await?;
+        let chunk = Chunk { cx, import: &self.import, lines: good, is_trial, hashes };
         let mut done = chunk::apply(chunk, tx, taking).await?;
         for one in &mut done.refused {
             one.address = names.get(&one.line).cloned().unwrap_or_default();
@@ -279,13 +280,15 @@ impl<'a> Work<'a> {
         Ok(Outcome { counts, refused })
     }
 
-    /// Works on all blocks in one transaction, and keeps it if every line was good. A dry run gives
-    /// up each block at once, so that nobody waits for more than that.
+    /// Works on all blocks in one transaction, and keeps it if every line was good. As soon as it is
+    /// known that nothing will be kept, it is a trial: each block is given up at once, so that nobody
+    /// waits for more than that.
     async fn all_at_once(&mut self, source: &mut Source<'_>) -> Result<Ended> {
         let (mut sums, mut refused) = (Sums::new(), Vec::new());
         let Import { dry_run, mode, .. } = self.import;
         self.import.counts = Counts::default();
         (self.import.done_lines, self.import.done_user) = (0, None);
+        let mut is_trial = dry_run;
         let mut cx = self.caller().await?;
         let mut tx = cx.begin().await?;
         while let Some(lines) = source.next((&cx, &mut tx), &self.import).await? {
@@ -297,16 +300,20 @@ impl<'a> Work<'a> {
                 ImportMode::AllOrNothing => Taking::Together(&mut sums),
             };
             let mut after = self.import.clone();
+            let taking = (taking, is_trial);
             let done = self.apply((&cx, &mut tx), lines, taking, &mut after).await?;
+            is_trial |= after.counts.refused > 0;
             self.import = after;
             let room = usize::try_from(ERRORS_KEPT).unwrap_or(usize::MAX) - refused.len();
             refused.extend(done.refused.into_iter().take(room));
-            self.keep().await?;
-            if dry_run {
+            if is_trial {
                 drop(tx);
                 cx = self.caller().await?;
                 tx = cx.begin().await?;
+            } else {
+                self.check_rights(&cx).await?;
             }
+            self.keep().await?;
         }
         if mode == ImportMode::AllOrNothing {
             for fault in give_together(&mut tx, &sums).await? {
@@ -314,10 +321,7 @@ impl<'a> Work<'a> {
                 refused.push(Refused { line: 0, address: String::new(), fault });
             }
         }
-        // The rights of now, not those of when it began: with others it is decided again.
-        if self.caller().await?.caller() != cx.caller() {
-            return Err(Error::Unavailable("whoever began it has other rights now".to_owned()));
-        }
+        self.check_rights(&cx).await?;
         if dry_run || self.import.counts.refused > 0 {
             drop(tx);
             let mut tx = self.cx.begin().await?;
@@ -326,6 +330,14 @@ impl<'a> Work<'a> {
             return Ok(Ended::Done);
         }
         self.keep_all(tx).await
+    }
+
+    /// Fails if these are not the rights of now any more: with others it is decided again.
+    async fn check_rights(&self, cx: &Context) -> Result<()> {
+        if self.caller().await?.caller() == cx.caller() {
+            return Ok(());
+        }
+        Err(Error::Unavailable("whoever began it has other rights now".to_owned()))
     }
 
     /// Makes the work on all blocks durable. A server that dies then leaves only the end to the next.
@@ -339,16 +351,16 @@ impl<'a> Work<'a> {
         Ok(Ended::Done)
     }
 
-    async fn chunk<'b>(&'b self, cx: &'b Context, lines: Vec<Line>) -> Result<Chunk<'b>> {
+    /// The hashes of the passwords that came in clear, by line.
+    async fn hashes(&self, lines: &[Line]) -> Result<HashMap<i64, String>> {
         let has_clear = lines.iter().any(|line| matches!(line.secret, Some(Secret::Clear(_))));
-        let hashes = match (lines.first(), lines.last()) {
+        match (lines.first(), lines.last()) {
             (Some(first), Some(last)) if has_clear => {
                 let range = first.number..last.number + 1;
-                store::import_hashes::list(self.cx.pool(), self.import.id, range).await?
+                store::import_hashes::list(self.cx.pool(), self.import.id, range).await
             }
-            _ => HashMap::new(),
-        };
-        Ok(Chunk { cx, import: &self.import, lines, hashes })
+            _ => Ok(HashMap::new()),
+        }
     }
 
     fn tell(&self, counts: Counts) {
