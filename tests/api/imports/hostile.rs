@@ -1,15 +1,17 @@
 //! Imports by administrators who want more than is theirs: passwords of others, and the time of
 //! everybody.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
+use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
-use umail_api::{app, context::Context};
+use umail_api::{app, context::Context, store};
+use umail_proto::ids::DomainId;
 use umail_tests::api::{Api, PASSWORD};
 
-use super::{DOMAIN, HASH, counts, errors, skip, start, work};
+use super::{DOMAIN, HASH, begin, count, counts, errors, import, send, skip, start, work};
 
 /// Whoever waits longer waits for a lock.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -112,6 +114,17 @@ async fn names_that_speak_for_the_domain_are_given_by_its_administrators() {
 }
 
 #[tokio::test]
+async fn of_imports_begun_at_once_no_more_than_ten_are_open() {
+    let api = start().await;
+    let admin = api.domain_admin("admin@example.com").await;
+    let begin = || api.ask(Method::POST, DOMAIN).by(&admin).json(skip()).send();
+    let answers = join_all((0..30).map(|_| begin())).await;
+    let begun = answers.iter().filter(|one| one.status == StatusCode::CREATED).count();
+    let refused = answers.iter().filter(|one| one.status == StatusCode::CONFLICT).count();
+    assert_eq!((begun, refused), (10, 20));
+}
+
+#[tokio::test]
 async fn whoever_is_refused_in_a_file_is_not_locked_by_it() {
     let api = start().await;
     let admin = api.domain_admin("admin@example.com").await;
@@ -165,4 +178,75 @@ async fn all_or_nothing_holds_nobody_once_it_will_be_nothing() {
     let done = api.get(format!("/v1/imports/{id}")).await.body;
     assert_eq!(done["state"], "cancelled");
     assert_eq!(api.get("/v1/users/first@example.com").await.etag(), "\"1\"");
+}
+
+#[tokio::test]
+async fn passwords_are_hashed_while_it_is_the_turn_of_others() {
+    let api = start().await;
+    api.domain("other.example").await;
+    let admin = api.domain_admin("admin@example.com").await;
+    let content = format!("address,password\nanna@example.com,{PASSWORD}\n");
+    let id = api.ask(Method::POST, "/v1/imports").by(&admin).json(skip()).send().await.id();
+    let ask = api.ask(Method::PUT, format!("/v1/imports/{id}/content")).by(&admin);
+    ask.content("text/csv", content).send().await.is(StatusCode::ACCEPTED);
+    let domain = async |name: &str| -> BTreeSet<DomainId> {
+        let domain = api.get(format!("/v1/domains/{name}")).await.id();
+        BTreeSet::from([domain.parse().unwrap()])
+    };
+    let (own, other) = (domain("example.com").await, domain("other.example").await);
+    for domains in [None, Some(&own)] {
+        let mut turn = api.state.pool().begin().await.unwrap();
+        assert!(store::imports::try_turn(&mut turn, domains).await.unwrap());
+        assert_eq!(work(&api, &id).await["state"], "running");
+        let hashed = "SELECT count(*) FROM import_hash WHERE line = 2";
+        assert_eq!(count(&api, hashed).await, 1);
+        turn.commit().await.unwrap();
+    }
+    // It keeps out nobody but its own domains, though it names none.
+    let mut turn = api.state.pool().begin().await.unwrap();
+    assert!(store::imports::try_turn(&mut turn, Some(&other)).await.unwrap());
+    let done = work(&api, &id).await;
+    assert_eq!((&done["state"], counts(&done)), (&json!("succeeded"), [1, 0, 0, 0]));
+    turn.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_turn_can_be_cancelled() {
+    let api = start().await;
+    let admin = api.domain_admin("admin@example.com").await;
+    let id = send_by(&api, &admin, skip(), format!("address,password_hash\nanna,{HASH}\n")).await;
+    let mut turn = api.state.pool().begin().await.unwrap();
+    assert!(store::imports::try_turn(&mut turn, None).await.unwrap());
+    let operation = work(&api, &id).await["operation_id"].as_str().unwrap().to_owned();
+    let cancel = format!("/v1/operations/{operation}/cancel");
+    api.post(cancel, json!(null)).await.is(StatusCode::ACCEPTED);
+    assert_eq!(work(&api, &id).await["state"], "cancelled");
+    turn.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn many_passwords_are_hashed_in_turn_with_other_imports() {
+    let api = start().await;
+    let weak = json!({"password_min_strength": 0});
+    api.patch("/v1/settings", weak).await.is(StatusCode::OK);
+    let lines: String = (0..300).map(|number| format!("u{number},{PASSWORD}\n")).collect();
+    let id = begin(&api, DOMAIN, skip()).await;
+    send(&api, &id, format!("address,password\n{lines}")).await.is(StatusCode::ACCEPTED);
+    assert_eq!(work(&api, &id).await["state"], "running");
+    assert_eq!(count(&api, "SELECT count(*) FROM import_hash").await, 256);
+    assert_eq!(counts(&work(&api, &id).await), [300, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn an_import_has_twenty_thousand_passwords_in_clear() {
+    let api = start().await;
+    let weak = json!({"password_min_strength": 0});
+    api.patch("/v1/settings", weak).await.is(StatusCode::OK);
+    let lines: String = (0..20_001).map(|number| format!("u{number},{PASSWORD},\n")).collect();
+    let content = format!("address,password,password_hash\nx,,{HASH}\n{lines}y,,{HASH}\n");
+    let done = import(&api, json!({"mode": "skip_errors", "dry_run": true}), content).await;
+    assert_eq!(counts(&done), [20_002, 0, 0, 1]);
+    let reason =
+        "an import has at most 20000 passwords in clear: give hashes, or import the rest apart";
+    assert_eq!(errors(&api, &done).await, [(20_003, "password".to_owned(), reason.to_owned())]);
 }

@@ -17,13 +17,16 @@ use crate::{
     model::{
         address::LocalPart,
         domain::DomainRef,
-        import::{Bulk, Column, Fault, Import, Line},
+        import::{Bulk, Column, Fault, Import, Line, Secret},
         page::Page,
         profile::external_id,
     },
     store::{self, accounts::Selection},
     transaction::Transaction,
 };
+
+/// Passwords in clear of an import: each costs as much time as a sign-in.
+const MAX_CLEAR: usize = 20_000;
 
 /// Lines that are to be worked on together.
 pub(super) struct Lines {
@@ -49,6 +52,9 @@ pub(super) struct Source<'a> {
     /// The line of each address and external id of the file, by its hash.
     seen: HashMap<u64, i64>,
     hasher: RandomState,
+    /// Passwords in clear up to a line, and the last one for which there is room.
+    clear: (usize, i64),
+    last_clear: Option<i64>,
 }
 
 impl<'a> Source<'a> {
@@ -59,7 +65,8 @@ impl<'a> Source<'a> {
         };
         let own = domain.map_or_else(String::new, |domain| domain.name.as_str().to_owned());
         let (seen, hasher) = (HashMap::new(), RandomState::new());
-        Ok(Self { cx, import: import.clone(), own, seen, hasher })
+        let import = import.clone();
+        Ok(Self { cx, import, own, seen, hasher, clear: (0, 0), last_clear: None })
     }
 
     /// The domain of a line.
@@ -86,7 +93,7 @@ impl<'a> Source<'a> {
         let (mut good, mut outcome) = (Vec::with_capacity(lines.len()), Outcome::default());
         for (number, line) in lines {
             match self.parse(number, &line) {
-                Ok(line) => match self.see(&line) {
+                Ok(line) => match self.see(&line).and_then(|()| self.count_clear(&line)) {
                     Ok(()) => good.push(line),
                     Err(fault) => outcome.refuse(number, [fault]),
                 },
@@ -140,6 +147,27 @@ impl<'a> Source<'a> {
         }
         self.seen.extend(address.into_iter().chain(id).map(|hash| (hash, line.number)));
         Ok(())
+    }
+
+    /// Refuses a password in clear for which there is no room.
+    fn count_clear(&mut self, line: &Line) -> Result<(), Fault> {
+        if !matches!(line.secret, Some(Secret::Clear(_))) {
+            return Ok(());
+        }
+        // What is read again has been counted.
+        if line.number > self.clear.1 {
+            self.clear = (self.clear.0 + 1, line.number);
+            if self.clear.0 == MAX_CLEAR {
+                self.last_clear = Some(line.number);
+            }
+        }
+        if self.last_clear.is_none_or(|last| line.number <= last) {
+            return Ok(());
+        }
+        let reason = format!(
+            "an import has at most {MAX_CLEAR} passwords in clear: give hashes, or import the rest apart"
+        );
+        Err(Fault::cell(Column::Password, reason))
     }
 
     /// Remembers the lines up to this one, which are done.

@@ -1,14 +1,17 @@
 //! The work on an import: block by block, each in a transaction with what is known of the import,
 //! or all of them in one. Whoever takes it over goes on where that stands.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use secrecy::ExposeSecret as _;
 use umail_api_types::{
     imports::{Format, ImportMode, ImportState},
     operations::{OperationResult, OperationState},
 };
-use umail_proto::ids::{ImportId, OperatorId, UserId};
+use umail_proto::ids::{DomainId, ImportId, OperatorId, UserId};
 
 use crate::{
     app::{
@@ -25,7 +28,7 @@ use crate::{
         api_keys,
         callers::{self, Credential},
     },
-    authz::Action,
+    authz::{self, Action},
     context::Context,
     database::pool,
     error::{Error, Result},
@@ -41,17 +44,18 @@ use crate::{
 const ERRORS_KEPT: i64 = 10_000;
 /// Passwords that are hashed together, so that sign-ins get their turn.
 const HASHED_AT_ONCE: usize = 16;
+/// Passwords that are hashed before other imports get their turn.
+const HASHED_IN_A_ROW: usize = 256;
 
-/// Goes on with an import until it has ended, unless somebody else works on it or on another one
-/// of the same domain; returns how many lines were dealt with.
+/// Goes on with an import until it has ended, or others are to get their turn, unless somebody else
+/// works on it; returns how many lines were dealt with.
 pub async fn carry_on(cx: &Context, id: ImportId) -> Result<u64> {
-    let Some(import) = store::imports::find(cx.pool(), id).await? else { return Ok(0) };
     // Nothing else is done in it, so that it keeps nothing from being cleaned up.
     let mut turn = cx.state().pool().begin().await?;
-    if !store::imports::try_lock(&mut turn, import.domain_id).await? {
+    if !store::imports::try_lock(&mut turn, id).await? {
         return Ok(0);
     }
-    // As whoever had the turn before has left it.
+    // As whoever worked on it before has left it.
     let Some(import) = store::imports::find(cx.pool(), id).await? else { return Ok(0) };
     if import.state != ImportState::Running {
         return Ok(0);
@@ -75,6 +79,8 @@ pub async fn give_up(cx: &Context, id: ImportId) -> Result<()> {
 enum Ended {
     Done,
     Cancelled,
+    /// Not yet: others come first.
+    Waits,
 }
 
 /// An import that is worked on.
@@ -82,13 +88,15 @@ struct Work<'a> {
     /// The server itself.
     cx: &'a Context,
     import: Import,
-    /// Holds the lock that lets nobody else work on it.
+    /// Holds the locks that let nobody else work on it, and, once it writes, into its domains.
     turn: Option<pool::Transaction>,
+    /// The domains that it may write into, in the order in which they are locked; nothing: all.
+    domains: Option<BTreeSet<DomainId>>,
 }
 
 impl<'a> Work<'a> {
     const fn new(cx: &'a Context, import: Import, turn: Option<pool::Transaction>) -> Self {
-        Self { cx, import, turn }
+        Self { cx, import, turn, domains: None }
     }
 
     /// Fails if somebody else may have taken over.
@@ -104,10 +112,15 @@ impl<'a> Work<'a> {
                 return Ok(Ended::Done);
             }
             let mut source = Source::open(self.cx, &self.import).await?;
-            let has_passwords = !self.import.dry_run;
-            if has_passwords && matches!(self.hash_passwords(&mut source).await?, Ended::Cancelled)
+            if !self.import.dry_run
+                && let one @ (Ended::Cancelled | Ended::Waits) =
+                    self.hash_passwords(&mut source).await?
             {
-                return Ok(Ended::Cancelled);
+                return Ok(one);
+            }
+            if !self.take_turn().await? {
+                let ended = self.is_cancelled().await?;
+                return Ok(if ended { Ended::Cancelled } else { Ended::Waits });
             }
             self.say(if self.import.bulk.is_some() { "users" } else { "lines" }).await?;
             if self.import.bulk.is_some() && self.import.matched.is_none() {
@@ -133,6 +146,7 @@ impl<'a> Work<'a> {
                 }
             }
             Ok(Ended::Cancelled) => self.end(ImportState::Cancelled, "").await,
+            Ok(Ended::Waits) => Ok(self.import),
             Err(Error::Unauthenticated(_)) => {
                 let text = "whoever began it may not sign in any more";
                 self.end(ImportState::Failed, text).await
@@ -164,6 +178,29 @@ impl<'a> Work<'a> {
         Ok(Context::new(self.cx.state().clone(), Arc::new(caller), request_id))
     }
 
+    /// Lets no other import write into the domains that this one may write into; false if one does.
+    async fn take_turn(&mut self) -> Result<bool> {
+        self.domains = self.domains_of(&self.caller().await?);
+        let Some(turn) = &mut self.turn else {
+            return Err(Error::internal("an import that nobody has locked"));
+        };
+        store::imports::try_turn(turn, self.domains.as_ref()).await
+    }
+
+    fn domains_of(&self, cx: &Context) -> Option<BTreeSet<DomainId>> {
+        match self.import.domain_id {
+            Some(domain) => Some(BTreeSet::from([domain])),
+            None => authz::visible_domains(cx.caller()).map(BTreeSet::from_iter),
+        }
+    }
+
+    /// The caller, as long as that is nobody who may write into other domains meanwhile: those may be
+    /// somebody else's turn.
+    async fn writer(&self) -> Result<Context> {
+        let cx = self.caller().await?;
+        if self.domains_of(&cx) == self.domains { Ok(cx) } else { Err(other_rights()) }
+    }
+
     async fn is_cancelled(&self) -> Result<bool> {
         let Some(operation) = self.import.operation_id else { return Ok(false) };
         let row = store::operations::find(self.cx.pool(), operation).await?;
@@ -175,9 +212,10 @@ impl<'a> Work<'a> {
     async fn hash_passwords(&mut self, source: &mut Source<'_>) -> Result<Ended> {
         let can_have = self.import.format == Some(Format::Ndjson)
             || self.import.columns.contains(&Column::Password);
-        if !can_have {
+        if !can_have || self.import.hashed_lines >= self.import.received_lines {
             return Ok(Ended::Done);
         }
+        let mut hashed = 0;
         self.say("passwords").await?;
         source.recall(self.import.hashed_lines).await?;
         while let Some(Lines { last, good, .. }) =
@@ -187,11 +225,15 @@ impl<'a> Work<'a> {
                 if self.is_cancelled().await? {
                     return Ok(Ended::Cancelled);
                 }
+                if hashed >= HASHED_IN_A_ROW {
+                    return Ok(Ended::Waits);
+                }
                 let done = self.known_hashes(some).await?;
                 let rest = some.iter().filter(|(line, _)| !done.contains_key(&line.number));
                 let hashes = rest.map(|(line, there)| self.hash(line, there.as_deref()));
                 let hashes = futures_util::future::try_join_all(hashes).await?;
                 store::import_hashes::insert_all(self.cx.pool(), self.import.id, &hashes).await?;
+                hashed += hashes.len();
             }
             self.import.hashed_lines = last;
             self.keep().await?;
@@ -240,7 +282,7 @@ impl<'a> Work<'a> {
             if self.is_cancelled().await? {
                 return Ok(Ended::Cancelled);
             }
-            let cx = self.caller().await?;
+            let cx = self.writer().await?;
             let mut tx = cx.begin().await?;
             let Some(lines) = source.next((&cx, &mut tx), &self.import).await? else {
                 return Ok(Ended::Done);
@@ -289,7 +331,7 @@ impl<'a> Work<'a> {
         self.import.counts = Counts::default();
         (self.import.done_lines, self.import.done_user) = (0, None);
         let mut is_trial = dry_run;
-        let mut cx = self.caller().await?;
+        let mut cx = self.writer().await?;
         let mut tx = cx.begin().await?;
         while let Some(lines) = source.next((&cx, &mut tx), &self.import).await? {
             if self.is_cancelled().await? {
@@ -308,7 +350,7 @@ impl<'a> Work<'a> {
             refused.extend(done.refused.into_iter().take(room));
             if is_trial {
                 drop(tx);
-                cx = self.caller().await?;
+                cx = self.writer().await?;
                 tx = cx.begin().await?;
             } else {
                 self.check_rights(&cx).await?;
@@ -334,10 +376,8 @@ impl<'a> Work<'a> {
 
     /// Fails if these are not the rights of now any more: with others it is decided again.
     async fn check_rights(&self, cx: &Context) -> Result<()> {
-        if self.caller().await?.caller() == cx.caller() {
-            return Ok(());
-        }
-        Err(Error::Unavailable("whoever began it has other rights now".to_owned()))
+        let is_same = self.caller().await?.caller() == cx.caller();
+        if is_same { Ok(()) } else { Err(other_rights()) }
     }
 
     /// Makes the work on all blocks durable. A server that dies then leaves only the end to the next.
@@ -434,6 +474,11 @@ impl<'a> Work<'a> {
         row.updated_at = self.cx.now();
         store::operations::update(&mut **tx, &row).await
     }
+}
+
+/// The refusal to go on with what was begun with other rights.
+fn other_rights() -> Error {
+    Error::Unavailable("whoever began it has other rights now".to_owned())
 }
 
 /// Keeps errors as long as there is room for them; returns how many.
