@@ -45,8 +45,12 @@ CREATE INDEX alias_search_idx ON alias USING gin
 CREATE INDEX domain_search_idx ON domain USING gin
     (search_text gin_trgm_ops) WITH (gin_pending_list_limit = 256);
 
--- An index in the order of the list behind each filter; those that say what was deleted also count.
-CREATE INDEX account_status_idx ON account (domain_id, status, id) WHERE deleted_at IS NULL;
+-- An index in the order of the list behind each filter. They say what was deleted, so rows are counted
+-- without being read. Most users are active: those are found without an index of their own.
+CREATE INDEX account_status_idx ON account (domain_id, status, id)
+    WHERE status <> 1 AND deleted_at IS NULL;
+DROP INDEX account_domain_id_idx;
+CREATE INDEX account_domain_id_idx ON account (domain_id, id) INCLUDE (deleted_at);
 DROP INDEX account_plan_id_idx;
 CREATE INDEX account_plan_id_idx ON account (plan_id, domain_id, id) INCLUDE (deleted_at);
 DROP INDEX account_department_id_idx;
@@ -61,10 +65,11 @@ CREATE FUNCTION is_reached(place uuid) RETURNS boolean LANGUAGE sql STABLE
     RETURN current_setting('role') = 'umail_app' OR place = ANY (reached('domains'));
 -- The departments that are wanted, as far as they are within reach; nothing wanted: all of those.
 CREATE FUNCTION reached_departments(wanted uuid[]) RETURNS uuid[] LANGUAGE sql STABLE
-    RETURN ARRAY(SELECT one FROM unnest(reached('departments')) AS one
-                  WHERE wanted IS NULL OR one = ANY (wanted));
+    RETURN CASE WHEN wanted IS NULL THEN reached('departments')
+                ELSE ARRAY(SELECT unnest(wanted) INTERSECT SELECT unnest(reached('departments'))) END;
 
--- Two functions for each table that is searched. Rows are walked in the order of the list, which
+-- For each table that is searched: what is on a page of some departments, what a search finds, and how
+-- many there are. Rows are walked in the order of the list, which
 -- fills a page at once if the text is common; if the first steps say that it is rare, the index is
 -- asked for all rows that have it; and if those are too many after all (they are further away), the
 -- walk goes on, up to a bound, behind which the next page begins.
@@ -82,6 +87,32 @@ BEGIN
     ) AS kinds (name, live, place, department, passing)
     LOOP
         FOREACH statement IN ARRAY ARRAY[
+$inside$
+-- The next rows of some departments: of many those whose next rows come first have all that is wanted.
+CREATE FUNCTION {name}_of_departments(place uuid, departments uuid[], in_status smallint, in_plan uuid,
+                                      behind uuid, wanted integer) RETURNS uuid[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+    SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off SET enable_bitmapscan = off AS $body$
+BEGIN
+    IF NOT is_reached(place) THEN
+        departments := reached_departments(departments);
+    END IF;
+    RETURN ARRAY(
+        SELECT inside.id
+          FROM (SELECT department
+                  FROM unnest(departments) AS department CROSS JOIN LATERAL
+                       (SELECT id FROM {name}
+                         WHERE {department} = department AND id > behind AND {live} AND {passing}
+                         ORDER BY id LIMIT 1) AS next
+                 ORDER BY next.id LIMIT wanted) AS nearest
+         CROSS JOIN LATERAL
+               (SELECT id, {place} AS is_here FROM {name}
+                 WHERE {department} = department AND id > behind AND {live} AND {passing}
+                 ORDER BY id LIMIT wanted) AS inside
+         WHERE is_here ORDER BY inside.id LIMIT wanted);
+END $body$
+$inside$,
 $walk$
 -- The next rows in the order of the list: all that were seen, and those among them that match.
 CREATE FUNCTION {name}_walk(place uuid, departments uuid[], in_status smallint, in_plan uuid,
@@ -143,9 +174,9 @@ BEGIN
           FROM (SELECT inside.* FROM unnest(departments) AS department CROSS JOIN LATERAL
                        (SELECT id, {place} AND search_text LIKE pattern AND {passing} AS is_hit
                           FROM {name} WHERE {department} = department AND {live} AND id > behind
-                         ORDER BY id LIMIT 5001) AS inside
-                 LIMIT 5001) AS looked;
-        IF coalesce(cardinality(seen), 0) <= 5000 THEN
+                         ORDER BY id LIMIT 2001) AS inside
+                 LIMIT 2001) AS looked;
+        IF coalesce(cardinality(seen), 0) <= 2000 THEN
             ids := coalesce(hits[1:wanted], '{}');
             RETURN;
         END IF;
@@ -227,13 +258,15 @@ $count$
             statement := replace(statement, '{department}', kind.department);
             EXECUTE replace(statement, '{passing}', kind.passing);
         END LOOP;
-        EXECUTE replace('REVOKE EXECUTE ON FUNCTION {name}_walk, {name}_indexed, {name}_search,
-            {name}_count FROM PUBLIC', '{name}', kind.name);
-        EXECUTE replace('GRANT EXECUTE ON FUNCTION {name}_search, {name}_count TO umail_app',
+        EXECUTE replace('REVOKE EXECUTE ON FUNCTION {name}_of_departments, {name}_walk, {name}_indexed,
+            {name}_search, {name}_count FROM PUBLIC', '{name}', kind.name);
+        EXECUTE replace('GRANT EXECUTE ON FUNCTION {name}_of_departments, {name}_search,
+            {name}_count TO umail_app',
             '{name}', kind.name);
         -- Whoever administers some domains has few, which are looked at by their ids.
         IF kind.name <> 'domain' THEN
-            EXECUTE replace('GRANT EXECUTE ON FUNCTION {name}_search, {name}_count TO umail_tenant',
+            EXECUTE replace('GRANT EXECUTE ON FUNCTION {name}_of_departments, {name}_search,
+                {name}_count TO umail_tenant',
                 '{name}', kind.name);
         END IF;
     END LOOP;

@@ -25,7 +25,7 @@ use crate::{
     },
     store::{
         departments::no_department,
-        searches::{Wanted, count, search, terms},
+        searches::{Wanted, count, of_departments, search, terms},
         uuids,
     },
 };
@@ -192,13 +192,15 @@ pub async fn lock(db: impl PgExecutor<'_>, id: UserId) -> Result<()> {
 
 /// A page of the users of a domain, or of those in these departments.
 pub async fn list(
-    db: impl PgExecutor<'_>,
+    db: impl PgExecutor<'_> + Copy,
     domain: DomainId,
     departments: Option<&[DepartmentId]>,
     page: Page,
 ) -> Result<Vec<User>> {
-    if let Some(departments) = departments {
-        return list_of_departments(db, domain, departments, &UserFilter::default(), page).await;
+    if let Some(departments) = uuids(departments) {
+        let place = Some(domain.uuid());
+        let wanted = Wanted { place, departments: Some(departments), ..Wanted::default() };
+        return Ok(list_of_departments(db, &wanted, page).await?.rows);
     }
     let rows = select_users!(
         "account.domain_id = $1 AND account.id > $2
@@ -229,16 +231,17 @@ pub async fn list_wanted(
     if wanted.term.is_some() {
         return search(db, &wanted, page).await;
     }
-    let rows = match (departments, filter.status, filter.plan) {
-        (Some(departments), ..) => {
-            list_of_departments(db, domain.id, departments, filter, page).await?
-        }
+    if wanted.departments.is_some() {
+        return list_of_departments(db, &wanted, page).await;
+    }
+    let rows = match (filter.status, filter.plan) {
+        (None, None) => list(db, domain.id, None, page).await?,
+        (Some(Status::Active), None) => list_active(db, domain.id, page).await?,
         // Most users are active: the plan is the narrower filter then.
-        (None, status @ (None | Some(Status::Active)), Some(plan)) => {
+        (status @ (None | Some(Status::Active)), Some(plan)) => {
             list_by_plan(db, domain.id, plan, status, page).await?
         }
-        (None, Some(status), plan) => list_by_status(db, domain.id, status, plan, page).await?,
-        (None, None, None) => list(db, domain.id, None, page).await?,
+        (Some(status), plan) => list_by_status(db, domain.id, status, plan, page).await?,
     };
     Ok(rows.into())
 }
@@ -284,52 +287,43 @@ async fn search(
     page: Page,
 ) -> Result<Found<User>> {
     let (ids, upto) = search!("account_search", db, wanted, page);
-    let rows = select_users!(
-        "account.id = ANY ((SELECT $1::uuid[])::uuid[])
-         AND account.deleted_at IS NULL AND domain.deleted_at IS NULL ORDER BY account.id",
-        &ids,
-    );
-    let found = Found::of_ids(users(rows.fetch_all(db).await?)?, &ids, page);
+    let found = Found::of_ids(list_live(db, &ids).await?, &ids, page);
     Ok(Found { upto: upto.or(found.upto), ..found })
 }
 
-/// Of many departments those whose next users come first have all that is on the page.
 async fn list_of_departments(
-    db: impl PgExecutor<'_>,
-    domain: DomainId,
-    departments: &[DepartmentId],
-    filter: &UserFilter,
+    db: impl PgExecutor<'_> + Copy,
+    wanted: &Wanted,
     page: Page,
-) -> Result<Vec<User>> {
+) -> Result<Found<User>> {
+    let ids = of_departments!("account_of_departments", db, wanted, page);
+    Ok(Found::of_ids(list_live(db, &ids).await?, &ids, page))
+}
+
+/// The users of these ids in their order, deleted ones not.
+async fn list_live(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<User>> {
     let rows = select_users!(
-        "account.id = ANY (ARRAY(
-             SELECT inside.id
-               FROM (SELECT department
-                       FROM unnest($3::uuid[]) AS department CROSS JOIN LATERAL
-                            (SELECT id FROM account
-                              WHERE department_id = department AND id > $2 AND deleted_at IS NULL
-                                AND ($5::smallint IS NULL OR status = $5)
-                                AND ($6::uuid IS NULL OR plan_id = $6)
-                              ORDER BY id LIMIT 1) AS next
-                      ORDER BY next.id LIMIT $4) AS nearest
-              CROSS JOIN LATERAL
-                    (SELECT id FROM account
-                      WHERE department_id = department AND id > $2 AND deleted_at IS NULL
-                        AND ($5::smallint IS NULL OR status = $5)
-                        AND ($6::uuid IS NULL OR plan_id = $6)
-                      ORDER BY id LIMIT $4) AS inside
-              ORDER BY inside.id LIMIT $4))
-         AND account.domain_id = $1 AND domain.deleted_at IS NULL ORDER BY account.id",
-        domain.uuid(),
-        page.after(),
-        &uuids(Some(departments)).unwrap_or_default(),
-        page.limit,
-        filter.status.map(Status::number),
-        filter.plan.map(PlanId::uuid),
+        "account.id = ANY ((SELECT $1::uuid[])::uuid[])
+         AND account.deleted_at IS NULL AND domain.deleted_at IS NULL ORDER BY account.id",
+        ids,
     );
     users(rows.fetch_all(db).await?)
 }
 
+/// Nearly all are.
+async fn list_active(db: impl PgExecutor<'_>, domain: DomainId, page: Page) -> Result<Vec<User>> {
+    let rows = select_users!(
+        "account.domain_id = $1 AND account.id > $2 AND account.status = 1
+         AND account.deleted_at IS NULL AND domain.deleted_at IS NULL
+         ORDER BY account.id LIMIT $3",
+        domain.uuid(),
+        page.after(),
+        page.limit,
+    );
+    users(rows.fetch_all(db).await?)
+}
+
+/// Any status but active, which the index knows of.
 async fn list_by_status(
     db: impl PgExecutor<'_>,
     domain: DomainId,
@@ -338,7 +332,7 @@ async fn list_by_status(
     page: Page,
 ) -> Result<Vec<User>> {
     let rows = select_users!(
-        "account.domain_id = $1 AND account.status = $3 AND account.id > $2
+        "account.domain_id = $1 AND account.status = $3 AND account.status <> 1 AND account.id > $2
          AND ($5::uuid IS NULL OR plan_id = $5)
          AND account.deleted_at IS NULL AND domain.deleted_at IS NULL
          ORDER BY account.id LIMIT $4",

@@ -18,7 +18,7 @@ use crate::{
     },
     store::{
         departments::no_department,
-        searches::{Wanted, count, search, terms},
+        searches::{Wanted, count, of_departments, search, terms},
         uuids,
     },
 };
@@ -113,18 +113,14 @@ pub async fn list(
 ) -> Result<Found<Group>> {
     let Some(wanted) = wanted(domain, departments, search) else { return Ok(Vec::new().into()) };
     if wanted.term.is_none() {
-        let rows = match &wanted.departments {
-            Some(departments) => list_of_departments(db, domain.id, departments, page).await?,
-            None => list_all(db, domain.id, page).await?,
-        };
-        return Ok(rows.into());
+        if wanted.departments.is_none() {
+            return Ok(list_all(db, domain.id, page).await?.into());
+        }
+        let ids = of_departments!("mail_group_of_departments", db, wanted, page);
+        return Ok(Found::of_ids(list_these(db, &ids).await?, &ids, page));
     }
     let (ids, upto) = search!("mail_group_search", db, wanted, page);
-    let rows = select_groups!(
-        "mail_group.id = ANY ((SELECT $1::uuid[])::uuid[]) ORDER BY mail_group.id",
-        &ids
-    );
-    let found = Found::of_ids(groups(rows.fetch_all(db).await?)?, &ids, page);
+    let found = Found::of_ids(list_these(db, &ids).await?, &ids, page);
     Ok(Found { upto: upto.or(found.upto), ..found })
 }
 
@@ -166,32 +162,11 @@ async fn list_all(db: impl PgExecutor<'_>, domain: DomainId, page: Page) -> Resu
     groups(rows.fetch_all(db).await?)
 }
 
-/// Of many departments those whose next groups come first have all that is on the page.
-async fn list_of_departments(
-    db: impl PgExecutor<'_>,
-    domain: DomainId,
-    departments: &[Uuid],
-    page: Page,
-) -> Result<Vec<Group>> {
+/// The groups of these ids in their order.
+async fn list_these(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Group>> {
     let rows = select_groups!(
-        "mail_group.id = ANY (ARRAY(
-             SELECT inside.id
-               FROM (SELECT department
-                       FROM unnest($3::uuid[]) AS department CROSS JOIN LATERAL
-                            (SELECT id FROM mail_group
-                              WHERE department_id = department AND id > $2
-                              ORDER BY id LIMIT 1) AS next
-                      ORDER BY next.id LIMIT $4) AS nearest
-              CROSS JOIN LATERAL
-                    (SELECT id FROM mail_group
-                      WHERE department_id = department AND id > $2
-                      ORDER BY id LIMIT $4) AS inside
-              ORDER BY inside.id LIMIT $4))
-         AND mail_group.domain_id = $1 ORDER BY mail_group.id",
-        domain.uuid(),
-        page.after(),
-        departments,
-        page.limit,
+        "mail_group.id = ANY ((SELECT $1::uuid[])::uuid[]) ORDER BY mail_group.id",
+        ids,
     );
     groups(rows.fetch_all(db).await?)
 }

@@ -48,6 +48,22 @@ macro_rules! search {
     }};
 }
 
+/// The ids of the rows of a page of some departments.
+macro_rules! of_departments {
+    ($function:literal, $db:expr, $wanted:expr, $page:expr) => {{
+        let row = sqlx::query_scalar!(
+            r#"SELECT "# + $function + r#"($1, $2, $3, $4, $5, $6) AS "ids!""#,
+            $wanted.place,
+            $wanted.departments.as_deref(),
+            $wanted.status,
+            $wanted.plan,
+            $page.after(),
+            i32::try_from($page.limit).unwrap_or(i32::MAX),
+        );
+        row.fetch_one($db).await?
+    }};
+}
+
 /// How many rows match, up to the bound of counts and one more.
 macro_rules! count {
     ($function:literal, $db:expr, $wanted:expr) => {{
@@ -64,4 +80,4 @@ macro_rules! count {
     }};
 }
 
-pub(super) use {count, search};
+pub(super) use {count, of_departments, search};
