@@ -269,6 +269,65 @@ async fn who_administers_a_department_changes_those_below_it_only() {
 }
 
 #[tokio::test]
+async fn a_user_finds_and_counts_no_foreign_row_whatever_is_asked() {
+    let w = world().await;
+    let (near, far) = (&w.near, &w.far);
+    for who in ["admin", "head", "member", "other"] {
+        let cx = request_of(&w, who).await;
+        let asked = async |sql: String| column(cx.pool(), sql).await;
+        let kinds =
+            [("account", "member"), ("account", "@"), ("mail_group", "team"), ("alias", "info")];
+        for (table, term) in kinds {
+            for departments in ["NULL".to_owned(), format!("ARRAY['{}'::uuid]", far.department)] {
+                let (nil, place) = ("'00000000-0000-0000-0000-000000000000'", &far.domain);
+                let all = format!("'{place}', {departments}, NULL, NULL");
+                let ids = [
+                    format!("{table}_of_departments({all}, {nil}, 100)"),
+                    format!("(SELECT ids FROM {table}_search({all}, '{term}', {nil}, 100, 1000))"),
+                ];
+                for ids in ids {
+                    let found = asked(format!("SELECT unnest({ids})::text")).await;
+                    assert!(found.is_empty(), "{who}: {ids}: {found:?}");
+                }
+                for term in ["NULL".to_owned(), format!("'{term}'")] {
+                    let count = format!("SELECT {table}_count({all}, {term}, 100)::text");
+                    assert_eq!(
+                        asked(count.clone()).await,
+                        BTreeSet::from(["0".to_owned()]),
+                        "{who}: {count}"
+                    );
+                }
+            }
+        }
+        // What is within reach is there, so that the above says something.
+        let own = format!(
+            "SELECT unnest(ids)::text FROM account_search('{}', NULL, NULL, NULL, '@',
+                '00000000-0000-0000-0000-000000000000', 100, 1000)",
+            near.domain
+        );
+        let reached = match who {
+            "admin" => w.near.people("admin"),
+            "head" => w.near.people("head"),
+            _ => BTreeSet::new(),
+        };
+        assert_eq!(asked(own).await, reached, "{who}");
+        let mut closed = vec![
+            "domain_search(NULL, NULL, NULL, NULL, 'exa', NULL, 1, 1)",
+            "domain_count(NULL, NULL, NULL, NULL, NULL, 1)",
+        ];
+        closed.extend([
+            "account_walk(NULL, NULL, NULL, NULL, '%', NULL, 1)",
+            "account_indexed(NULL, NULL, NULL, NULL, '%', NULL, 1)",
+        ]);
+        for function in closed {
+            let refused =
+                sqlx::raw_sql(AssertSqlSafe(format!("SELECT {function}"))).execute(cx.pool()).await;
+            assert!(refused.unwrap_err().to_string().contains("denied"), "{who}: {function}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_table_is_narrowed_shared_or_closed_to_users() {
     let w = world().await;
     let open = "SELECT DISTINCT table_name::text FROM information_schema.table_privileges
