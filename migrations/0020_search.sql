@@ -37,13 +37,13 @@ UPDATE alias SET is_forwarding = true
 
 -- The list of rows that wait for their place in an index is read by every search, so it is short.
 CREATE INDEX account_search_idx ON account USING gin
-    (search_text gin_trgm_ops) WITH (gin_pending_list_limit = 256);
+    (search_text gin_trgm_ops) WITH (gin_pending_list_limit = 1024);
 CREATE INDEX mail_group_search_idx ON mail_group USING gin
-    (search_text gin_trgm_ops) WITH (gin_pending_list_limit = 256);
+    (search_text gin_trgm_ops) WITH (gin_pending_list_limit = 1024);
 CREATE INDEX alias_search_idx ON alias USING gin
-    (search_text gin_trgm_ops) WITH (gin_pending_list_limit = 256) WHERE NOT is_forwarding;
+    (search_text gin_trgm_ops) WITH (gin_pending_list_limit = 1024) WHERE NOT is_forwarding;
 CREATE INDEX domain_search_idx ON domain USING gin
-    (search_text gin_trgm_ops) WITH (gin_pending_list_limit = 256);
+    (search_text gin_trgm_ops) WITH (gin_pending_list_limit = 1024);
 
 -- An index in the order of the list behind each filter. They say what was deleted, so rows are counted
 -- without being read. Most users are active: those are found without an index of their own.
@@ -67,6 +67,21 @@ CREATE FUNCTION is_reached(place uuid) RETURNS boolean LANGUAGE sql STABLE
 CREATE FUNCTION reached_departments(wanted uuid[]) RETURNS uuid[] LANGUAGE sql STABLE
     RETURN CASE WHEN wanted IS NULL THEN reached('departments')
                 ELSE ARRAY(SELECT unnest(wanted) INTERSECT SELECT unnest(reached('departments'))) END;
+
+-- The part of a text for which to ask the index: without what many rows have at its ends, which takes
+-- the index long and excludes next to nothing.
+CREATE FUNCTION rare_part(term text, sample text[]) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    WHILE length(term) > 3 AND (SELECT count(*) > cardinality(sample) / 5 FROM unnest(sample) AS one
+                                 WHERE strpos(one, left(term, 3)) > 0) LOOP
+        term := substr(term, 2);
+    END LOOP;
+    WHILE length(term) > 3 AND (SELECT count(*) > cardinality(sample) / 5 FROM unnest(sample) AS one
+                                 WHERE strpos(one, right(term, 3)) > 0) LOOP
+        term := left(term, -1);
+    END LOOP;
+    RETURN term;
+END $$;
 
 -- For each table that is searched: what is on a page of some departments, what a search finds, and how
 -- many there are. Rows are walked in the order of the list, which
@@ -128,20 +143,21 @@ BEGIN
 END $body$
 $walk$,
 $indexed$
--- All rows that match, by the index, which knows of no places; nothing if it finds too many, or if the
--- text has nothing that is indexed.
+-- All rows that match, by what the index finds for a part of the text; it knows of no places. Nothing if
+-- it finds too many, or if the part has nothing that is indexed.
 CREATE FUNCTION {name}_indexed(place uuid, departments uuid[], in_status smallint, in_plan uuid,
-                               pattern text, behind uuid, rows integer, OUT hits uuid[])
+                               term text, part text, behind uuid, rows integer, OUT hits uuid[])
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode = force_generic_plan
     SET enable_seqscan = off SET enable_indexscan = off AS $body$
 DECLARE
+    pattern  text := like_pattern(part);
     matching bigint;
 BEGIN
     IF show_trgm(pattern) = '{}' THEN
         RETURN;
     END IF;
-    SELECT count(*), array_agg(id ORDER BY id) FILTER (WHERE {place} AND id > behind AND {passing}
+    SELECT count(*), array_agg(id ORDER BY id) FILTER (WHERE strpos(search_text, term) > 0 AND {place} AND id > behind AND {passing}
                AND (departments IS NULL OR {department} = ANY (departments)))
       INTO matching, hits
       FROM (SELECT * FROM {name} WHERE {live} AND search_text LIKE pattern
@@ -158,6 +174,7 @@ CREATE FUNCTION {name}_search(place uuid, departments uuid[], in_status smallint
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $body$
 DECLARE
     pattern text := like_pattern(term);
+    sample  text[];
     rows    integer := 1000;
     walked  integer := 0;
     asked   boolean := false;
@@ -193,7 +210,10 @@ BEGIN
         -- To fill the page like this, more than ten thousand rows would be walked.
         IF NOT asked AND cardinality(ids) * 10000 < wanted * walked THEN
             asked := true;
-            hits := {name}_indexed(place, departments, in_status, in_plan, pattern, behind, 20000);
+            term := folded(term);
+            sample := ARRAY(SELECT search_text FROM {name} WHERE id = ANY (seen[1:100]));
+            hits := {name}_indexed(place, departments, in_status, in_plan, term,
+                                   rare_part(term, sample), behind, 20000);
             IF hits IS NOT NULL THEN
                 ids := (ids || hits)[1:wanted];
                 RETURN;
@@ -215,6 +235,7 @@ CREATE FUNCTION {name}_count(place uuid, departments uuid[], in_status smallint,
     SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $body$
 DECLARE
     pattern text := like_pattern(term);
+    sample  text[];
     rows    integer := 1000;
     total   integer := 0;
     behind  uuid := '00000000-0000-0000-0000-000000000000';
@@ -243,9 +264,13 @@ BEGIN
         behind := seen[rows];
         -- Not even one in ten matches: the index has fewer to look at.
         IF rows = 1000 AND total < 100 AND show_trgm(pattern) <> '{}' THEN
+            term := folded(term);
+            sample := ARRAY(SELECT search_text FROM {name} WHERE id = ANY (seen[1:100]));
+            pattern := like_pattern(rare_part(term, sample));
             RETURN (SELECT count(*) FROM
                 (SELECT FROM {name} WHERE {place} AND {live} AND {passing}
-                    AND search_text LIKE pattern LIMIT most + 1) AS counted);
+                    AND search_text LIKE pattern AND strpos(search_text, term) > 0
+                  LIMIT most + 1) AS counted);
         END IF;
         rows := 20000;
     END LOOP;
