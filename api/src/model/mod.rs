@@ -10,6 +10,7 @@ pub mod deletion;
 pub mod department;
 pub mod domain;
 pub mod domain_alias;
+pub mod dump;
 pub mod entitlements;
 pub mod functions;
 pub mod group;
