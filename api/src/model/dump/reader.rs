@@ -440,8 +440,16 @@ impl<R: BufRead, F: FnMut(Row)> Reader<R, F> {
     /// The columns of a table, up to the `)` behind them.
     fn definitions(&mut self) -> Result<Vec<String>, Unreadable> {
         const OTHERS: [&str; 10] = [
-            "primary", "key", "unique", "constraint", "index", "fulltext", "spatial", "foreign",
-            "check", "exclude",
+            "primary",
+            "key",
+            "unique",
+            "constraint",
+            "index",
+            "fulltext",
+            "spatial",
+            "foreign",
+            "check",
+            "exclude",
         ];
         let mut columns = Vec::new();
         loop {
@@ -596,10 +604,7 @@ impl<R: BufRead, F: FnMut(Row)> Reader<R, F> {
     fn bare(&mut self, slot: &mut Slot, first: u8) -> Result<Vec<u8>, Unreadable> {
         let mut word = Slot::new(true);
         word.push(first);
-        self.take_until(
-            |one| !is_word(one) && !b"+-.".contains(&one),
-            |piece| word.extend(piece),
-        )?;
+        self.take_until(|one| !is_word(one) && !b"+-.".contains(&one), |piece| word.extend(piece))?;
         let text = std::mem::take(&mut word.text);
         let lower = text.get(..MAX_WORD.min(text.len())).unwrap_or_default().to_ascii_lowercase();
         let is_quote = matches!(self.peek()?, Some(b'\''));
@@ -632,12 +637,7 @@ impl<R: BufRead, F: FnMut(Row)> Reader<R, F> {
     }
 
     /// A text up to the quote that ends it.
-    fn quoted(
-        &mut self,
-        slot: &mut Slot,
-        quote: u8,
-        has_escapes: bool,
-    ) -> Result<(), Unreadable> {
+    fn quoted(&mut self, slot: &mut Slot, quote: u8, has_escapes: bool) -> Result<(), Unreadable> {
         loop {
             self.take_until(
                 |one| one == quote || (has_escapes && one == b'\\'),
