@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,6 +31,7 @@ use crate::{
         aliases, domain_aliases, domains, forwarding, groups,
         imports::{self, Part},
     },
+    authn::callers,
     authz::{Action, Resource},
     context::Context,
     error::{Error, Result},
@@ -42,15 +44,15 @@ use crate::{
         import::{Import, Refused},
         migration::{
             AliasStep, CatchAllStep, Do, DomainAliasStep, DomainStep, Existing, GroupStep, Held,
-            HeldName, Kind, Options, Origin, Password, Refusal, Report, Source, Steps, UserStep,
-            decide,
+            HeldName, Kind, Options, Origin, Panel, Password, Refusal, Report, Source, Steps,
+            UserStep, decide,
         },
         page::Page,
         plan::{self, Plan, PlanRef},
         revision::Precondition,
         user::{User, UserRef},
     },
-    store,
+    store::{self, sessions::Owner},
 };
 
 /// Things that are read or made at the same time.
@@ -74,6 +76,19 @@ pub struct Wish {
     pub reset_weak: bool,
     /// Whether what is there already is changed to what the dump says.
     pub update: bool,
+}
+
+/// An operator who takes over what a panel has, with the rights of now.
+pub async fn on_behalf_of(system: &Context, name: &str, panel: Panel) -> Result<Context> {
+    let id = store::operators::find_id(system.pool(), name).await?;
+    let id = id.ok_or_else(|| Error::not_found("operator", name))?;
+    let caller = callers::of_owner(system.state(), Owner::from(id)).await;
+    let caller = caller.map_err(|error| match error {
+        Error::Unauthenticated(_) => Error::Conflict(format!("operator {name} is not active")),
+        other => other,
+    })?;
+    let request = format!("{REQUEST}{}-{}", panel.name(), system.now().unix_timestamp());
+    Ok(Context::new(system.state().clone(), Arc::new(caller), Arc::from(request)))
 }
 
 /// Says what would be done with all that a dump has, and changes nothing.
@@ -249,6 +264,7 @@ pub async fn apply(
     done.each(Kind::Forwarding, forwardings, tell, forward).await?;
     done.each(Kind::Alias, aliases, tell, alias).await?;
     done.each(Kind::CatchAll, catch_alls, tell, catch_all).await?;
+    done.report.sort();
     Ok(done.report)
 }
 

@@ -6,15 +6,13 @@ use std::{
     io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
 };
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::{
-    app::migration::{self, AT_ONCE, REQUEST, Wish},
-    authn::callers,
+    app::migration::{self, AT_ONCE, Wish},
     commands::{print, with_connections},
     config::Config,
     context::Context,
@@ -25,7 +23,6 @@ use crate::{
         migration::{Kind, Panel, Refusal, Report, Source},
         plan::PlanRef,
     },
-    store::{self, sessions::Owner},
 };
 
 /// The exit status when not everything is taken over.
@@ -114,7 +111,7 @@ impl MigrateFrom {
         let connections = u32::try_from(2 * AT_ONCE).unwrap_or(u32::MAX);
         let told = with_connections(config, connections, async |system| {
             let cx = match &self.operator {
-                Some(name) => on_behalf_of(system, name, panel).await?,
+                Some(name) => migration::on_behalf_of(system, name, panel).await?,
                 None => system.clone(),
             };
             self.work(&cx, panel, (source, read)).await
@@ -162,19 +159,6 @@ impl MigrateFrom {
     }
 }
 
-/// The operator, with the rights of now.
-async fn on_behalf_of(system: &Context, name: &str, panel: Panel) -> Result<Context> {
-    let id = store::operators::find_id(system.pool(), name).await?;
-    let id = id.ok_or_else(|| Error::not_found("operator", name))?;
-    let caller = callers::of_owner(system.state(), Owner::from(id)).await;
-    let caller = caller.map_err(|error| match error {
-        Error::Unauthenticated(_) => Error::Conflict(format!("operator {name} is not active")),
-        other => other,
-    })?;
-    let request = format!("{REQUEST}{}-{}", panel.name(), system.now().unix_timestamp());
-    Ok(Context::new(system.state().clone(), Arc::new(caller), Arc::from(request)))
-}
-
 fn create(path: &Path) -> Result<File> {
     File::create(path).map_err(|cause| failed(path, &cause))
 }
@@ -191,16 +175,7 @@ fn read(panel: Panel, path: &Path, prefix: String) -> Result<(Source, Read)> {
         Box::new(BufReader::with_capacity(BUFFER, file))
     };
     let read = panel.read(input, prefix);
-    let (source, read) =
-        read.map_err(|cause| Error::Conflict(format!("{}: {cause}", path.display())))?;
-    for table in ["domain", "mailbox", "alias"] {
-        if !read.tables.contains(table) {
-            let (path, panel) = (path.display(), panel.name());
-            let text = format!("{path}: has no table {table}: is it a whole dump of {panel}?");
-            return Err(Error::Conflict(text));
-        }
-    }
-    Ok((source, read))
+    read.map_err(|cause| Error::Conflict(format!("{}: {cause}", path.display())))
 }
 
 /// Progress, for whoever watches.

@@ -114,7 +114,7 @@ impl Source {
 /// Decides what becomes of all that a dump has.
 #[must_use]
 pub fn decide(source: Source, options: &Options, existing: &Existing) -> Steps {
-    let Source { domains, domain_aliases, mailboxes, aliases, refused, left_out } = source;
+    let Source { domains, domain_aliases, mailboxes, aliases, refused, left_out, .. } = source;
     let mut steps = Steps::default();
     steps.report.refused = refused;
     steps.report.left_out = left_out;
@@ -138,6 +138,7 @@ pub fn decide(source: Source, options: &Options, existing: &Existing) -> Steps {
         decider.mailbox(mailbox);
     }
     decider.aliases(aliases);
+    decider.steps.report.sort();
     decider.steps
 }
 

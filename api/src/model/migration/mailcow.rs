@@ -93,6 +93,9 @@ fn domain(source: &mut Source, row: &Row) {
 
 fn mailbox(source: &mut Source, row: &Row) {
     let mut cells = Cells::new(row, &["username"]);
+    if !cells.has("attributes") {
+        source.missing = Some("attributes");
+    }
     // 2: mail arrives, nobody signs in.
     let status = match cells.number("active", 1) {
         0 => Status::Closed,

@@ -28,6 +28,9 @@ use crate::model::{
     plan::Plan,
 };
 
+/// Tables without which there is nothing to take over.
+const NEEDED: [&str; 3] = ["domain", "mailbox", "alias"];
+
 /// Whose database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -50,10 +53,20 @@ impl Panel {
 
     /// Reads a dump to its end.
     pub fn read(self, input: impl BufRead, prefix: String) -> Result<(Source, Read), Unreadable> {
-        match self {
-            Self::PostfixAdmin => postfixadmin::read(input, prefix),
-            Self::Mailcow => mailcow::read(input, prefix),
+        let (source, read) = match self {
+            Self::PostfixAdmin => postfixadmin::read(input, prefix)?,
+            Self::Mailcow => mailcow::read(input, prefix)?,
+        };
+        let unlike = |reason| Err(Unreadable { line: read.lines, reason });
+        if let Some(table) = NEEDED.into_iter().find(|table| !read.tables.contains(table)) {
+            return unlike(format!("there is no table {table}: the dump is not whole"));
         }
+        if let Some(column) = source.missing {
+            let name = self.name();
+            let text = format!("mailbox has no column {column}: it is no database of {name}");
+            return unlike(text);
+        }
+        Ok((source, read))
     }
 }
 
@@ -177,6 +190,13 @@ impl Report {
         }
         count.refused += 1;
         self.refused.push(refusal);
+    }
+
+    /// Brings what is not taken over into the order of the dump.
+    pub fn sort(&mut self) {
+        for list in [&mut self.refused, &mut self.left_out] {
+            list.sort_by(|one, other| one.origin.line.cmp(&other.origin.line));
+        }
     }
 
     /// Whether all that a dump has is taken over.

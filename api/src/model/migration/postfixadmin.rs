@@ -13,7 +13,7 @@ const TABLES: &[Table] = &[
     Table { name: "alias_domain", columns: &["alias_domain", "target_domain", "active"] },
     Table {
         name: "mailbox",
-        columns: &["username", "password", "name", "quota", "active", "smtp_active"],
+        columns: &["username", "password", "name", "maildir", "quota", "active", "smtp_active"],
     },
     Table { name: "alias", columns: &["address", "goto", "active"] },
     Table { name: "domain_admins", columns: &["username", "domain", "active"] },
@@ -84,6 +84,9 @@ pub(super) fn domain_alias(source: &mut Source, row: &Row) {
 
 fn mailbox(source: &mut Source, row: &Row) {
     let mut cells = Cells::new(row, &["username"]);
+    if !cells.has("maildir") {
+        source.missing = Some("maildir");
+    }
     let is_active = cells.flag("active", true);
     let functions = (!cells.flag("smtp_active", true)).then(|| {
         let all = umail_api_types::functions::names(umail_proto::functions::Functions::ALL);

@@ -16,6 +16,8 @@ pub struct Source {
     pub(super) refused: Vec<Refusal>,
     /// Rows that are not meant to be taken over.
     pub(super) left_out: Vec<Refusal>,
+    /// A column that every mailbox of the panel has, and one of the dump has not.
+    pub(super) missing: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,11 @@ impl<'a> Cells<'a> {
 
     pub(super) const fn line(&self) -> u64 {
         self.row.line
+    }
+
+    /// Whether the dump has this column.
+    pub(super) fn has(&self, column: &str) -> bool {
+        *self.row.value(column) != Value::Absent
     }
 
     pub(super) fn refuse(&mut self, field: &'static str, reason: impl Into<String>) {
