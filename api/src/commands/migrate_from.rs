@@ -20,7 +20,7 @@ use crate::{
     model::{
         dump::Read,
         import::write_cell,
-        migration::{Kind, Panel, Refusal, Report, Source},
+        migration::{Count, Kind, Panel, Refusal, Report, Source},
         plan::PlanRef,
     },
 };
@@ -41,7 +41,7 @@ const BUFFER: usize = 256 * 1024;
 pub(super) struct MigrateFrom {
     /// Whose database it is
     panel: PanelName,
-    /// The dump, as mysqldump, mariadb-dump or pg_dump write it; - is standard input
+    /// The dump, as `mysqldump`, `mariadb-dump` or `pg_dump` write it; - is standard input
     dump: PathBuf,
     /// Do it, on behalf of --operator
     #[arg(long, requires = "operator")]
@@ -62,7 +62,7 @@ pub(super) struct MigrateFrom {
     /// Write all that is not taken over into this file (CSV)
     #[arg(long, value_name = "FILE")]
     refused: Option<PathBuf>,
-    /// What the names of all tables begin with (`database_prefix` of PostfixAdmin)
+    /// What the names of all tables begin with (`database_prefix` in the configuration of `PostfixAdmin`)
     #[arg(long, value_name = "PREFIX", default_value = "")]
     table_prefix: String,
     /// How the report is written
@@ -203,9 +203,9 @@ fn text(told: &Told) -> String {
     lines.push(format!("{:15}{new:>11}{changed:>11}{:>11}{:>11}", "", "there", "refused"));
     for kind in Kind::ALL {
         let count = report.counts.get(&kind).copied().unwrap_or_default();
-        let numbers = [count.new, count.changed, count.there, count.refused];
-        let numbers: String = numbers.iter().map(|number| format!("{number:>11}")).collect();
-        lines.push(format!("{:15}{numbers}", kind.plural()));
+        let Count { new, changed, there, refused } = count;
+        let kind = kind.plural();
+        lines.push(format!("{kind:15}{new:>11}{changed:>11}{there:>11}{refused:>11}"));
     }
     let [mailboxes, sizes, largest, unlimited] = quotas;
     lines.push(format!(

@@ -255,9 +255,9 @@ async fn what_somebody_else_has_and_what_limits_leave_no_room_for_is_refused() {
     for domain in ["example.com", "gone.example"] {
         api.domain(domain).await;
     }
-    api.user("sales@example.com").await;
+    api.user("info@example.com").await;
     api.user("late@example.com").await;
-    let alias = json!({"local_part": "bob", "targets": ["sales@example.com"]});
+    let alias = json!({"local_part": "bob", "targets": ["info@example.com"]});
     api.post("/v1/domains/example.com/aliases", alias).await.is(StatusCode::CREATED);
     let name = json!({"name": "old.example"});
     let path = "/v1/domains/gone.example/domain_aliases";
@@ -269,7 +269,9 @@ async fn what_somebody_else_has_and_what_limits_leave_no_room_for_is_refused() {
     let done = apply(&api, dump, &wish()).await;
     let texts: Vec<_> = done.refused.iter().map(ToString::to_string).collect();
     for part in [
-        "alias sales@example.com: address: the address is that of a user already",
+        "alias info@example.com: address: the address is that of a user already",
+        "alias sales@example.com: goto: bob@example.com is not taken over",
+        "alias dave@example.com: address: its mailbox is not taken over",
         "mailbox Bob@Example.COM: username: the address is that of an alias already",
         "domain old.example: domain: is another name of gone.example already",
         "mailbox frank@old.example: username: domain old.example is not taken over",

@@ -77,9 +77,9 @@ impl<R: BufRead> Bytes<R> {
             let end = buffer.iter().position(|one| ends(*one));
             let (taken, _) = buffer.split_at(end.unwrap_or(buffer.len()));
             piece(taken);
-            let lines = taken.iter().filter(|one| **one == b'\n').count();
+            let lines = taken.iter().map(|one| u64::from(*one == b'\n')).sum();
             let length = taken.len();
-            self.take(length, u64::try_from(lines).unwrap_or_default());
+            self.take(length, lines);
             if end.is_some() || length == 0 {
                 return Ok(());
             }

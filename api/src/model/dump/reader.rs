@@ -419,7 +419,9 @@ impl<R: BufRead, F: FnMut(Row)> Reader<R, F> {
         let is_bare = self.peek()?.is_some_and(is_word);
         let mut name = if is_bare { self.word()?.to_lowercase() } else { String::new() };
         if name == "if" {
-            (self.word()?, self.word()?);
+            for _ in ["NOT", "EXISTS"] {
+                self.word()?;
+            }
             name.clear();
         }
         // A bare name may have another part.

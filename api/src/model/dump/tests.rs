@@ -10,9 +10,11 @@ const TABLES: &[Table] = &[
 ];
 
 type Texts = Vec<Option<String>>;
+/// Line, table and values.
+type Found = (u64, &'static str, Vec<Value>);
 
 /// The rows of a dump, read through a buffer of this size.
-fn rows_by(text: &[u8], buffer: usize) -> Result<Vec<(u64, &'static str, Vec<Value>)>, String> {
+fn rows_by(text: &[u8], buffer: usize) -> Result<Vec<Found>, String> {
     let mut rows = Vec::new();
     let input = BufReader::with_capacity(buffer, text);
     let dump = Dump { input, tables: TABLES, prefix: String::new() };
@@ -235,7 +237,7 @@ proptest! {
             rows.into_iter().map(|(_, _, mut values)| { values.truncate(2); values }).collect()
         };
         let literal = |write: &dyn Fn(&[u8]) -> Vec<u8>| join(&all, |row| {
-            let cells = row.iter().map(|one| one.as_ref().map_or(b"NULL".to_vec(), |one| write(one)));
+            let cells = row.iter().map(|one| one.as_ref().map_or_else(|| b"NULL".to_vec(), |one| write(one)));
             let cells = cells.collect::<Vec<_>>().join(&b","[..]);
             [b"(", cells.as_slice(), b")"].concat()
         });
@@ -252,7 +254,7 @@ proptest! {
         let on = b"SET standard_conforming_strings = on;\n".as_slice();
         prop_assert_eq!(&read(&[on, insert, &literal(&ansi), b";\n"].concat()), &expected);
         let lines = all.iter().map(|row| {
-            let cells = row.iter().map(|one| one.as_ref().map_or(b"\\N".to_vec(), |one| copy(one)));
+            let cells = row.iter().map(|one| one.as_ref().map_or_else(|| b"\\N".to_vec(), |one| copy(one)));
             cells.collect::<Vec<_>>().join(&b"\t"[..])
         });
         let lines = lines.collect::<Vec<_>>().join(&b"\n"[..]);

@@ -1,7 +1,9 @@
 //! What another panel has, taken from a dump of its database, and the steps that bring it here.
 
+mod aliases;
 mod circles;
 mod decide;
+mod existing;
 mod mailcow;
 mod postfixadmin;
 mod scheme;
@@ -19,7 +21,8 @@ use serde::Serialize;
 use umail_api_types::{functions::FunctionName, groups::Posting, status::Status};
 
 pub use self::{
-    decide::{Existing, Held, HeldName, decide},
+    decide::decide,
+    existing::{Existing, Held, HeldName},
     source::Source,
 };
 use crate::model::{
@@ -31,11 +34,14 @@ use crate::model::{
 /// Tables without which there is nothing to take over.
 const NEEDED: [&str; 3] = ["domain", "mailbox", "alias"];
 
+/// Why nothing is made of an alias whose mailbox is refused.
+pub const NO_MAILBOX: &str = "its mailbox is not taken over";
+
 /// Whose database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Panel {
-    /// PostfixAdmin, on MySQL, MariaDB or PostgreSQL.
+    /// `PostfixAdmin`, on `MySQL`, `MariaDB` or PostgreSQL.
     PostfixAdmin,
     /// mailcow.
     Mailcow,
@@ -195,7 +201,7 @@ impl Report {
     /// Brings what is not taken over into the order of the dump.
     pub fn sort(&mut self) {
         for list in [&mut self.refused, &mut self.left_out] {
-            list.sort_by(|one, other| one.origin.line.cmp(&other.origin.line));
+            list.sort_by_key(|one| one.origin.line);
         }
     }
 

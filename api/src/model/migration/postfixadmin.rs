@@ -1,4 +1,4 @@
-//! The tables of PostfixAdmin: quotas in bytes, a row of `alias` for each mailbox, `@domain` for a
+//! The tables of `PostfixAdmin`: quotas in bytes, a row of `alias` for each mailbox, `@domain` for a
 //! catch-all, a row of `domain` for each domain alias, too, and one called `ALL`.
 
 use std::io::BufRead;

@@ -1,246 +1,54 @@
-//! Taking over what another panel has: what is there already is read, what is to be done is decided
-//! (`model/migration`), and done by the same functions as single requests, on behalf of whoever asks.
-//! A run that was cut off is made up for by the next one.
+//! Does what was decided: things of one kind after the other, some at the same time.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use serde_json::json;
+use serde::Serialize;
 use umail_api_types::{
     aliases::{AliasPatch, NewAlias},
     domain_aliases::NewDomainAlias,
     domains::DomainPatch,
-    functions,
+    functions::{self, FunctionName},
     groups::NewGroup,
     imports::{Format, ImportMode, ImportState, NewImport},
+    status::Status,
     users::Forwarding,
 };
 use umail_proto::{
     functions::Functions,
-    ids::{DomainId, GroupId, ImportId, UserId},
+    ids::{ImportId, PlanId},
 };
-use uuid::Uuid;
 
 use crate::{
     app::{
         aliases, domain_aliases, domains, forwarding, groups,
         imports::{self, Part},
+        migration::{AT_ONCE, BATCH, REQUEST},
     },
-    authn::callers,
     authz::{Action, Resource},
     context::Context,
     error::{Error, Result},
     model::{
         address::{DomainName, EmailAddress, LocalPart},
-        alias::Alias,
-        domain::{Domain, DomainRef},
-        domain_alias::DomainAliasRef,
-        group::{Group, GroupRef, MAX_MEMBERS},
+        domain::DomainRef,
+        group::GroupRef,
         import::{Import, Refused},
         migration::{
-            AliasStep, CatchAllStep, Do, DomainAliasStep, DomainStep, Existing, GroupStep, Held,
-            HeldName, Kind, Options, Origin, Panel, Password, Refusal, Report, Source, Steps,
-            UserStep, decide,
+            AliasStep, CatchAllStep, Do, DomainAliasStep, DomainStep, GroupStep, Kind, NO_MAILBOX,
+            Options, Origin, Password, Refusal, Report, Steps, UserStep,
         },
         page::Page,
-        plan::{self, Plan, PlanRef},
         revision::Precondition,
-        user::{User, UserRef},
+        user::UserRef,
     },
-    store::{self, sessions::Owner},
+    store,
 };
 
-/// Things that are read or made at the same time.
-pub const AT_ONCE: usize = 4;
-/// Rows that are read together.
-const BATCH: usize = 1_000;
 /// Users of one import: so many refusals of one are kept.
 const IMPORTED: usize = 10_000;
 /// How often it is looked whether an import has ended that somebody else works on.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// What the request ids of runs begin with: all audit events of one have it.
-pub const REQUEST: &str = "migration-";
-
-/// How it is to be done, before it is known what there is.
-#[derive(Clone, Debug, Default)]
-pub struct Wish {
-    /// The plan of the users; nothing: the standard one.
-    pub plan: Option<PlanRef>,
-    /// Whether users whose password is not taken over are added without one.
-    pub reset_weak: bool,
-    /// Whether what is there already is changed to what the dump says.
-    pub update: bool,
-}
-
-/// An operator who takes over what a panel has, with the rights of now.
-pub async fn on_behalf_of(system: &Context, name: &str, panel: Panel) -> Result<Context> {
-    let id = store::operators::find_id(system.pool(), name).await?;
-    let id = id.ok_or_else(|| Error::not_found("operator", name))?;
-    let caller = callers::of_owner(system.state(), Owner::from(id)).await;
-    let caller = caller.map_err(|error| match error {
-        Error::Unauthenticated(_) => Error::Conflict(format!("operator {name} is not active")),
-        other => other,
-    })?;
-    let request = format!("{REQUEST}{}-{}", panel.name(), system.now().unix_timestamp());
-    Ok(Context::new(system.state().clone(), Arc::new(caller), Arc::from(request)))
-}
-
-/// Says what would be done with all that a dump has, and changes nothing.
-pub async fn prepare(cx: &Context, source: Source, wish: &Wish) -> Result<(Steps, Options)> {
-    cx.authorize(Action::Create, Resource::Domains)?;
-    cx.authorize(Action::Create, Resource::Imports(None))?;
-    let wanted = wish.plan.clone().unwrap_or_else(|| PlanRef::Id(plan::standard()));
-    let plan = store::plans::find(cx.pool(), &wanted).await?;
-    let plan = plan.ok_or_else(|| Error::invalid("--plan", "must be a plan that there is"))?;
-    let options = Options {
-        plan,
-        is_plan_named: wish.plan.is_some(),
-        reset_weak: wish.reset_weak,
-        update: wish.update,
-    };
-    let existing = load(cx, &source, &options).await?;
-    Ok((decide(source, &options, &existing), options))
-}
-
-/// Reads what there is of all that a dump names.
-async fn load(cx: &Context, source: &Source, options: &Options) -> Result<Existing> {
-    let names = stream::iter(source.names()).map(|name| async move {
-        let held = held_name(cx, &name).await?;
-        Ok::<_, Error>(held.map(|held| (name, held)))
-    });
-    let names: Vec<_> = names.buffer_unordered(AT_ONCE).try_collect().await?;
-    let mut existing = Existing::default();
-    let mut domains = HashMap::new();
-    for (name, (held, domain)) in names.into_iter().flatten() {
-        if let Some(domain) = domain {
-            domains.insert(name.clone(), domain.id);
-        }
-        existing.names.insert(name, held);
-    }
-    let there: HashSet<_> = domains.keys().cloned().collect();
-    let asked: Vec<_> = source
-        .addresses(&there)
-        .filter_map(|(part, name)| Some((*domains.get(&name)?, part)))
-        .collect();
-    let mut reader = Reader { cx, options, plans: plans(cx).await?, existing };
-    for asked in asked.chunks(BATCH) {
-        reader.addresses(asked).await?;
-    }
-    for id in domains.into_values() {
-        reader.aliases(id).await?;
-        reader.groups(id).await?;
-    }
-    Ok(reader.existing)
-}
-
-async fn held_name(cx: &Context, name: &DomainName) -> Result<Option<(HeldName, Option<Domain>)>> {
-    let domain = DomainRef::Name(name.clone());
-    if let Some(domain) = store::domains::find_any(cx.pool(), &domain).await? {
-        if domain.deletion.is_some() {
-            return Ok(Some((HeldName::Deleted, None)));
-        }
-        let (status, catch_all) = (domain.status, domain.catch_all.clone());
-        return Ok(Some((HeldName::Domain { status, catch_all }, Some(domain))));
-    }
-    let alias = DomainAliasRef::Name(name.clone());
-    let Some(alias) = store::domain_aliases::find(cx.pool(), &alias).await? else {
-        return Ok(None);
-    };
-    let of = store::domains::find_any(cx.pool(), &DomainRef::Id(alias.domain_id)).await?;
-    Ok(of.map(|of| (HeldName::DomainAlias(of.name), None)))
-}
-
-async fn plans(cx: &Context) -> Result<HashMap<Uuid, Plan>> {
-    let all = store::plans::list(cx.pool(), Page { after: None, limit: i64::MAX }).await?;
-    Ok(all.into_iter().map(|plan| (plan.id.uuid(), plan)).collect())
-}
-
-/// Reads what addresses are taken by.
-struct Reader<'a> {
-    cx: &'a Context,
-    options: &'a Options,
-    plans: HashMap<Uuid, Plan>,
-    existing: Existing,
-}
-
-impl Reader<'_> {
-    async fn addresses(&mut self, asked: &[(DomainId, LocalPart)]) -> Result<()> {
-        let asked: Vec<_> = asked.iter().map(|(id, part)| (*id, part.as_str())).collect();
-        let taken = store::addresses::list(self.cx.pool(), &asked).await?;
-        let owners: Vec<_> = taken.iter().map(|one| one.owner_id).collect();
-        let users = store::accounts::list_any(self.cx.pool(), &owners).await?;
-        let ids: Vec<UserId> = users.iter().map(|one| one.id).collect();
-        let mut hashes = if self.options.update {
-            store::credentials::list_passwords(self.cx.pool(), &ids).await?
-        } else {
-            HashMap::new()
-        };
-        for user in users {
-            let hash = hashes.remove(&user.id).map(|(hash, _)| hash);
-            let (address, held) = (user.address.clone(), self.held(user, hash).await?);
-            self.existing.addresses.insert(address, held);
-        }
-        Ok(())
-    }
-
-    async fn held(&self, user: User, hash: Option<String>) -> Result<Held> {
-        if user.is_deleted() {
-            return Ok(Held::Deleted);
-        }
-        let pool = self.cx.pool();
-        let forwarding = store::aliases::find_forwarding(pool, user.id, &user.local_part).await?;
-        let of_plan = self.plans.get(&user.plan_id.uuid()).and_then(|plan| plan.quota.number());
-        Ok(Held::User {
-            display_name: user.display_name,
-            status: user.status,
-            functions: user.functions,
-            quota: user.quota.or(of_plan),
-            hash,
-            forwarding: forwarding.map(|one| (one.targets, one.keep_copy)),
-        })
-    }
-
-    async fn aliases(&mut self, domain: DomainId) -> Result<()> {
-        let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
-        let mut after = None;
-        loop {
-            let page = Page { after, limit };
-            let found = store::aliases::list(self.cx.pool(), domain, page).await?;
-            let Some(last) = found.last() else { return Ok(()) };
-            after = Some(last.id.uuid());
-            for Alias { address, targets, .. } in found {
-                self.existing.addresses.insert(address, Held::Alias(targets));
-            }
-        }
-    }
-
-    async fn groups(&mut self, domain: DomainId) -> Result<()> {
-        let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
-        let mut after = None;
-        loop {
-            let page = Page { after, limit };
-            let found = store::groups::list(self.cx.pool(), domain, None, page).await?;
-            let Some(last) = found.last() else { return Ok(()) };
-            after = Some(last.id.uuid());
-            for Group { id, address, posting, .. } in found {
-                let members = self.members(id).await?;
-                self.existing.addresses.insert(address, Held::Group { posting, members });
-            }
-        }
-    }
-
-    async fn members(&self, id: GroupId) -> Result<Vec<EmailAddress>> {
-        let page = Page { after: None, limit: MAX_MEMBERS };
-        let members = store::group_members::list(self.cx.pool(), id, page).await?;
-        Ok(members.into_iter().filter_map(|one| one.address).collect())
-    }
-}
 
 /// Does what was decided, and says what has become of it. `tell` hears of each kind how many are
 /// done.
@@ -350,8 +158,10 @@ impl Done<'_> {
             // Aliases come behind what they lead to: what failed is known, if it is not among those
             // that are made at the same time.
             let made = stream::iter(some).map(|step| async move {
-                let lost = step.targets().iter().find(|target| refused.contains(target));
-                let refusal = match lost {
+                let is_lost = |address: &&EmailAddress| refused.contains(*address);
+                let own = step.address().filter(|_| kind == Kind::Forwarding).filter(is_lost);
+                let refusal = match step.targets().iter().find(is_lost) {
+                    _ if own.is_some() => Some(("address", NO_MAILBOX.to_owned())),
                     Some(target) => Some(("goto", format!("{target} is not taken over"))),
                     None => refusal(make(cx, step).await)?,
                 };
@@ -498,7 +308,7 @@ async fn group(cx: &Context, step: &GroupStep) -> Result<()> {
 async fn import(cx: &Context, users: &[UserStep], options: &Options) -> Result<Vec<Refused>> {
     let mut lines = Vec::new();
     for user in users {
-        serde_json::to_writer(&mut lines, &line(user, options)?).map_err(Error::internal)?;
+        serde_json::to_writer(&mut lines, &Line::new(user, options)?).map_err(Error::internal)?;
         lines.push(b'\n');
     }
     let new = NewImport { mode: ImportMode::SkipErrors, dry_run: false };
@@ -532,28 +342,41 @@ async fn work(cx: &Context, id: ImportId) -> Result<Import> {
     }
 }
 
-/// The line of a user.
-fn line(user: &UserStep, options: &Options) -> Result<serde_json::Value> {
-    let mut line = json!({
-        "address": user.address,
-        "display_name": user.display_name,
-        "status": user.status,
-        "functions": user.functions.clone().unwrap_or_else(|| functions::names(Functions::ALL)),
-        "quota_bytes": user.quota_bytes,
-    });
-    let hash = match &user.password {
-        Password::Hash(hash) => Some(hash.clone()),
-        Password::Nothing => Some(unusable()?),
-        Password::Kept => None,
-    };
-    if let Some(hash) = hash {
-        line["password_hash"] = hash.into();
-        line["must_change_password"] = user.must_change.into();
+/// The line of a user, as imports read it. What is absent stays as it is.
+#[derive(Serialize)]
+struct Line<'a> {
+    address: &'a EmailAddress,
+    display_name: &'a str,
+    status: Status,
+    functions: Vec<FunctionName>,
+    quota_bytes: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<PlanId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password_hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    must_change_password: Option<bool>,
+}
+
+impl<'a> Line<'a> {
+    fn new(user: &'a UserStep, options: &Options) -> Result<Self> {
+        let hash = match &user.password {
+            Password::Hash(hash) => Some(hash.clone()),
+            Password::Nothing => Some(unusable()?),
+            Password::Kept => None,
+        };
+        let functions = user.functions.clone();
+        Ok(Self {
+            address: &user.address,
+            display_name: &user.display_name,
+            status: user.status,
+            functions: functions.unwrap_or_else(|| functions::names(Functions::ALL)),
+            quota_bytes: user.quota_bytes,
+            plan: options.is_plan_named.then_some(options.plan.id),
+            must_change_password: hash.is_some().then_some(user.must_change),
+            password_hash: hash,
+        })
     }
-    if options.is_plan_named {
-        line["plan"] = options.plan.id.to_string().into();
-    }
-    Ok(line)
 }
 
 /// What looks like a hash, and is that of no password that anybody knows. It costs whoever tries
