@@ -31,10 +31,12 @@ const TABLES: [(&str, &str); 5] = [
 ];
 /// Everything as it was before the users; sessions refer to users and would be truncated with them.
 const EMPTY: &str = "CREATE TABLE kept AS TABLE session; \
-    TRUNCATE account, credential, address, audit_event, change, node_users CASCADE; \
+    TRUNCATE account, credential, address, audit_event, audit_unsealed, change, node_users CASCADE; \
     INSERT INTO session SELECT * FROM kept; DROP TABLE kept; \
     UPDATE allowance SET users = 0, storage_bytes = 0, unlimited_users = 0; DELETE FROM seat; \
     CHECKPOINT";
+const WAITING: &str = "SELECT (SELECT count(*) FROM change WHERE version IS NULL) \
+    + (SELECT count(*) FROM audit_unsealed)";
 const LIMIT: Duration = Duration::from_mins(15);
 
 /// Measures both sides in turn, after a turn of each that does not count.
@@ -44,16 +46,12 @@ pub(crate) async fn measure(rounds: usize) -> Result<Outcome, Failure> {
     let server = Server::start().await?;
     let domain = json!({ "name": "bench.example" });
     server.send(Method::POST, "/v1/domains", Some(domain)).await?;
-    psql(
-        &server,
-        "INSERT INTO node (id, name, address, roles, created_at, updated_at) SELECT gen_random_uuid(), \
-         'storage-' || n, '10.0.0.9', '{storage}', now(), now() FROM generate_series(1, 10) AS n",
-    )?;
+    storage_nodes(&server)?;
     let content = content(rows)?;
     let (mut ratios, mut ours_all, mut theirs_all) = (vec![], vec![], vec![]);
     for round in 0..=rounds {
         psql(&server, EMPTY)?;
-        let ours = import(&server, &content, rows).await?;
+        let ours = import(&server, "bench.example", &content, rows).await?;
         settle(&server).await?;
         let copies = copies(&server)?;
         psql(&server, EMPTY)?;
@@ -80,7 +78,18 @@ pub(crate) async fn measure(rounds: usize) -> Result<Outcome, Failure> {
     })
 }
 
-fn content(rows: usize) -> Result<String, Failure> {
+/// Ten storage nodes, so that mailboxes have places.
+pub(crate) fn storage_nodes(server: &Server) -> Result<(), Failure> {
+    psql(
+        server,
+        "INSERT INTO node (id, name, address, roles, created_at, updated_at) SELECT gen_random_uuid(), \
+         'storage-' || n, '10.0.0.9', '{storage}', now(), now() FROM generate_series(1, 10) AS n",
+    )
+    .map(drop)
+}
+
+/// A file of so many users.
+pub(crate) fn content(rows: usize) -> Result<String, Failure> {
     let mut text = "address,display_name,given_name,family_name,title,password_hash\n".to_owned();
     for number in 0..rows {
         writeln!(text, "user{number},User {number},Given {number},Family {number},Clerk,{HASH}")?;
@@ -89,9 +98,14 @@ fn content(rows: usize) -> Result<String, Failure> {
 }
 
 /// Seconds from the first byte that is sent until every user is there.
-async fn import(server: &Server, content: &str, rows: usize) -> Result<Duration, Failure> {
-    let path = "/v1/domains/bench.example/imports";
-    let new = server.send(Method::POST, path, Some(json!({ "mode": "skip_errors" }))).await?;
+pub(crate) async fn import(
+    server: &Server,
+    domain: &str,
+    content: &str,
+    rows: usize,
+) -> Result<Duration, Failure> {
+    let path = format!("/v1/domains/{domain}/imports");
+    let new = server.send(Method::POST, &path, Some(json!({ "mode": "skip_errors" }))).await?;
     let id = new.get("id").and_then(Value::as_str).ok_or("the import has no id")?;
     let started = Instant::now();
     let path = format!("/v1/imports/{id}/content");
@@ -113,16 +127,17 @@ async fn import(server: &Server, content: &str, rows: usize) -> Result<Duration,
     }
 }
 
-/// Waits until every change has its version: the server does that beside either side.
-async fn settle(server: &Server) -> Result<(), Failure> {
+/// Waits until every change has its version and every event its seal: the server does that beside
+/// either side.
+pub(crate) async fn settle(server: &Server) -> Result<(), Failure> {
     let started = Instant::now();
     loop {
-        let waiting = psql(server, "SELECT count(*) FROM change WHERE version IS NULL")?;
+        let waiting = psql(server, WAITING)?;
         if waiting.trim() == "0" {
             return Ok(());
         }
         if started.elapsed() > LIMIT {
-            return Err("changes do not get their versions".into());
+            return Err("changes do not get their versions, or events their seals".into());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -131,17 +146,18 @@ async fn settle(server: &Server) -> Result<(), Failure> {
 /// Writes all tables into files, and returns the file of commands that reads them.
 fn copies(server: &Server) -> Result<std::path::PathBuf, Failure> {
     let folder = server.folder();
-    let commands = |direction: &str| {
-        let mut text = String::new();
-        for (table, columns) in TABLES {
-            let file = folder.join(table).display().to_string();
-            writeln!(text, "\\copy {table} {columns} {direction} '{file}'")?;
-        }
-        Ok::<_, Failure>(text)
-    };
     let (out, back) = (folder.join("copy-out.sql"), folder.join("copy-in.sql"));
-    fs::write(&out, commands("TO")?)?;
-    fs::write(&back, commands("FROM")?)?;
+    let (mut writing, mut reading) = (String::new(), String::new());
+    for (table, columns) in TABLES {
+        let file = folder.join(table).display().to_string();
+        let all = columns.trim_matches(['(', ')']);
+        let all = if all.is_empty() { "*" } else { all };
+        // A query, since a table in partitions cannot be copied out as such.
+        writeln!(writing, "\\copy (SELECT {all} FROM {table}) TO '{file}'")?;
+        writeln!(reading, "\\copy {table} {columns} FROM '{file}'")?;
+    }
+    fs::write(&out, writing)?;
+    fs::write(&back, reading)?;
     psql_file(server, &out)?;
     Ok(back)
 }

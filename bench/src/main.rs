@@ -8,6 +8,7 @@ mod node;
 mod outcome;
 mod pgbench;
 mod propagate;
+mod propagate_import;
 mod replica_live;
 mod replica_load;
 mod rest_read;
@@ -45,6 +46,8 @@ enum Name {
     Import,
     /// PATCH until a node answers the new value, against etcd's put until watchers see it.
     Propagate,
+    /// The longest that a PATCH takes to a node while users are imported, against the whole import.
+    PropagateImport,
     /// The agent applies a snapshot of 1,000,000 rows, against a bare bulk insert of the same.
     ReplicaLoad,
     /// Lookups of Postfix and Dovecot while changes are applied, against the same without a writer.
@@ -83,6 +86,7 @@ async fn measure(name: Name, rounds: usize) -> Result<Outcome, Failure> {
         Name::RestWrite => rest_write::measure(rounds).await,
         Name::Import => import::measure(rounds).await,
         Name::Propagate => propagate::measure(rounds).await,
+        Name::PropagateImport => propagate_import::measure(rounds).await,
         Name::ReplicaLoad => replica_load::measure(rounds).await,
         Name::ReplicaLive => replica_live::measure(rounds).await,
         Name::Logins => logins::measure(rounds).await,

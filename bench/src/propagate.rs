@@ -54,7 +54,7 @@ pub(crate) async fn measure(rounds: usize) -> Result<Outcome, Failure> {
 }
 
 /// A domain with one alias; its id.
-async fn alias(server: &Server) -> Result<String, Failure> {
+pub(crate) async fn alias(server: &Server) -> Result<String, Failure> {
     let domain = json!({ "name": "bench.example" });
     server.send(Method::POST, "/v1/domains", Some(domain)).await?;
     let body = json!({ "local_part": "news", "targets": ["nobody@elsewhere.example"] });
@@ -63,9 +63,7 @@ async fn alias(server: &Server) -> Result<String, Failure> {
     Ok(alias.get("id").and_then(Value::as_str).ok_or("the alias has no id")?.to_owned())
 }
 
-/// Seconds from each request until the node answers its value. The replica is asked what Postfix
-/// asks it, over a connection like Postfix's, since starting `postmap` takes as long as all the
-/// rest; at the end `postmap` has to agree.
+/// Seconds from each request until the node answers its value; at the end `postmap` has to agree.
 async fn patches(
     server: &Server,
     node: &Layout,
@@ -77,22 +75,33 @@ async fn patches(
     let mut target = String::new();
     for change in 0..CHANGES {
         target = format!("v{round}x{change}@elsewhere.example");
-        let body = json!({ "targets": [target] });
-        let started = server.patch(&format!("/v1/aliases/{alias}"), body).await?;
-        while answer(&mut reader).await? != target {
-            if started.elapsed() > LIMIT {
-                return Err(format!("{target} does not arrive on the node").into());
-            }
-            tokio::time::sleep(Duration::from_micros(500)).await;
-        }
-        seconds.push(started.elapsed().as_secs_f64());
+        seconds.push(patch(server, &mut reader, alias, &target).await?);
     }
     let answered = postmap(node)?;
     if answered == target { Ok(seconds) } else { Err(format!("postmap: {answered}").into()) }
 }
 
+/// Seconds from a request until the node answers its value. The replica is asked what Postfix asks
+/// it, over a connection like Postfix's, since starting `postmap` takes as long as all the rest.
+pub(crate) async fn patch(
+    server: &Server,
+    reader: &mut SqliteConnection,
+    alias: &str,
+    target: &str,
+) -> Result<f64, Failure> {
+    let body = json!({ "targets": [target] });
+    let started = server.patch(&format!("/v1/aliases/{alias}"), body).await?;
+    while answer(reader).await? != target {
+        if started.elapsed() > LIMIT {
+            return Err(format!("{target} does not arrive on the node").into());
+        }
+        tokio::time::sleep(Duration::from_micros(500)).await;
+    }
+    Ok(started.elapsed().as_secs_f64())
+}
+
 /// A connection that reads as Postfix does.
-async fn reader(node: &Layout) -> Result<SqliteConnection, Failure> {
+pub(crate) async fn reader(node: &Layout) -> Result<SqliteConnection, Failure> {
     let options = sqlx::sqlite::SqliteConnectOptions::new();
     Ok(options.filename(node.directory_db()).read_only(true).connect().await?)
 }

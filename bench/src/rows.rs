@@ -2,9 +2,12 @@
 
 use std::process::Command;
 
-use umail_proto::agent::{
-    AccountStatus, Credential, CredentialKind, DirectoryRow, Domain, StorageNode, User,
-    directory_row::Row,
+use umail_proto::{
+    agent::{
+        AccountStatus, Credential, CredentialKind, DirectoryRow, Domain, StorageNode, User,
+        directory_row::Row,
+    },
+    functions::Functions,
 };
 use uuid::Uuid;
 
@@ -27,7 +30,7 @@ pub(crate) fn frame() -> Vec<DirectoryRow> {
         id: domain_id(),
         name: "example.org".to_owned(),
         status: AccountStatus::Active.into(),
-        functions: 63,
+        functions: Functions::ALL.bits(),
         catch_all: String::new(),
         deferred_until_seconds: 0,
     });
@@ -49,7 +52,7 @@ pub(crate) fn user(number: u64, quota_bytes: u64) -> DirectoryRow {
         department_id: String::new(),
         local_part: local_part(number),
         status: AccountStatus::Active.into(),
-        functions: 63,
+        functions: Functions::ALL.bits(),
         quota_bytes,
         quota_unlimited: false,
         storage_node_id: id(1, number % 10),
@@ -67,7 +70,7 @@ pub(crate) fn app_password(number: u64, hash: &str) -> DirectoryRow {
         user_id: id(2, number),
         kind: CredentialKind::AppPassword.into(),
         hash: hash.to_owned(),
-        functions: 63,
+        functions: Functions::ALL.bits(),
         expires_at_seconds: 0,
     };
     DirectoryRow { row: Some(Row::Credential(credential)) }

@@ -10,13 +10,14 @@ use umail_tests::api::Api;
 /// Routes that need nobody to be signed in.
 pub(crate) const PUBLIC: [&str; 2] = ["create_session", "refresh_session"];
 /// Routes that are about the caller, whoever it is.
-pub(crate) const OWN: [&str; 17] = [
+pub(crate) const OWN: [&str; 18] = [
     "list_api_keys",
     "create_api_key",
     "read_api_key",
     "delete_api_key",
     "rotate_api_key",
     "list_audit_events",
+    "read_audit_event",
     "export_audit_events",
     "read_me",
     "update_my_password",

@@ -5,6 +5,7 @@ mod demo;
 mod faults;
 mod groups;
 mod harness;
+mod imports;
 mod life;
 mod restore;
 mod single;

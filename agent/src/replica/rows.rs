@@ -362,9 +362,12 @@ fn address(text: &str) -> Result<Value, ReplicaError> {
     }
 }
 
+/// What Dovecot verifies: passwords of our own, app passwords, and hashes that were imported.
+const SCHEMES: [&str; 5] = ["{ARGON2ID}", "{SSHA512}", "{BLF-CRYPT}", "{SHA512-CRYPT}", "{PBKDF2}"];
+
 /// A hash with its scheme in braces; without one Dovecot would take it as plain text.
 fn hash(text: &str) -> Result<Value, ReplicaError> {
-    let known = text.starts_with("{ARGON2ID}") || text.starts_with("{SSHA512}");
+    let known = SCHEMES.iter().any(|scheme| text.starts_with(scheme));
     if known && text.len() <= 512 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(Value::Text(text.to_owned()))
     } else {

@@ -105,15 +105,20 @@ pub(crate) fn password(number: u128, user: u128, password: &str) -> Credential {
 
 /// An app password of this user.
 pub(crate) fn app_password(number: u128, user: u128, password: &str) -> Credential {
-    let output = std::process::Command::new("doveadm")
-        .args(["pw", "-s", "SSHA512", "-p", password])
-        .output()
-        .unwrap();
-    let hash = String::from_utf8(output.stdout).unwrap();
-    credential(number, user, CredentialKind::AppPassword, hash.trim())
+    credential(number, user, CredentialKind::AppPassword, &hash("SSHA512", password))
 }
 
-fn credential(number: u128, user: u128, kind: CredentialKind, hash: &str) -> Credential {
+/// A hash as Dovecot makes it.
+pub(crate) fn hash(scheme: &str, password: &str) -> String {
+    let output = std::process::Command::new("doveadm")
+        .args(["pw", "-s", scheme, "-p", password])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A password or an app password of this user.
+pub(crate) fn credential(number: u128, user: u128, kind: CredentialKind, hash: &str) -> Credential {
     Credential {
         id: id(number),
         user_id: id(user),

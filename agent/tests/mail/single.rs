@@ -3,7 +3,8 @@
 use umail_agent::drivers::Driver;
 use umail_proto::{
     agent::{
-        Credential, DirectoryRow, Domain, ListenerKind, Plan, ServiceHealth, ServiceKind, User,
+        Credential, CredentialKind, DirectoryRow, Domain, ListenerKind, Plan, ServiceHealth,
+        ServiceKind, User,
     },
     clock::Clock,
     functions::Function,
@@ -66,6 +67,33 @@ async fn mail_goes_in_by_smtp_and_out_by_pop3_and_imap() {
     client::imap(ports.imap, (ALICE.0, "wrong"), "").refused("AUTHENTICATIONFAILED");
     client::pop3(ports.pop3, (BOB.0, ALICE.1), "").refused("[AUTH]");
     assert!(node.layout.mail().join(id(11)).is_dir(), "the folder of a mailbox is the user's id");
+}
+
+/// As `doveadm pw` writes them: what an import brings is verified by Dovecot itself.
+#[tokio::test]
+async fn hashes_from_elsewhere_are_good_for_signing_in() {
+    let schemes = ["ARGON2ID", "BLF-CRYPT", "SHA512-CRYPT", "PBKDF2"];
+    let node = Node::new().await;
+    let here = id(NODE);
+    let mut rows = vec![row(domain(1, "example.org")), row(storage(&here, NAME, "127.0.0.1"))];
+    for (scheme, number) in schemes.iter().zip(0..) {
+        rows.push(row(user(100 + number, &format!("user{number}"), &here)));
+        let hash = directory::hash(scheme, ALICE.1);
+        rows.push(row(directory::credential(
+            200 + number,
+            100 + number,
+            CredentialKind::Password,
+            &hash,
+        )));
+    }
+    directory::fill(&node.replica, rows).await;
+    node.start().await;
+    for (number, scheme) in schemes.iter().enumerate() {
+        let address = format!("user{number}@example.org");
+        let login = |password| client::imap(node.config.ports.imap, (&*address, password), "");
+        assert!(login(ALICE.1).ok().contains("INBOX"), "{scheme}");
+        login("wrong").refused("AUTHENTICATIONFAILED");
+    }
 }
 
 /// With one beside INBOX's log, a delivery and a login that come first together lock both in

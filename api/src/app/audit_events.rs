@@ -1,5 +1,7 @@
 //! The search of audit events.
 
+use std::collections::HashMap;
+
 use time::{Duration, OffsetDateTime};
 use umail_api_types::audit_events::AuditEventFilter;
 use umail_proto::ids::AuditEventId;
@@ -7,9 +9,14 @@ use uuid::Uuid;
 
 use crate::{
     authz::{self, Action, Resource},
-    context::Context,
+    context::{Caller, Context},
     error::{Error, Result},
-    model::{audit::AuditEvent, domain::DomainRef, page::Page, user::UserRef},
+    model::{
+        audit::{AuditEvent, Named},
+        domain::DomainRef,
+        page::Page,
+        user::UserRef,
+    },
     store::{self, audit_events::Filter},
 };
 
@@ -19,12 +26,39 @@ const EXPORTED: i64 = 500;
 const SLACK: Duration = Duration::seconds(2);
 
 /// A page of the events in the caller's scope, the newest first.
-pub async fn list(cx: &Context, filter: &AuditEventFilter, page: Page) -> Result<Vec<AuditEvent>> {
+pub async fn list(cx: &Context, filter: &AuditEventFilter, page: Page) -> Result<Vec<Named>> {
     cx.authorize(Action::List, Resource::AuditEvents)?;
     let mut filter = read(cx, filter).await?;
     filter.limit = page.limit;
     filter.end = page.after.map_or(filter.end, |after| filter.end.min(after));
-    store::audit_events::list(cx.pool(), &authz::audit_scope(cx.caller()), &filter).await
+    find(cx, &filter).await
+}
+
+/// One event in the caller's scope.
+pub async fn get(cx: &Context, id: AuditEventId) -> Result<Named> {
+    cx.authorize(Action::List, Resource::AuditEvents)?;
+    let first = id.uuid();
+    let end = Uuid::from_u128(first.as_u128().saturating_add(1));
+    let filter = Filter { first, end, limit: 1, ..Filter::default() };
+    let found = find(cx, &filter).await?.into_iter().next();
+    found.ok_or_else(|| Error::not_found("audit event", id))
+}
+
+/// The events in the caller's scope that a filter wants, and what their actors are called.
+async fn find(cx: &Context, filter: &Filter) -> Result<Vec<Named>> {
+    let scope = authz::audit_scope(cx.caller());
+    let events = store::audit_events::list(cx.pool(), &scope, filter).await?;
+    let mut ids: Vec<_> = events.iter().filter_map(|event| event.actor_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut names: HashMap<_, _> =
+        store::audit_events::list_names(cx.pool(), &ids).await?.into_iter().collect();
+    // Names of operators are for operators, whose connections see them.
+    if matches!(cx.caller(), Caller::Operator { .. }) {
+        names.extend(store::operators::list_names(cx.pool(), &ids).await?);
+    }
+    let name = |event: &AuditEvent| names.get(&event.actor_id?).cloned();
+    Ok(events.into_iter().map(|event| Named { actor: name(&event), event }).collect())
 }
 
 /// All events that a filter wants, read one page after the other.
@@ -44,15 +78,14 @@ pub async fn export(cx: &Context, filter: &AuditEventFilter) -> Result<Export> {
 
 impl Export {
     /// The next events; none at the end. Whoever may see less meanwhile gets less.
-    pub async fn next(&mut self) -> Result<Vec<AuditEvent>> {
+    pub async fn next(&mut self) -> Result<Vec<Named>> {
         if self.is_over {
             return Ok(Vec::new());
         }
         self.cx = self.cx.renewed().await?;
-        let scope = authz::audit_scope(self.cx.caller());
-        let events = store::audit_events::list(self.cx.pool(), &scope, &self.filter).await?;
+        let events = find(&self.cx, &self.filter).await?;
         self.is_over = events.len() < usize::try_from(EXPORTED).unwrap_or_default();
-        self.filter.end = events.last().map_or(self.filter.end, |event| event.id.uuid());
+        self.filter.end = events.last().map_or(self.filter.end, |one| one.event.id.uuid());
         Ok(events)
     }
 }

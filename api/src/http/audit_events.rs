@@ -14,6 +14,7 @@ use umail_api_types::{
     imports::Format,
     page::{Page, PageQuery},
 };
+use umail_proto::ids::AuditEventId;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -21,18 +22,21 @@ use crate::{
     context::{Context, State},
     error::{Error, Result},
     http::{
-        extract::{Pages, Query},
+        extract::{Named, Pages, Query},
         imports::media,
     },
     model,
 };
 
 pub(super) fn router() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(list_audit_events)).routes(routes!(export_audit_events))
+    OpenApiRouter::new()
+        .routes(routes!(list_audit_events))
+        .routes(routes!(export_audit_events))
+        .routes(routes!(read_audit_event))
 }
 
-impl From<model::audit::AuditEvent> for AuditEvent {
-    fn from(event: model::audit::AuditEvent) -> Self {
+impl From<model::audit::Named> for AuditEvent {
+    fn from(model::audit::Named { event, actor }: model::audit::Named) -> Self {
         // The database wrote it, and keeps nothing else in these columns.
         let read = |json: Option<String>| json.and_then(|json| serde_json::from_str(&json).ok());
         Self {
@@ -41,6 +45,7 @@ impl From<model::audit::AuditEvent> for AuditEvent {
             kind: event.kind,
             actor_kind: event.actor_kind.into_owned(),
             actor_id: event.actor_id,
+            actor,
             api_key_id: event.api_key_id,
             client_address: event.client_address,
             action: event.action.into_owned(),
@@ -69,7 +74,20 @@ async fn list_audit_events(
     pages: Pages<AuditEventFilter>,
 ) -> Result<(HeaderMap, axum::Json<Page<AuditEvent>>)> {
     let events = app::audit_events::list(&cx, &pages.filter, pages.wanted()).await?;
-    Ok(pages.answer(events, |one| one.id.uuid(), AuditEvent::from))
+    Ok(pages.answer(events, |one| one.event.id.uuid(), AuditEvent::from))
+}
+
+/// Read an audit event
+///
+/// One that a list of yours would show.
+#[utoipa::path(get, path = "/v1/audit_events/{id}", tag = "audit_events",
+    params(("id" = AuditEventId, Path, description = "Id of the event")),
+    responses((status = 200, description = "The event", body = AuditEvent)))]
+async fn read_audit_event(
+    cx: Context,
+    Named(id): Named<AuditEventId>,
+) -> Result<axum::Json<AuditEvent>> {
+    Ok(axum::Json(app::audit_events::get(&cx, id).await?.into()))
 }
 
 /// In which form events are exported.
@@ -118,7 +136,7 @@ async fn export_audit_events(
     Ok((headers, Body::from_stream(chunks)).into_response())
 }
 
-const HEADING: &str = "id,at,kind,actor_kind,actor_id,api_key_id,client_address,action,resource,\
+const HEADING: &str = "id,at,kind,actor_kind,actor_id,actor,api_key_id,client_address,action,resource,\
                        resource_id,domain_id,department_id,user_id,before,after,request_id";
 
 fn write(lines: &mut Vec<u8>, event: &AuditEvent, format: Format) -> Result<()> {

@@ -49,6 +49,15 @@ pub struct AuditEvent {
     pub request_id: String,
 }
 
+/// An event, and what its actor is called now.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The event.
+    pub event: AuditEvent,
+    /// The name of an operator or a node, the address of a user; nothing: gone, or not to be seen.
+    pub actor: Option<String>,
+}
+
 /// Which events somebody sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {

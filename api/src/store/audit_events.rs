@@ -291,6 +291,17 @@ pub async fn list(
     rows.into_iter().map(AuditEvent::try_from).collect()
 }
 
+/// What users and nodes of these ids are called now.
+pub async fn list_names(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<(Uuid, String)>> {
+    let rows = sqlx::query!(
+        r#"SELECT account.id AS "id!", local_part || '@' || domain.name AS "name!"
+             FROM account JOIN domain ON domain.id = domain_id WHERE account.id = ANY ($1)
+            UNION ALL SELECT id, name FROM node WHERE id = ANY ($1)"#,
+        ids,
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.id, row.name)).collect())
+}
+
 /// What is done all the time is found soon without an index.
 fn is_change(action: &str) -> bool {
     ["create", "update", "delete", "operate"].contains(&action)

@@ -3,6 +3,7 @@
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use umail_proto::ids::OperatorId;
+use uuid::Uuid;
 
 use crate::{
     error::{Error, OnConstraint, Result},
@@ -88,6 +89,12 @@ pub async fn list(db: impl PgExecutor<'_>, page: Page) -> Result<Vec<Operator>> 
     .into_iter()
     .map(Operator::try_from)
     .collect()
+}
+
+/// What operators of these ids are called.
+pub async fn list_names(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<(Uuid, String)>> {
+    let rows = sqlx::query!("SELECT id, name FROM operator WHERE id = ANY ($1)", ids);
+    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.id.uuid(), row.name)).collect())
 }
 
 /// Adds an operator.

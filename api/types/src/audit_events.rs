@@ -48,6 +48,9 @@ pub struct AuditEvent {
     pub actor_kind: String,
     /// The operator, user or node; null for the server itself and for nobody.
     pub actor_id: Option<Uuid>,
+    /// What the actor is called now: the name of an operator or a node, the address of a user; null:
+    /// it is gone, or not in your scope.
+    pub actor: Option<String>,
     /// The API key by which it was done on behalf of the actor; null: the actor did it.
     pub api_key_id: Option<ApiKeyId>,
     /// The address at the other end of the connection; null: it was not a request.

@@ -75,6 +75,7 @@ async fn an_event_tells_who_from_where_what_and_what_it_was_before() {
     let event = &page.body["items"][0];
     assert_eq!(event["actor_kind"], "operator");
     assert_eq!(event["actor_id"], me.as_str());
+    assert_eq!(event["actor"], api.get("/v1/me").await.body["name"]);
     assert_eq!(event["client_address"], "127.0.0.1");
     assert_eq!(event["resource_id"], anna.as_str());
     assert_eq!(event["user_id"], anna.as_str());
@@ -235,4 +236,43 @@ async fn an_export_is_all_that_the_list_shows() {
     assert!(csv.starts_with("id,at,kind,") && csv.contains(",\"'=x\","), "{}", &csv[..300]);
     let wrong = api.get(format!("{path}?page_size=5")).await;
     wrong.is_invalid(&["query"]);
+}
+
+#[tokio::test]
+async fn one_event_is_read_by_whoever_sees_it_in_a_list_and_names_are_for_whoever_may_know_them() {
+    let api = Api::start().await;
+    let one = staff(&api, "one.example").await;
+    let other = staff(&api, "two.example").await;
+    rename(&api, &one.admin, "inside@one.example").await;
+    api.patch("/v1/users/outside@one.example", json!({"display_name": "O"}))
+        .await
+        .is(StatusCode::OK);
+    let events = events(&api, &one.admin, "?resource=user&action=update").await;
+    let [by_operator, by_admin] = [&events[0], &events[1]];
+    assert_eq!(by_admin["actor"], "admin@one.example");
+    assert_eq!(
+        (&by_operator["actor_kind"], &by_operator["actor"]),
+        (&json!("operator"), &json!(null))
+    );
+    let path = format!("{PATH}/{}", by_admin["id"].as_str().unwrap());
+    for (token, status) in [
+        (&one.admin, StatusCode::OK),
+        (&one.inside, StatusCode::OK),
+        (&one.head, StatusCode::OK),
+        (&one.outside, StatusCode::NOT_FOUND),
+        (&other.admin, StatusCode::NOT_FOUND),
+        (&other.inside, StatusCode::NOT_FOUND),
+    ] {
+        let answer = api.ask(Method::GET, &path).by(token).send().await;
+        let answer =
+            if status.is_success() { answer.is(status) } else { answer.is_problem(status) };
+        if token == &one.inside {
+            assert_eq!(answer.body["actor"], json!(null), "an administrator is not shown to users");
+        }
+    }
+    let event = api.get(&path).await.is(StatusCode::OK).body;
+    assert_eq!((&event["actor"], &event["id"]), (&by_admin["actor"], &by_admin["id"]));
+    let missing = format!("{PATH}/01a21851-5eb7-718e-ad9b-4d08d56e538d");
+    api.get(missing).await.is_problem(StatusCode::NOT_FOUND);
+    api.get(format!("{PATH}/none")).await.is_problem(StatusCode::NOT_FOUND);
 }

@@ -11,6 +11,9 @@ use crate::ensure;
 /// How long one call may take, waiting calls included.
 const LIMIT: Duration = Duration::from_secs(70);
 
+/// How long a file may take that is sent.
+const UPLOAD: Duration = Duration::from_mins(10);
+
 /// A signed-in session.
 #[derive(Debug)]
 pub struct Rest {
@@ -96,6 +99,20 @@ impl Rest {
         self.expect(Method::DELETE, path, None, etag).await
     }
 
+    /// Sends a body that is not JSON, whatever the answer.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        media: &str,
+        body: reqwest::Body,
+    ) -> Result<Answer> {
+        let token = self.token.lock().map_err(|_poisoned| "poisoned")?.clone();
+        let request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        let request = request.bearer_auth(token).header(header::CONTENT_TYPE, media).body(body);
+        read(request.timeout(UPLOAD).send().await.because(format!("{method} {path}"))?).await
+    }
+
     /// Waits until every reachable node has applied all changes made so far.
     pub async fn converged(&self) -> Result<Value> {
         let directory = self.get("/v1/directory?wait_seconds=30").await?;
@@ -169,12 +186,15 @@ impl Rest {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let answer = request.send().await.because(format!("{method} {path}"))?;
-        let status = answer.status();
-        let etag = answer.headers().get(header::ETAG);
-        let etag = etag.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let text = answer.text().await?;
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer { status, etag, body })
+        read(request.send().await.because(format!("{method} {path}"))?).await
     }
+}
+
+async fn read(answer: reqwest::Response) -> Result<Answer> {
+    let status = answer.status();
+    let etag = answer.headers().get(header::ETAG);
+    let etag = etag.and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let text = answer.text().await?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Ok(Answer { status, etag, body })
 }

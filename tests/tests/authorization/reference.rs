@@ -75,10 +75,37 @@ enum Where {
 
 impl World {
     pub(crate) fn may(&self, who: Who, verb: Verb, what: What) -> bool {
+        let (place, looks, changes) = self.rule(verb, what);
+        let (rank, look) = (self.rank(who, place), matches!(verb, Verb::Read | Verb::List));
+        let rests = match place {
+            AnywhereIn(domain) | At((domain, _)) => self.rests(who, domain),
+            Anywhere => false,
+        };
+        let is_own = match what {
+            What::User(user) | What::Role(user, _) => verb == Verb::Read && who == Who::User(user),
+            What::Profile(user) => verb != Verb::Operate && who == Who::User(user),
+            _ => false,
+        };
+        let is_above = || match what {
+            What::Alias(_, Some(user)) if who == Who::User(user) => true,
+            What::Alias(_, Some(user)) | What::User(user) | What::Profile(user) => {
+                self.outranks(who, user, None)
+            }
+            What::Role(user, role) if verb == Verb::Delete => {
+                self.outranks(who, user, Some(role.0))
+            }
+            What::Role(user, _) => self.may(who, Verb::Update, What::User(user)),
+            _ => true,
+        };
+        let allows = if look { rank >= looks } else { rank >= changes && is_above() };
+        rank == 5 || (look || !rests) && (is_own || verb != Verb::Operate && allows)
+    }
+
+    /// The table: where a thing is, the least rank there that looks, and the least that changes.
+    fn rule(&self, verb: Verb, what: What) -> (Where, u8, u8) {
         let look = matches!(verb, Verb::Read | Verb::List);
         let only = |allowed, rank| if verb == allowed { rank } else { 5 };
-        // The place, the least rank there that looks, and the least that changes.
-        let (place, looks, changes) = match what {
+        match what {
             What::System | What::Limits(None) => (Anywhere, 5, 5),
             What::Domains | What::Plans => (Anywhere, 2, 5),
             What::Domain(domain) => (AnywhereIn(domain), 2, only(Verb::Update, 3)),
@@ -103,30 +130,7 @@ impl World {
             What::Role(_, role) => {
                 (At(role), 2, if verb == Verb::Update { 5 } else { 1 + weight(role) })
             }
-        };
-        let is_own = match what {
-            What::User(user) | What::Role(user, _) => verb == Verb::Read && who == Who::User(user),
-            What::Profile(user) => verb != Verb::Operate && who == Who::User(user),
-            _ => false,
-        };
-        let is_above = || match what {
-            What::Alias(_, Some(user)) if who == Who::User(user) => true,
-            What::Alias(_, Some(user)) | What::User(user) | What::Profile(user) => {
-                self.outranks(who, user, None)
-            }
-            What::Role(user, role) if verb == Verb::Delete => {
-                self.outranks(who, user, Some(role.0))
-            }
-            What::Role(user, _) => self.may(who, Verb::Update, What::User(user)),
-            _ => true,
-        };
-        let rank = self.rank(who, place);
-        let allows = if look { rank >= looks } else { rank >= changes && is_above() };
-        let rests = match place {
-            AnywhereIn(domain) | At((domain, _)) => self.rests(who, domain),
-            Anywhere => false,
-        };
-        rank == 5 || (look || !rests) && (is_own || verb != Verb::Operate && allows)
+        }
     }
 
     /// 5 system admin, 4 super domain admin, 3 domain admin, 2 department admin, 0 nothing.

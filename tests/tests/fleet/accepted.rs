@@ -1,0 +1,163 @@
+//! What the server takes the nodes take. A row that an agent refuses stops its whole directory, so
+//! one value that only the server likes would stop every node for everybody.
+
+use umail_agent::{layout::Layout, replica::Replica};
+use umail_api::model::{
+    address::{DomainName, EmailAddress, LocalPart},
+    hash::Hash,
+    node,
+};
+use umail_proto::agent::{
+    Alias, Credential, Delta, DirectoryRow, Domain, SnapshotBegin, SnapshotEnd, StorageNode, User,
+    directory_row::Row,
+};
+use uuid::Uuid;
+
+/// Strings that are made of each kind of parts.
+const TRIES: usize = 4_000;
+
+/// Parts of names and addresses, the good ones often enough.
+const OF_NAMES: &[&str] = &[
+    "a",
+    "ada",
+    "example",
+    "org",
+    ".",
+    ".",
+    "-",
+    "_",
+    "@",
+    "+",
+    "xn--",
+    "ü",
+    "ß",
+    "İ",
+    "ſ",
+    "\u{200d}",
+    "A",
+    "1",
+    "127",
+    "'",
+    "\"",
+    " ",
+    "%",
+    "!",
+    "=",
+    "{",
+    "|",
+    "~",
+    "`",
+    "/",
+    "\\",
+    "\0",
+    "\u{202e}",
+    "xn--mnchen-3ya",
+    "。",
+    "looooooooooooooooooooooooooooooooooooooong",
+    "?",
+    "^",
+    "#",
+    "$",
+    "&",
+    "*",
+];
+
+/// Parts of hashes.
+const OF_HASHES: &[&str] = &[
+    "{ARGON2ID}",
+    "{argon2id}",
+    "{BLF-CRYPT}",
+    "{SHA512-CRYPT}",
+    "{PBKDF2}",
+    "{CRYPT}",
+    "{PLAIN}",
+    "{SSHA512}",
+    "$argon2id$v=19$m=65536,t=3,p=1$z3uhiNCJ1r9ggjZp8hXVAA$EpJMR5CZvYJAYa+f7T2HeIAT4S5UP4EbGDVxE8y1Bt8",
+    "$2y$05$CPqzfH8LZ/5ex72/bd2J0.s5.iO1TZaXKroro.Z.z47CxyaatfdXO",
+    "$2a$12$",
+    "$1$",
+    "$6$",
+    "$6$Gaywqj1TcuX59aA8$8g9lPadl14NJSS4bmGizCH18uTLHjZF3V5xSqZE5JlgOrlEdBWD9KiH9VIVNEjJGDiZ5w6GRN4wkote69WuBJ.",
+    "$6$rounds=9000$",
+    "$1$Z7tbTjOAYukDjdG2$5000$090d46cc16a0dd73569ee692acc6eb2031e816ac",
+    "'",
+    " ",
+    "\0",
+    "x",
+    "",
+];
+
+/// Numbers that look random, the same in every run (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % u64::try_from(end).unwrap()).unwrap()
+    }
+
+    fn text(&mut self, parts: &[&str]) -> String {
+        (0..=self.below(6)).map(|_place| parts[self.below(parts.len())]).collect()
+    }
+}
+
+/// The rows that the server would send of what it takes of a text.
+fn rows(random: &mut Random) -> Vec<Row> {
+    let id = || Uuid::new_v4().to_string();
+    let text = random.text(OF_NAMES);
+    let domain = |name| Row::Domain(Domain { id: id(), name, ..Domain::default() });
+    let mut rows = Vec::new();
+    if let Ok(name) = DomainName::parse_hosted(&format!("{text}.org")) {
+        rows.push(domain(name.to_string()));
+    }
+    if let Ok(local_part) = LocalPart::parse(&text) {
+        let local_part = local_part.as_str().to_owned();
+        let domain_id = id();
+        rows.push(Row::User(User { id: id(), domain_id, local_part, ..User::default() }));
+    }
+    if let Ok(address) = EmailAddress::parse(&format!("{text}@{}.org", random.text(OF_NAMES))) {
+        let targets = vec![address.to_string()];
+        let local_part = "info".to_owned();
+        let (id, domain_id) = (id(), Uuid::new_v4().to_string());
+        rows.push(Row::Alias(Alias { id, domain_id, local_part, targets, ..Alias::default() }));
+    }
+    if let Ok(name) = node::parse_name(&text) {
+        let address = "10.0.0.1".to_owned();
+        rows.push(Row::StorageNode(StorageNode { id: id(), name, address }));
+    }
+    if let Ok(hash) = Hash::parse(&random.text(OF_HASHES)) {
+        let (id, user_id) = (id(), id());
+        let hash = hash.canonical();
+        rows.push(Row::Credential(Credential { id, user_id, hash, ..Credential::default() }));
+    }
+    rows
+}
+
+#[tokio::test]
+async fn nodes_take_every_name_address_and_hash_that_the_server_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let replica = Replica::open(&Layout::new(folder.path())).await.unwrap();
+    let begin = SnapshotBegin { epoch: "one".to_owned(), version: 0 };
+    let writer = replica.begin_snapshot(&begin).unwrap();
+    writer.finish(&SnapshotEnd { rows: 0 }).await.unwrap();
+    let (mut random, mut taken) = (Random(7), [0_usize; 5]);
+    let all: Vec<_> = (0..TRIES).flat_map(|_try| rows(&mut random)).collect();
+    for (row, from_version) in all.into_iter().zip(0..) {
+        let kind = match row {
+            Row::Domain(_) => 0,
+            Row::User(_) => 1,
+            Row::Alias(_) => 2,
+            Row::StorageNode(_) => 3,
+            _ => 4,
+        };
+        taken[kind] += 1;
+        let upserts = vec![DirectoryRow { row: Some(row.clone()) }];
+        let (epoch, to_version) = ("one".to_owned(), from_version + 1);
+        let delta = Delta { epoch, from_version, to_version, upserts, removals: Vec::new() };
+        replica.apply(&delta).await.unwrap_or_else(|error| panic!("{error}: {row:?}"));
+    }
+    // A generator of what nobody takes proves nothing.
+    assert!(taken.iter().all(|one| *one > 50), "{taken:?}");
+}
