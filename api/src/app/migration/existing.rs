@@ -44,7 +44,8 @@ pub(super) async fn load(cx: &Context, source: &Source, options: &Options) -> Re
         .addresses(&there)
         .filter_map(|(part, name)| Some((*domains.get(&name)?, part)))
         .collect();
-    let mut reader = Reader { cx, options, plans: plans(cx).await?, existing };
+    let (plans, forwarded) = (plans(cx).await?, source.forwarded());
+    let mut reader = Reader { cx, options, plans, forwarded, existing };
     for asked in asked.chunks(BATCH) {
         reader.addresses(asked).await?;
     }
@@ -82,6 +83,8 @@ struct Reader<'a> {
     cx: &'a Context,
     options: &'a Options,
     plans: HashMap<Uuid, Plan>,
+    /// Whose forwarding matters.
+    forwarded: HashSet<EmailAddress>,
     existing: Existing,
 }
 
@@ -110,7 +113,11 @@ impl Reader<'_> {
             return Ok(Held::Deleted);
         }
         let pool = self.cx.pool();
-        let forwarding = store::aliases::find_forwarding(pool, user.id, &user.local_part).await?;
+        let forwarding = if self.forwarded.contains(&user.address) {
+            store::aliases::find_forwarding(pool, user.id, &user.local_part).await?
+        } else {
+            None
+        };
         let of_plan = self.plans.get(&user.plan_id.uuid()).and_then(|plan| plan.quota.number());
         Ok(Held::User {
             display_name: user.display_name,

@@ -48,12 +48,7 @@ impl Form {
 
 impl Decider<'_> {
     pub(super) fn aliases(&mut self, aliases: Vec<Alias>) {
-        let mut targets_of = HashMap::with_capacity(aliases.len());
-        for alias in &aliases {
-            if let Ok((local_part, domain)) = parts(&alias.address) {
-                targets_of.insert(EmailAddress::of(&local_part, &domain), alias.targets.clone());
-            }
-        }
+        let targets_of = self.under_other_names(&aliases);
         let (mut candidates, mut catch_alls) = (Vec::new(), Vec::new());
         let mut claimed = HashSet::new();
         let mut refused: HashSet<EmailAddress> = HashSet::new();
@@ -88,6 +83,17 @@ impl Decider<'_> {
                 self.refuse(Kind::CatchAll, origin, field, reason);
             }
         }
+    }
+
+    /// The targets of aliases in domains that have other names: what holds under those anyhow.
+    fn under_other_names(&self, aliases: &[Alias]) -> ByAddress<String> {
+        let homes: HashSet<_> = self.names.values().collect();
+        let found = aliases.iter().filter_map(|alias| {
+            let (local_part, domain) = parts(&alias.address).ok()?;
+            let is_one = homes.contains(&domain);
+            is_one.then(|| (EmailAddress::of(&local_part, &domain), alias.targets.clone()))
+        });
+        found.collect()
     }
 
     /// What a row of aliases is to be; nothing: it has no need to be anything.

@@ -94,4 +94,12 @@ impl Source {
         let all = mailboxes.chain(aliases).filter_map(|address| parts(address).ok());
         all.filter(|(_, domain)| domains.contains(domain))
     }
+
+    /// The addresses from which mail goes elsewhere.
+    #[must_use]
+    pub fn forwarded(&self) -> HashSet<EmailAddress> {
+        let elsewhere = self.aliases.iter().filter(|one| one.targets != one.address);
+        let addresses = elsewhere.filter_map(|one| parts(&one.address).ok());
+        addresses.map(|(local_part, domain)| EmailAddress::of(&local_part, &domain)).collect()
+    }
 }

@@ -133,7 +133,7 @@ struct Attributes(serde_json::Map<String, serde_json::Value>);
 
 impl Attributes {
     fn read(cells: &mut Cells<'_>) -> Self {
-        let text = cells.text("attributes");
+        let text = cells.long_text("attributes");
         if text.is_empty() {
             return Self(serde_json::Map::new());
         }
@@ -174,7 +174,7 @@ fn alias(source: &mut Source, row: &Row) {
     let read = Alias {
         line: cells.line(),
         address: cells.text("address"),
-        targets: cells.text("goto"),
+        targets: cells.long_text("goto"),
         is_active: cells.flag("active", true),
         is_internal: cells.flag("internal", false),
     };

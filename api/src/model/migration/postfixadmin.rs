@@ -111,7 +111,7 @@ fn alias(source: &mut Source, row: &Row) {
     let read = Alias {
         line: cells.line(),
         address: cells.text("address"),
-        targets: cells.text("goto"),
+        targets: cells.long_text("goto"),
         is_active: cells.flag("active", true),
         is_internal: false,
     };

@@ -5,6 +5,10 @@ use umail_api_types::{functions::FunctionName, status::Status};
 use super::{Origin, Refusal};
 use crate::model::dump::{Row, Value};
 
+/// Bytes of a name or an address at most: more is none.
+const MAX_TEXT: usize = 1024;
+const TOO_LONG: &str = "is too long";
+
 /// All that is read from a dump.
 #[derive(Debug, Default)]
 pub struct Source {
@@ -96,15 +100,25 @@ impl<'a> Cells<'a> {
         self.refused.push(Refusal { origin, field, reason });
     }
 
-    /// A text; empty where there is none.
+    /// A name, an address or the like; empty where there is none.
     pub(super) fn text(&mut self, column: &'static str) -> String {
+        let text = self.long_text(column);
+        if text.len() > MAX_TEXT {
+            self.refuse(column, TOO_LONG);
+            return String::new();
+        }
+        text
+    }
+
+    /// A text of whatever length.
+    pub(super) fn long_text(&mut self, column: &'static str) -> String {
         let reason = match self.row.value(column) {
             Value::Absent | Value::Null => return String::new(),
             Value::Text(text) => match std::str::from_utf8(text) {
                 Ok(text) => return text.to_owned(),
                 Err(_cause) => "must be UTF-8: dump with that character set",
             },
-            Value::TooLong => "is too long",
+            Value::TooLong => TOO_LONG,
         };
         self.refuse(column, reason);
         String::new()

@@ -299,3 +299,17 @@ fn another_panels_dump_is_told_apart() {
         assert!(said.contains(reason), "{said}");
     }
 }
+
+#[test]
+fn what_cannot_be_a_name_is_refused_in_few_words() {
+    let long = "x".repeat(5_000);
+    let dump = dump(&[(&format!("{long}@a.example"), "u@a.example")]);
+    let found = refused(&steps(Panel::PostfixAdmin, &dump).report.refused);
+    let expected = format!("alias {}: address: is too long", "x".repeat(320));
+    assert_eq!(found, [expected]);
+    // In another character set.
+    let latin = dump.replace(&long, "ä").into_bytes();
+    let latin = latin.iter().filter(|one| **one != 0xc3).copied().collect::<Vec<_>>();
+    let (source, _) = Panel::PostfixAdmin.read(latin.as_slice(), String::new()).unwrap();
+    assert!(source.refused[0].reason.starts_with("must be UTF-8"), "{:?}", source.refused);
+}
