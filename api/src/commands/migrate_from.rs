@@ -138,6 +138,9 @@ impl MigrateFrom {
     ) -> Result<Told> {
         let wish =
             Wish { plan: self.plan.clone(), reset_weak: self.reset_weak, update: self.update };
+        if self.apply {
+            migration::resume(cx).await?;
+        }
         say("looking at what is there");
         let (steps, options) = migration::prepare(cx, source, &wish).await?;
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);

@@ -205,10 +205,15 @@ async fn a_run_that_was_cut_off_is_made_up_for_by_the_next_one() {
     cut.users.truncate(3);
     (cut.forwardings, cut.aliases, cut.groups) = Default::default();
     cut.catch_alls.clear();
+    let import = umail_api_types::imports::NewImport::default();
+    let sent = umail_api::app::imports::create(&cx, None, import).await.unwrap();
     migration::apply(&cx, cut, &options, |_, _, _| {}).await.unwrap();
     let (cx, mut cut, options) = steps(&api, dump, &reset()).await.unwrap();
     cut.groups[0].members.truncate(7);
     (cut.users, cut.forwardings, cut.aliases) = Default::default();
+    migration::resume(&cx).await.unwrap();
+    let path = format!("/v1/imports/{}", sent.id);
+    let _ = api.get(path).await.is_problem(StatusCode::NOT_FOUND);
     migration::apply(&cx, cut, &options, |_, _, _| {}).await.unwrap();
 
     let rest = apply(&api, dump, &reset()).await;

@@ -7,7 +7,7 @@ mod work;
 
 use std::sync::Arc;
 
-pub use self::work::apply;
+pub use self::work::{apply, resume};
 use crate::{
     authn::callers,
     authz::{Action, Resource},

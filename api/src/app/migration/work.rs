@@ -61,7 +61,6 @@ pub async fn apply(
     cx.authorize(Action::Create, Resource::Domains)?;
     let Steps { domains, domain_aliases, users, forwardings, aliases, groups, catch_alls, .. } =
         steps;
-    tidy(cx).await?;
     let mut done = Done { cx, report: steps.report, refused: HashSet::new() };
     let tell = &mut tell;
     done.each(Kind::Domain, domains, tell, domain).await?;
@@ -76,15 +75,19 @@ pub async fn apply(
     Ok(done.report)
 }
 
-/// Removes what a run that was cut off had begun to send: nobody goes on with it.
-async fn tidy(cx: &Context) -> Result<()> {
+/// Brings to an end what a run that was cut off has left: users that are being imported are waited for,
+/// and what was not sent to the end is removed.
+pub async fn resume(cx: &Context) -> Result<()> {
     let page = Page { after: None, limit: 100 };
     for import in imports::list(cx, page).await? {
         let is_own = cx.caller().id() == Some(import.created_by);
-        let is_ours = is_own && import.request_id.starts_with(REQUEST);
-        if is_ours && import.state == ImportState::Receiving && import.request_id != cx.request_id()
-        {
-            imports::delete(cx, import.id).await?;
+        if !is_own || !import.request_id.starts_with(REQUEST) {
+            continue;
+        }
+        match import.state {
+            ImportState::Receiving => imports::delete(cx, import.id).await?,
+            ImportState::Running => work(cx, import.id).await.map(drop)?,
+            ImportState::Succeeded | ImportState::Failed | ImportState::Cancelled => {}
         }
     }
     Ok(())
