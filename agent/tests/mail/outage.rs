@@ -6,11 +6,11 @@ use std::sync::{
 };
 
 use umail_agent::{layout::Layout, replica::Replica};
-use umail_proto::agent::User;
+use umail_proto::agent::{SnapshotBegin, SnapshotEnd, User};
 
 use crate::{
     client,
-    directory::{self, id, row, user},
+    directory::{self, EPOCH, id, row, user},
     node::{NODE, Node},
     single::{ALICE, APP, arrived, running},
 };
@@ -121,5 +121,43 @@ async fn a_snapshot_bounces_nothing_while_it_replaces_everything() {
     sent.unwrap();
     client::imap(node.config.ports.imap, APP, "").ok();
     arrived(&node, ALICE, 10).await;
+    assert_no_fatal(&node);
+}
+
+/// However long that takes: `UMAIL_TEST_SCALE=50` makes a million users.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_in_service_while_it_loads_a_big_snapshot() {
+    let factor = std::env::var("UMAIL_TEST_SCALE").ok().and_then(|text| text.parse().ok());
+    let users = 20_000 * factor.unwrap_or(1_u32);
+    let node = running().await;
+    let ports = node.config.ports;
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let served = tokio::task::spawn_blocking(move || {
+        let mut served = 0;
+        while served == 0 || !stopped.load(Ordering::Relaxed) {
+            client::send(ports.smtp, "x@elsewhere.example", ALICE.0, &format!("{served}")).ok();
+            client::imap(ports.imap, APP, "").ok();
+            served += 1;
+        }
+        served
+    });
+    let begin = SnapshotBegin { epoch: EPOCH.into(), version: 2 };
+    let mut writer = node.replica.begin_snapshot(&begin).unwrap();
+    let mut rows = crate::single::rows();
+    let count = u64::try_from(rows.len()).unwrap() + u64::from(users);
+    for number in 0..users {
+        rows.push(row(user(1_000_000 + u128::from(number), &format!("user{number}"), &id(NODE))));
+        if rows.len() == 1_000 {
+            writer.add(std::mem::take(&mut rows)).unwrap();
+        }
+    }
+    writer.add(rows).unwrap();
+    writer.finish(&SnapshotEnd { rows: count }).await.unwrap();
+    stop.store(true, Ordering::Relaxed);
+    let served = served.await.unwrap();
+    let last = format!("user{}@example.org", users - 1);
+    client::send(ports.smtp, "x@elsewhere.example", &last, "loaded").ok();
+    arrived(&node, ALICE, served).await;
     assert_no_fatal(&node);
 }
