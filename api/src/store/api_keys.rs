@@ -141,6 +141,15 @@ pub async fn lock(db: impl PgExecutor<'_>, owner: Uuid, id: ApiKeyId) -> Result<
     row.fetch_optional(db).await?.map(ApiKey::try_from).transpose()
 }
 
+/// Lets nobody else make a key for this one until the end of the transaction.
+pub async fn lock_all(db: impl PgExecutor<'_>, owner: Uuid) -> Result<()> {
+    let name = format!("API keys of {owner}");
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name)
+        .fetch_one(db)
+        .await?;
+    Ok(())
+}
+
 /// A key that a secret leads to.
 #[derive(Clone, Debug)]
 pub struct Found {
