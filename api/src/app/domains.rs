@@ -103,11 +103,16 @@ fn permitted(
 
 /// Adds a domain.
 pub async fn create(cx: &Context, new: NewDomain) -> Result<Domain> {
+    create_with(cx, &new.name, Status::Active).await
+}
+
+/// Adds a domain that has a status from the beginning.
+pub(super) async fn create_with(cx: &Context, name: &str, status: Status) -> Result<Domain> {
     cx.authorize(Action::Create, Resource::Domains)?;
     let domain = Domain {
         id: DomainId::generate(cx.now()),
-        name: one("/name", DomainName::parse_hosted(&new.name))?,
-        status: Status::Active,
+        name: one("/name", DomainName::parse_hosted(name))?,
+        status,
         functions: Functions::ALL,
         catch_all: None,
         deferred_until: None,
