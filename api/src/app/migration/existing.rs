@@ -35,23 +35,23 @@ pub(super) async fn load(cx: &Context, source: &Source, options: &Options) -> Re
     let mut domains = HashMap::new();
     for (name, (held, domain)) in names.into_iter().flatten() {
         if let Some(domain) = domain {
-            domains.insert(name.clone(), domain.id);
+            domains.insert(name.clone(), domain);
         }
         existing.names.insert(name, held);
     }
     let there: HashSet<_> = domains.keys().cloned().collect();
     let asked: Vec<_> = source
         .addresses(&there)
-        .filter_map(|(part, name)| Some((*domains.get(&name)?, part)))
+        .filter_map(|(part, name)| Some((domains.get(&name)?.id, part)))
         .collect();
     let (plans, forwarded) = (plans(cx).await?, source.forwarded());
     let mut reader = Reader { cx, options, plans, forwarded, existing };
     for asked in asked.chunks(BATCH) {
         reader.addresses(asked).await?;
     }
-    for id in domains.into_values() {
-        reader.aliases(id).await?;
-        reader.groups(id).await?;
+    for domain in domains.values() {
+        reader.aliases(domain).await?;
+        reader.groups(domain).await?;
     }
     Ok(reader.existing)
 }
@@ -129,12 +129,12 @@ impl Reader<'_> {
         })
     }
 
-    async fn aliases(&mut self, domain: DomainId) -> Result<()> {
+    async fn aliases(&mut self, domain: &Domain) -> Result<()> {
         let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
         let mut after = None;
         loop {
             let page = Page { after, limit };
-            let found = store::aliases::list(self.cx.pool(), domain, page).await?;
+            let found = store::aliases::list(self.cx.pool(), domain, None, page).await?.rows;
             let Some(last) = found.last() else { return Ok(()) };
             after = Some(last.id.uuid());
             for Alias { address, targets, .. } in found {
@@ -143,12 +143,12 @@ impl Reader<'_> {
         }
     }
 
-    async fn groups(&mut self, domain: DomainId) -> Result<()> {
+    async fn groups(&mut self, domain: &Domain) -> Result<()> {
         let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
         let mut after = None;
         loop {
             let page = Page { after, limit };
-            let found = store::groups::list(self.cx.pool(), domain, None, page).await?;
+            let found = store::groups::list(self.cx.pool(), domain, None, None, page).await?.rows;
             let Some(last) = found.last() else { return Ok(()) };
             after = Some(last.id.uuid());
             for Group { id, address, posting, .. } in found {

@@ -195,7 +195,7 @@ impl Done<'_> {
         let all = users.len();
         let mut count = 0;
         for some in users.chunks(IMPORTED) {
-            for (line, fault) in import(self.cx, some, options).await? {
+            for Refused { line, fault, .. } in import(self.cx, some, options).await? {
                 let at = usize::try_from(line - 1).ok();
                 let Some(user) = at.and_then(|at| some.get(at)) else {
                     return Err(Error::Conflict(fault.reason));
@@ -314,7 +314,7 @@ async fn import(cx: &Context, users: &[UserStep], options: &Options) -> Result<V
         serde_json::to_writer(&mut lines, &Line::new(user, options)?).map_err(Error::internal)?;
         lines.push(b'\n');
     }
-    let new = NewImport { mode: ImportMode::SkipErrors, dry_run: false };
+    let new = NewImport { mode: ImportMode::SkipErrors, ..NewImport::default() };
     let id = imports::create(cx, None, new).await?.id;
     let part = Part { offset: 0, has_more: false, format: Format::Ndjson };
     let pieces = stream::iter([Ok(lines)]);
