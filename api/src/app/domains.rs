@@ -18,7 +18,7 @@ use crate::{
     context::Context,
     error::{Error, Result},
     model::{
-        address::{DomainName, EmailAddress},
+        address::{DomainName, EmailAddress, LocalPart},
         deletion::Deletion,
         domain::{Domain, DomainRef},
         page::{Found, Page},
@@ -260,4 +260,13 @@ async fn write(
     cx.state().callers().forget();
     cx.state().changes().notify_one();
     Ok(domain)
+}
+
+/// A name for a new address in a domain, for whoever may give it.
+pub(super) fn name(cx: &Context, domain: DomainId, text: &str) -> Result<LocalPart, String> {
+    let local_part = LocalPart::parse(text)?;
+    if local_part.is_official() && !authz::administers(cx.caller(), domain, None) {
+        return Err("speaks for the whole domain: its administrators give it".to_owned());
+    }
+    Ok(local_part)
 }

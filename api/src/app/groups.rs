@@ -18,7 +18,7 @@ use crate::{
     context::Context,
     error::{Error, Result},
     model::{
-        address::{DomainName, EmailAddress, LocalPart},
+        address::{DomainName, EmailAddress},
         allowance::Amounts,
         domain::DomainRef,
         domain_alias::DomainAliasRef,
@@ -97,7 +97,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewGroup) -> Result<G
     let place = |domain_id| Resource::Group { domain_id, department_id };
     let domain = domains::find(cx, domain, |id| (Action::Create, place(id))).await?;
     let mut fields = Fields::default();
-    let local_part = fields.read("/local_part", LocalPart::parse(&new.local_part));
+    let local_part = fields.read("/local_part", domains::name(cx, domain.id, &new.local_part));
     let display_name = fields.read("/display_name", parse_display_name(&new.display_name));
     let posting = match &local_part {
         Some(local_part) => fields.read("/posting", check_posting(local_part, new.posting)),

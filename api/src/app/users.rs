@@ -149,7 +149,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewUser) -> Result<Us
     }
     let full_name = format!("{} {}", new.profile.given_name, new.profile.family_name);
     let mut fields = Fields::default();
-    let local_part = fields.read("/local_part", LocalPart::parse(&new.local_part));
+    let local_part = fields.read("/local_part", domains::name(cx, domain.id, &new.local_part));
     let display_name = fields.read("/display_name", parse_display_name(&new.display_name));
     let profile = fields.read_all(Profile::new(new.profile.clone()));
     let policy = store::settings::get(cx.pool()).await?.password_policy;

@@ -467,6 +467,71 @@ pub async fn lock_all(db: impl PgExecutor<'_>, ids: &[UserId]) -> Result<()> {
     Ok(())
 }
 
+/// Users of a domain: all for whom everything is so that is said here.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// In one of these departments.
+    pub departments: Option<Vec<DepartmentId>>,
+    /// With this plan.
+    pub plan: Option<PlanId>,
+    /// With this status of their own.
+    pub status: Option<Status>,
+    /// Not added since then.
+    pub until: OffsetDateTime,
+}
+
+/// Locks the next users of a selection, in the order of their ids, until the end of the
+/// transaction. Whoever is changed at the same time is waited for, and then looked at again.
+pub async fn lock_selected(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    selection: &Selection,
+    page: Page,
+) -> Result<Vec<(UserId, String)>> {
+    let departments = uuids(selection.departments.as_deref());
+    let rows = sqlx::query!(
+        "SELECT id, local_part FROM account
+          WHERE domain_id = $1 AND created_at <= $2 AND ($3::uuid IS NULL OR id > $3)
+            AND ($4::uuid[] IS NULL OR department_id = ANY ($4))
+            AND ($5::uuid IS NULL OR plan_id = $5)
+            AND ($6::smallint IS NULL OR status = $6)
+            AND deleted_at IS NULL
+          ORDER BY id LIMIT $7 FOR UPDATE",
+        domain.uuid(),
+        selection.until,
+        page.after,
+        departments.as_deref(),
+        selection.plan.map(PlanId::uuid),
+        selection.status.map(Status::number),
+        page.limit,
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.id, row.local_part)).collect())
+}
+
+/// How many users a selection has.
+pub async fn count_selected(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    selection: &Selection,
+) -> Result<i64> {
+    let departments = uuids(selection.departments.as_deref());
+    Ok(sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM account
+            WHERE domain_id = $1 AND created_at <= $2
+              AND ($3::uuid[] IS NULL OR department_id = ANY ($3))
+              AND ($4::uuid IS NULL OR plan_id = $4)
+              AND ($5::smallint IS NULL OR status = $5)
+              AND deleted_at IS NULL"#,
+        domain.uuid(),
+        selection.until,
+        departments.as_deref(),
+        selection.plan.map(PlanId::uuid),
+        selection.status.map(Status::number),
+    )
+    .fetch_one(db)
+    .await?)
+}
+
 /// Who has which of these external ids, each asked for in its domain.
 pub async fn list_external_ids(
     db: impl PgExecutor<'_>,

@@ -141,6 +141,15 @@ pub async fn lock(db: impl PgExecutor<'_>, owner: Uuid, id: ApiKeyId) -> Result<
     row.fetch_optional(db).await?.map(ApiKey::try_from).transpose()
 }
 
+/// Lets nobody else make a key for this one until the end of the transaction.
+pub async fn lock_all(db: impl PgExecutor<'_>, owner: Uuid) -> Result<()> {
+    let name = format!("API keys of {owner}");
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name)
+        .fetch_one(db)
+        .await?;
+    Ok(())
+}
+
 /// A key that a secret leads to.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -199,6 +208,12 @@ pub async fn find_by_hash(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option
         must_change_password: row.must_change_password,
         has_totp: row.has_totp,
     }))
+}
+
+/// The hash of the secret that a key has now.
+pub async fn find_hash(db: impl PgExecutor<'_>, id: ApiKeyId) -> Result<Option<Vec<u8>>> {
+    let hash = sqlx::query_scalar!("SELECT secret_hash FROM api_key WHERE id = $1", id.uuid());
+    Ok(hash.fetch_optional(db).await?)
 }
 
 /// Notes that a key was used.
