@@ -54,7 +54,7 @@ pub async fn list(
             Some(parent) if visible.contains(&parent) => among = None,
             Some(_) => among = Some(Vec::new()),
             None if is_top => {
-                among = Some(store::departments::list_top(db, domain, visible).await?)
+                among = Some(store::departments::list_top(db, domain, visible).await?);
             }
             None => {}
         }

@@ -25,7 +25,7 @@ use crate::{
     },
     store::{
         departments::no_department,
-        searches::{Wanted, count, of_departments, search, terms},
+        searches::{Wanted, count, of_departments, search},
         uuids,
     },
 };
@@ -269,11 +269,10 @@ fn wanted(
     filter: &UserFilter,
 ) -> Option<Wanted> {
     Some(Wanted {
-        place: Some(domain.id.uuid()),
         departments: uuids(departments),
         status: filter.status.map(Status::number),
         plan: filter.plan.map(PlanId::uuid),
-        term: terms(filter.search.as_ref(), &domain.name)?,
+        ..Wanted::of(domain, filter.search.as_ref())?
     })
 }
 

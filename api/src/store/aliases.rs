@@ -13,7 +13,7 @@ use crate::{
         page::{Found, Page},
         search::Search,
     },
-    store::searches::{Wanted, count, search, terms},
+    store::searches::{Wanted, count, search},
 };
 
 struct Row {
@@ -116,7 +116,7 @@ pub async fn list(
     search: Option<&Search>,
     page: Page,
 ) -> Result<Found<Alias>> {
-    let Some(wanted) = wanted(domain, search) else { return Ok(Vec::new().into()) };
+    let Some(wanted) = Wanted::of(domain, search) else { return Ok(Vec::new().into()) };
     if wanted.term.is_none() {
         let rows = select_aliases!(
             "alias.domain_id = $1 AND alias.id > $2 ORDER BY alias.id LIMIT $3",
@@ -139,13 +139,8 @@ pub async fn count(
     domain: &Domain,
     search: Option<&Search>,
 ) -> Result<i32> {
-    let Some(wanted) = wanted(domain, search) else { return Ok(0) };
+    let Some(wanted) = Wanted::of(domain, search) else { return Ok(0) };
     Ok(count!("alias_count", db, wanted))
-}
-
-fn wanted(domain: &Domain, search: Option<&Search>) -> Option<Wanted> {
-    let term = terms(search, &domain.name)?;
-    Some(Wanted { place: Some(domain.id.uuid()), term, ..Wanted::default() })
 }
 
 fn aliases(rows: Vec<Row>) -> Result<Vec<Alias>> {

@@ -18,7 +18,7 @@ use crate::{
     },
     store::{
         departments::no_department,
-        searches::{Wanted, count, of_departments, search, terms},
+        searches::{Wanted, count, of_departments, search},
         uuids,
     },
 };
@@ -140,12 +140,7 @@ fn wanted(
     departments: Option<&[DepartmentId]>,
     search: Option<&Search>,
 ) -> Option<Wanted> {
-    Some(Wanted {
-        place: Some(domain.id.uuid()),
-        departments: uuids(departments),
-        term: terms(search, &domain.name)?,
-        ..Wanted::default()
-    })
+    Some(Wanted { departments: uuids(departments), ..Wanted::of(domain, search)? })
 }
 
 fn groups(rows: Vec<Row>) -> Result<Vec<Group>> {

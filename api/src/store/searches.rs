@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use crate::model::{address::DomainName, search::Search};
+use crate::model::{domain::Domain, search::Search};
 
 /// Rows that a search looks at before it says that there may be more: a quarter of a second.
 pub(super) const BOUND: i32 = 1_000_000;
@@ -23,9 +23,15 @@ pub(super) struct Wanted {
     pub(super) term: Option<String>,
 }
 
-/// What to look for in a domain. Nothing inside: everything; nothing at all: no row has it.
-pub(super) fn terms(search: Option<&Search>, domain: &DomainName) -> Option<Option<String>> {
-    search.map_or(Some(None), |search| search.in_domain(domain).map(Some))
+impl Wanted {
+    /// The rows of a domain that have what is searched for. Nothing: no row can.
+    pub(super) fn of(domain: &Domain, search: Option<&Search>) -> Option<Self> {
+        let term = match search {
+            Some(search) => Some(search.in_domain(&domain.name)?),
+            None => None,
+        };
+        Some(Self { place: Some(domain.id.uuid()), term, ..Self::default() })
+    }
 }
 
 /// The ids of the rows of a page that match, and behind which one there may be more, although these

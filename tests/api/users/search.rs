@@ -27,7 +27,8 @@ async fn found(api: &Api, path: &str, search: &str) -> Vec<String> {
     let answer = answer.is(StatusCode::OK);
     let field = if path.contains("/domains?") { "name" } else { "address" };
     let names = answer.items(field);
-    assert_eq!(answer.body["total"], json!({"count": names.len(), "is_exact": true}), "{search}");
+    let total = json!({"count": names.len(), "is_exact": true});
+    assert_eq!(answer.body.get("total"), Some(&total), "{search}");
     names.iter().map(|name| name.split('@').next().unwrap().to_owned()).collect()
 }
 
@@ -147,7 +148,7 @@ async fn list_users_combines_its_filters() {
     api.patch(format!("/v1/users/{id}"), json!({"status": "locked"})).await.is(StatusCode::OK);
     api.delete(format!("/v1/users/{id}")).await.is(StatusCode::NO_CONTENT);
     for (query, expected) in [
-        ("".to_owned(), vec!["one", "two", "three", "four"]),
+        (String::new(), vec!["one", "two", "three", "four"]),
         ("status=locked".to_owned(), vec!["one", "four"]),
         ("status=active".to_owned(), vec!["two", "three"]),
         ("status=closed".to_owned(), vec![]),
@@ -268,12 +269,12 @@ async fn list_departments_shows_the_tree_level_by_level() {
     let head = api.department_admin("head@example.com", &north).await;
     let root = api.sign_in("root").await;
     for (token, query, expected) in [
-        (&root, "".to_owned(), vec!["sales", "labs", "north", "south", "far north"]),
+        (&root, String::new(), vec!["sales", "labs", "north", "south", "far north"]),
         (&root, "top=true".to_owned(), vec!["sales", "labs"]),
         (&root, "top=false".to_owned(), vec!["sales", "labs", "north", "south", "far north"]),
         (&root, format!("parent_id={sales}"), vec!["north", "south"]),
         (&root, format!("parent_id={labs}"), vec![]),
-        (&head, "".to_owned(), vec!["north", "far north"]),
+        (&head, String::new(), vec!["north", "far north"]),
         (&head, "top=true".to_owned(), vec![]),
         (&head, format!("parent_id={north}"), vec!["far north"]),
         (&head, format!("parent_id={sales}"), vec![]),
