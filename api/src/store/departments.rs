@@ -59,6 +59,26 @@ pub async fn subtree(
     Ok(rows.fetch_all(db).await?)
 }
 
+/// How many levels there are from a department down; one if nothing is below it.
+pub async fn count_levels(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    root: DepartmentId,
+) -> Result<usize> {
+    let row = sqlx::query_scalar!(
+        r#"WITH RECURSIVE below AS (
+               SELECT id, 1 AS level FROM department WHERE domain_id = $1 AND id = $2
+                UNION ALL
+               SELECT child.id, level + 1 FROM department child JOIN below ON child.parent_id = below.id
+                WHERE child.domain_id = $1 AND level < 100
+           )
+           SELECT coalesce(max(level), 1)::bigint AS "levels!" FROM below"#,
+        domain.uuid(),
+        root.uuid(),
+    );
+    Ok(row.fetch_one(db).await?.try_into().unwrap_or(usize::MAX))
+}
+
 /// A department and all above it, the nearest first.
 pub async fn ancestors(
     db: impl PgExecutor<'_>,

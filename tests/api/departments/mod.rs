@@ -75,6 +75,37 @@ async fn departments_are_not_nested_without_end() {
 }
 
 #[tokio::test]
+async fn departments_are_not_moved_deeper_than_they_are_made() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let top = department(&api, "T", None).await;
+    let token = api.department_admin("anna@example.com", &top).await;
+    let add = async |name: String, parent: &str| {
+        let body = json!({"name": name, "parent_id": parent});
+        api.ask(Method::POST, PATH).by(&token).json(body).send().await.is(StatusCode::CREATED).id()
+    };
+    let (mut deep, mut high) = (vec![top.clone()], vec![top]);
+    for level in 1..16 {
+        deep.push(add(format!("c{level}"), &deep[level - 1]).await);
+    }
+    for level in 1..8 {
+        high.push(add(format!("d{level}"), &high[level - 1]).await);
+    }
+    let go = async |id: &str, parent: &str| {
+        let body = json!({"parent_id": parent});
+        let ask = api.ask(Method::PATCH, format!("/v1/departments/{id}")).by(&token);
+        ask.header("if-match", "*").json(body).send().await
+    };
+    // What moves along counts: nothing comes to be on a seventeenth level.
+    let refused = go(&deep[1], &high[7]).await.is_invalid(&["/parent_id"]);
+    let reason = &refused.body["errors"][0]["detail"];
+    assert_eq!(reason, "must not be nested deeper than 16", "{:#}", refused.body);
+    go(&deep[7], &high[7]).await.is_invalid(&["/parent_id"]);
+    go(&deep[8], &high[7]).await.is(StatusCode::OK);
+    go(&deep[8], &deep[7]).await.is(StatusCode::OK);
+}
+
+#[tokio::test]
 async fn delete_department_removes_only_an_empty_one() {
     let api = Api::start().await;
     api.domain("example.com").await;
