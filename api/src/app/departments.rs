@@ -154,8 +154,13 @@ pub async fn delete(cx: &Context, id: DepartmentId, precondition: Precondition) 
     let mut tx = cx.begin().await?;
     let before = store::departments::lock(&mut *tx, id).await?;
     precondition.check(before.revision)?;
+    // Whoever administers it may be of another domain; and users in no department are not in the
+    // reach of who administers one.
+    tx.reach_beyond().await?;
     role_assignments::delete_of_department(&mut tx, cx, (before.domain_id, id)).await?;
-    store::departments::delete(&mut tx, id).await?;
+    store::accounts::leave_deleted(&mut *tx, id).await?;
+    tx.reach_within().await?;
+    store::departments::delete(&mut *tx, id).await?;
     allowances::remove_department(&mut tx, &before).await?;
     finish(tx, cx, Action::Delete, Some(&before), None).await
 }

@@ -223,17 +223,10 @@ pub async fn update(db: impl PgExecutor<'_>, department: &Department) -> Result<
     Ok(())
 }
 
-/// Removes a department that nothing is in. Users that were deleted leave it.
-pub async fn delete(db: &mut sqlx::PgConnection, id: DepartmentId) -> Result<()> {
+/// Removes a department that nothing is in.
+pub async fn delete(db: impl PgExecutor<'_>, id: DepartmentId) -> Result<()> {
     let not_empty =
         || Error::Conflict("the department still has users, groups or departments".to_owned());
-    sqlx::query!(
-        "UPDATE account SET department_id = NULL
-          WHERE department_id = $1 AND deleted_at IS NOT NULL",
-        id.uuid(),
-    )
-    .execute(&mut *db)
-    .await?;
     sqlx::query!("DELETE FROM department WHERE id = $1", id.uuid())
         .execute(db)
         .await
