@@ -80,6 +80,18 @@ CREATE TRIGGER seat_limits BEFORE UPDATE OF users_limit ON seat
     FOR EACH ROW WHEN (current_user = 'umail_tenant' AND NOT may_limit(NEW.level_id))
     EXECUTE FUNCTION refuse_limit();
 
+-- Whoever signs in is nobody yet: a tenant ends sessions, and makes none. A second factor is enrolled by
+-- its holder, and at most removed by others. Mailboxes are removed, and moved, by the server itself.
+REVOKE INSERT, UPDATE, DELETE ON session FROM umail_tenant;
+GRANT UPDATE (revoked_at) ON session TO umail_tenant;
+ALTER POLICY totp_tenant ON totp WITH CHECK (account_id = (SELECT reached_user()));
+ALTER POLICY recovery_code_tenant ON recovery_code
+    WITH CHECK (owner_id = (SELECT reached_user()));
+REVOKE INSERT, UPDATE, DELETE ON mailbox_removal FROM umail_tenant;
+ALTER POLICY operation_tenant ON operation
+    WITH CHECK (created_by = (SELECT reached_user())
+        AND kind NOT IN ('move_mailbox', 'flush_queue'));
+
 -- What one does is told in the domains that one belongs to.
 ALTER POLICY audit_event_tenant_insert ON audit_event
     WITH CHECK ((SELECT reached_user()) IN (actor_id, api_key_id)

@@ -187,7 +187,7 @@ async fn a_user_changes_no_foreign_row_whatever_is_asked() {
             format!("UPDATE mail_group SET posting = 1 WHERE id = '{}'", far.group),
             format!("DELETE FROM group_member WHERE group_id = '{}'", far.group),
             format!("UPDATE credential SET hash = '' WHERE account_id = '{}'", far.member),
-            format!("DELETE FROM session WHERE account_id = '{}'", far.other),
+            format!("UPDATE session SET revoked_at = now() WHERE account_id = '{}'", far.other),
             format!("UPDATE allowance SET users = 0 WHERE id = '{}'", far.domain),
             format!("DELETE FROM department WHERE id = '{}'", far.department),
         ] {
@@ -251,6 +251,12 @@ async fn a_user_makes_no_own_row_a_foreign_one() {
                          now(), now())"
             )
         };
+        let totp = |of: &str| {
+            format!(
+                "INSERT INTO totp (owner_id, account_id, sealed, created_at)
+                 VALUES ('{of}', '{of}', '', now())"
+            )
+        };
         let key = format!(
             "INSERT INTO api_key (id, account_id, name, prefix, secret_hash, role, read_only, networks,
                                   created_at, expires_at)
@@ -286,6 +292,19 @@ async fn a_user_makes_no_own_row_a_foreign_one() {
             "UPDATE allowance SET id = gen_random_uuid(), domain_id = NULL".to_owned(),
             format!("UPDATE seat SET level_id = '{}'", far.domain),
             "DELETE FROM seat".to_owned(),
+            format!(
+                "INSERT INTO session (id, account_id, refresh_hash, created_at, expires_at, last_used_at)
+                 VALUES (gen_random_uuid(), '{own}', 'x', now(), now(), now())"
+            ),
+            format!("UPDATE session SET account_id = '{own}'"),
+            "DELETE FROM session".to_owned(),
+            totp(&far.other),
+            totp(if who == "admin" { &near.other } else { &near.admin }),
+            "DELETE FROM mailbox_removal".to_owned(),
+            format!(
+                "INSERT INTO operation (id, kind, state, input, created_by, created_at, updated_at)
+                 VALUES (gen_random_uuid(), 'move_mailbox', 'running', '{{}}', '{own}', now(), now())"
+            ),
             key,
             event,
         ];
