@@ -72,6 +72,8 @@ ids! {
     ApiKeyId,
     /// Identifies an audit event.
     AuditEventId,
+    /// Identifies a change of many users.
+    BulkChangeId,
     /// Identifies a credential of a user: a password or an app password.
     CredentialId,
     /// Identifies a department.

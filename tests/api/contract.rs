@@ -236,6 +236,7 @@ pub(crate) fn bodies() -> serde_json::Map<String, Value> {
         "update_forwarding": {"targets": [], "keep_copy": true},
         "create_import": {},
         "create_domain_import": {},
+        "create_bulk_change": {"filter": {}, "change": {"status": "active"}},
         "create_alias": {"local_part": "x", "targets": ["x@example.org"]},
         "update_alias": {},
         "create_group": {"local_part": "x"},

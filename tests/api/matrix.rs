@@ -400,6 +400,9 @@ pub(crate) fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
         "move_mailbox" => vec![("", json!({"storage_node": "node-1"}))],
         "create_join_token" => vec![("", json!({"node_name": "NEW", "roles": ["smtp"]}))],
         "create_import" | "create_domain_import" | "rotate_api_key" => vec![("", json!({}))],
+        "create_bulk_change" => {
+            vec![("", json!({"filter": {"status": "closed"}, "change": {"status": "active"}}))]
+        }
         other if other.starts_with("update_") => vec![("", json!({}))],
         _ => Vec::new(),
     }

@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use serde_json::json;
 use tokio::process::Command;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use umail_api::tasks;
@@ -11,6 +12,7 @@ const TASKS: &str = include_str!("../../docs/tasks.md");
 const KEYS: &str = include_str!("../../docs/api-keys.md");
 const AUDIT: &str = include_str!("../../docs/audit.md");
 const IMPORTS: &str = include_str!("../../docs/import.md");
+const BULK_CHANGES: &str = include_str!("../../docs/bulk-changes.md");
 
 /// The commands of a guide, without what stands between them.
 fn commands(guide: &str) -> Vec<&str> {
@@ -81,13 +83,37 @@ async fn every_command_of_the_guide_to_imports_does_what_it_says() {
     let api = Api::start().await;
     api.domain("example.com").await;
     let admin = api.domain_admin("admin@example.com").await;
+    with_tasks(&api, shell(&api, &commands(IMPORTS)).env("TOKEN", admin)).await;
+    for address in ["ada@example.com", "ben@example.com", "carl@example.com"] {
+        api.sign_in(address).await;
+    }
+}
+
+/// Runs commands while the tasks of the server run.
+async fn with_tasks(api: &Api, shell: &mut Command) {
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
     tasks::start(&api.state, &tracker, &stop);
-    finish(shell(&api, &commands(IMPORTS)).env("TOKEN", admin)).await;
+    finish(shell).await;
     stop.cancel();
     tracker.close();
     tracker.wait().await;
-    for address in ["ada@example.com", "ben@example.com"] {
-        api.sign_in(address).await;
+}
+
+#[tokio::test]
+async fn every_command_of_the_guide_to_bulk_changes_does_what_it_says() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let admin = api.domain_admin("admin@example.com").await;
+    let path = "/v1/domains/example.com/departments";
+    let sales = api.post(path, json!({"name": "Sales"})).await.id();
+    let emea = api.post(path, json!({"name": "EMEA", "parent_id": sales})).await.id();
+    for (name, department) in [("ada", &sales), ("ben", &emea)] {
+        api.user(&format!("{name}@example.com")).await;
+        let inside = json!({"department_id": department});
+        let path = format!("/v1/users/{name}@example.com");
+        assert!(api.patch(path, inside).await.status.is_success());
     }
+    with_tasks(&api, shell(&api, &commands(BULK_CHANGES)).env("TOKEN", admin)).await;
+    assert_eq!(api.get("/v1/users/ben@example.com").await.body["status"], "locked");
+    assert_eq!(api.get("/v1/users/admin@example.com").await.body["status"], "active");
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use sqlx::SqliteConnection;
+use tracing::warn;
 use umail_proto::agent::{DirectoryKey, DirectoryRow, RowKind, SendingLimits, directory_row::Row};
 use uuid::Uuid;
 
@@ -169,12 +170,16 @@ async fn delete(files: &mut Files, table: Table, id: &str) -> Result<(), Replica
     Ok(())
 }
 
-/// Takes out what an upsert of this row does not overwrite: targets that the alias had before.
+/// Takes out what an upsert of this row does not overwrite: targets that the alias had before, and
+/// the password before one that cannot be read.
 pub(super) async fn clear(files: &mut Files, row: &DirectoryRow) -> Result<(), ReplicaError> {
-    if let Some(Row::Alias(alias)) = &row.row {
-        delete(files, ALIAS_TARGET, &alias.id).await?;
+    match &row.row {
+        Some(Row::Alias(alias)) => delete(files, ALIAS_TARGET, &alias.id).await,
+        Some(Row::Credential(row)) if !is_hash(&row.hash) => {
+            delete(files, CREDENTIAL, &row.id).await
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Checks a row and splits it into records. Ids become folders and addresses become lookups:
@@ -212,13 +217,23 @@ pub(super) fn records(row: &DirectoryRow) -> Result<Vec<Record>, ReplicaError> {
         Row::StorageNode(row) => {
             record(STORAGE_NODE, vec![id(&row.id)?, domain(&row.name)?, ip(&row.address)?])
         }
+        // It keeps one user out; refused, it would keep the whole node from following the directory.
+        Row::Credential(row) if !is_hash(&row.hash) => {
+            id(&row.id)?;
+            warn!(
+                credential = row.id,
+                user = row.user_id,
+                "a password is left out: its hash is of unknown scheme or form"
+            );
+            Ok(Vec::new())
+        }
         Row::Credential(row) => record(
             CREDENTIAL,
             vec![
                 id(&row.id)?,
                 id(&row.user_id)?,
                 Value::Integer(row.kind.into()),
-                hash(&row.hash)?,
+                Value::Text(row.hash.clone()),
                 bits(row.functions),
                 Value::Integer(row.expires_at_seconds),
             ],
@@ -366,13 +381,9 @@ fn address(text: &str) -> Result<Value, ReplicaError> {
 const SCHEMES: [&str; 5] = ["{ARGON2ID}", "{SSHA512}", "{BLF-CRYPT}", "{SHA512-CRYPT}", "{PBKDF2}"];
 
 /// A hash with its scheme in braces; without one Dovecot would take it as plain text.
-fn hash(text: &str) -> Result<Value, ReplicaError> {
+fn is_hash(text: &str) -> bool {
     let known = SCHEMES.iter().any(|scheme| text.starts_with(scheme));
-    if known && text.len() <= 512 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Ok(Value::Text(text.to_owned()))
-    } else {
-        Err(ReplicaError::Refused("a hash of unknown scheme or form".to_owned()))
-    }
+    known && text.len() <= 512 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn is_domain(text: &str) -> bool {

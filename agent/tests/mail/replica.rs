@@ -12,7 +12,7 @@ use umail_agent::{
     layout::Layout,
     replica::{Replica, ReplicaError},
 };
-use umail_proto::agent::{Delta, SendingLimits, SnapshotBegin, SnapshotEnd, User};
+use umail_proto::agent::{Credential, Delta, SendingLimits, SnapshotBegin, SnapshotEnd, User};
 
 use crate::{
     directory::{self, EPOCH, app_password, domain, id, row, user},
@@ -269,6 +269,21 @@ async fn only_dovecots_auth_may_read_the_secrets() {
     for user in ["postfix", "vmail", "dovenull"] {
         assert!(!reads(user, &node.layout.secrets_db()), "{user}");
     }
+}
+
+/// It keeps out its user, and nobody else waits for it.
+#[tokio::test]
+async fn a_password_that_cannot_be_read_is_left_out() {
+    let (_folder, layout) = folder();
+    let replica = Replica::open(&layout).await.unwrap();
+    let good = app_password(21, 11, "good");
+    let bad = |number| Credential { hash: "{WEAK}x".into(), ..app_password(number, 12, "bad") };
+    let rows = vec![row(domain(1, "example.org")), row(good.clone()), row(bad(22))];
+    directory::fill(&replica, rows).await;
+    let known = || ask(&layout.secrets_db(), "SELECT group_concat(id) FROM credential");
+    assert_eq!(known(), id(21));
+    directory::change(&replica, vec![row(bad(21)), row(app_password(23, 11, "new"))]).await;
+    assert_eq!(known(), id(23), "the password before is not good any more");
 }
 
 /// What is asked for each recipient takes as long in a directory of many as in one of few.

@@ -60,6 +60,7 @@ pub async fn create(cx: &Context, new: &NewApiKey) -> Result<(ApiKey, String)> {
         former_until: None,
     };
     let mut tx = cx.begin().await?;
+    store::api_keys::lock_all(&mut *tx, owner.id()).await?;
     if store::api_keys::count(&mut *tx, owner.id()).await? >= MAX_KEYS {
         let text = format!("you have {MAX_KEYS} API keys: remove one");
         return Err(Error::Conflict(text));

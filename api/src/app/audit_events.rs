@@ -99,10 +99,10 @@ async fn read(cx: &Context, filter: &AuditEventFilter) -> Result<Filter> {
     Ok(Filter {
         actor_id: find_user(cx, "actor", filter.actor.as_deref()).await?,
         user_id: find_user(cx, "user", user).await?,
-        resource: filter.resource.clone(),
+        resource: word("resource", filter.resource.as_deref())?,
         resource_id: filter.resource_id,
         domain_id: domain,
-        action: filter.action.clone(),
+        action: word("action", filter.action.as_deref())?,
         kind: filter.kind,
         from: filter.from,
         to: filter.to,
@@ -110,6 +110,20 @@ async fn read(cx: &Context, filter: &AuditEventFilter) -> Result<Filter> {
         end: filter.to.map_or_else(Uuid::max, |to| floor(to + SLACK)),
         limit: 0,
     })
+}
+
+/// A word that events may have: names of actions and of kinds of things.
+fn word(field: &str, text: Option<&str>) -> Result<Option<String>> {
+    let is_word = |text: &str| {
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|one| one.is_ascii_alphabetic() || b"_ ".contains(&one))
+    };
+    match text {
+        Some(text) if !is_word(text) => {
+            Err(Error::invalid(field, "must be words of 1 to 64 letters"))
+        }
+        text => Ok(text.map(str::to_owned)),
+    }
 }
 
 /// The smallest id of a time.

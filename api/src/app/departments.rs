@@ -1,7 +1,7 @@
 //! Departments: the tree inside a domain.
 
 use umail_api_types::{
-    departments::{DepartmentPatch, NewDepartment},
+    departments::{DepartmentFilter, DepartmentPatch, NewDepartment},
     functions,
 };
 use umail_proto::{
@@ -25,7 +25,7 @@ use crate::{
         allowance::Amounts,
         department::{Department, MAX_DEPTH, parse_name},
         domain::DomainRef,
-        page::Page,
+        page::{Found, Page},
         revision::Precondition,
     },
     store,
@@ -33,13 +33,47 @@ use crate::{
 };
 
 /// A page of the departments of a domain that are in the caller's scope.
-pub async fn list(cx: &Context, domain: &DomainRef, page: Page) -> Result<Vec<Department>> {
+pub async fn list(
+    cx: &Context,
+    domain: &DomainRef,
+    filter: DepartmentFilter,
+    page: Page,
+) -> Result<Found<Department>> {
+    let is_top = filter.top == Some(true);
+    if is_top && filter.parent_id.is_some() {
+        return Err(Error::invalid("top", "must not be true with parent_id"));
+    }
     let domain = domains::find(cx, domain, |id| {
         (Action::List, Resource::Department { domain_id: id, id: None })
     });
-    let domain = domain.await?;
-    let among = authz::visible_departments(cx.caller(), domain.id);
-    store::departments::list(cx.pool(), domain.id, among.as_deref(), page).await
+    let (db, domain) = (cx.pool(), domain.await?.id);
+    let mut among = authz::visible_departments(cx.caller(), domain);
+    if let Some(visible) = &among {
+        // Whoever sees a department sees all below it.
+        match filter.parent_id {
+            Some(parent) if visible.contains(&parent) => among = None,
+            Some(_) => among = Some(Vec::new()),
+            None if is_top => {
+                among = Some(store::departments::list_top(db, domain, visible).await?)
+            }
+            None => {}
+        }
+    }
+    let (among, counted) = (among.as_deref(), filter.count == Some(true));
+    if among.is_none() && (is_top || filter.parent_id.is_some()) {
+        let found = store::departments::list_below(db, domain, filter.parent_id, page).await?;
+        let found = Found::from(found);
+        if !counted {
+            return Ok(found);
+        }
+        let total = store::departments::count_below(db, domain, filter.parent_id).await?;
+        return Ok(found.counted(Some(total)));
+    }
+    let found = store::departments::list(db, domain, among, page).await?;
+    if !counted {
+        return Ok(found);
+    }
+    Ok(found.counted(Some(store::departments::count(db, domain, among).await?)))
 }
 
 /// One department.

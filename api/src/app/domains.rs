@@ -18,11 +18,12 @@ use crate::{
     context::Context,
     error::{Error, Result},
     model::{
-        address::{DomainName, EmailAddress},
+        address::{DomainName, EmailAddress, LocalPart},
         deletion::Deletion,
         domain::{Domain, DomainRef},
-        page::Page,
+        page::{Found, Page},
         revision::Precondition,
+        search::Search,
     },
     store,
     transaction::Transaction,
@@ -30,14 +31,28 @@ use crate::{
 
 /// A page of the domains in the caller's scope; or of those that were deleted, for who may
 /// restore them.
-pub async fn list(cx: &Context, filter: DomainFilter, page: Page) -> Result<Vec<Domain>> {
+pub async fn list(cx: &Context, filter: &DomainFilter, page: Page) -> Result<Found<Domain>> {
     cx.authorize(Action::List, Resource::Domains)?;
+    let search = Search::parse_parameter(filter.search.as_deref())?;
+    let (db, search, counted) = (cx.pool(), search.as_ref(), filter.count == Some(true));
     if filter.deleted == Some(true) {
         cx.authorize(Action::Delete, Resource::Domains)?;
-        return store::domains::list_deleted(cx.pool(), page).await;
+        let found = store::domains::list_deleted(db, search, page).await?.into();
+        if !counted {
+            return Ok(found);
+        }
+        return Ok(found.counted(Some(store::domains::count_deleted(db, search).await?)));
     }
     let among = authz::visible_domains(cx.caller());
-    store::domains::list(cx.pool(), among.as_deref(), page).await
+    let among = among.as_deref();
+    let found = match search {
+        Some(search) => store::domains::search(db, among, search, page).await?,
+        None => store::domains::list(db, among, page).await?,
+    };
+    if !counted {
+        return Ok(found);
+    }
+    Ok(found.counted(Some(store::domains::count(db, among, search).await?)))
 }
 
 /// One domain.
@@ -245,4 +260,13 @@ async fn write(
     cx.state().callers().forget();
     cx.state().changes().notify_one();
     Ok(domain)
+}
+
+/// A name for a new address in a domain, for whoever may give it.
+pub(super) fn name(cx: &Context, domain: DomainId, text: &str) -> Result<LocalPart, String> {
+    let local_part = LocalPart::parse(text)?;
+    if local_part.is_official() && !authz::administers(cx.caller(), domain, None) {
+        return Err("speaks for the whole domain: its administrators give it".to_owned());
+    }
+    Ok(local_part)
 }

@@ -46,8 +46,6 @@ pub struct Export {
 struct Place {
     domain: DomainId,
     departments: HashMap<DepartmentId, Department>,
-    /// Those that are seen; nothing: all, and who is in none.
-    visible: Option<Vec<DepartmentId>>,
     after: Option<UserId>,
 }
 
@@ -108,10 +106,14 @@ impl Export {
             }
             let Some(place) = &mut self.at else { return Ok(None) };
             // The rights of now.
-            let asked = Resource::Imports(Some(place.domain));
-            self.cx.authorize_still(Action::List, asked).await?;
-            let page = Page { after: place.after.map(UserId::uuid), limit: AT_ONCE };
-            let visible = place.visible.as_deref();
+            self.cx = self.cx.renewed().await?;
+            self.cx.authorize(Action::List, Resource::Imports(Some(place.domain)))?;
+            if self.columns.contains(&Column::PasswordHash) {
+                self.cx.authorize(Action::Operate, Resource::Imports(Some(place.domain)))?;
+            }
+            let visible = authz::visible_departments(self.cx.caller(), place.domain);
+            let (page, visible) =
+                (Page { after: place.after.map(UserId::uuid), limit: AT_ONCE }, visible.as_deref());
             let users = store::accounts::list(self.cx.pool(), place.domain, visible, page).await?;
             let Some(last) = users.last() else {
                 self.at = None;
@@ -127,7 +129,7 @@ impl Export {
         if self.domains.is_empty() && self.has_more {
             let among = authz::visible_domains(self.cx.caller());
             let page = Page { after: self.after_domain.map(DomainId::uuid), limit: AT_ONCE };
-            let next = store::domains::list(self.cx.pool(), among.as_deref(), page).await?;
+            let next = store::domains::list(self.cx.pool(), among.as_deref(), page).await?.rows;
             self.has_more = !next.is_empty();
             self.after_domain = next.last().map(|domain| domain.id);
             self.domains = next.into_iter().map(|domain| domain.id).collect();
@@ -137,7 +139,6 @@ impl Export {
         self.at = Some(Place {
             domain,
             departments: departments.into_iter().map(|one| (one.id, one)).collect(),
-            visible: authz::visible_departments(self.cx.caller(), domain),
             after: None,
         });
         Ok(true)

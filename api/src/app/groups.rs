@@ -18,13 +18,14 @@ use crate::{
     context::Context,
     error::{Error, Result},
     model::{
-        address::{DomainName, EmailAddress, LocalPart},
+        address::{DomainName, EmailAddress},
         allowance::Amounts,
         domain::DomainRef,
         domain_alias::DomainAliasRef,
         group::{Group, GroupMember, GroupRef, MAX_MEMBERS, check_posting},
-        page::Page,
+        page::{Found, Page},
         revision::Precondition,
+        search::Search,
         user::{UserRef, parse_display_name},
     },
     store,
@@ -35,12 +36,19 @@ use crate::{
 pub async fn list(
     cx: &Context,
     domain: &DomainRef,
-    filter: GroupFilter,
+    filter: &GroupFilter,
     page: Page,
-) -> Result<Vec<Group>> {
+) -> Result<Found<Group>> {
+    let search = Search::parse_parameter(filter.search.as_deref())?;
     let domain = domains::find(cx, domain, |id| (Action::List, Resource::Groups(id))).await?;
     let among = authz::visible_among(cx.caller(), domain.id, filter.department_id);
-    store::groups::list(cx.pool(), domain.id, among.as_deref(), page).await
+    let (db, among, search) = (cx.pool(), among.as_deref(), search.as_ref());
+    let found = store::groups::list(db, &domain, among, search, page).await?;
+    if filter.count != Some(true) {
+        return Ok(found);
+    }
+    let total = store::groups::count(db, &domain, among, search).await?;
+    Ok(found.counted(Some(total)))
 }
 
 /// One group.
@@ -89,7 +97,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewGroup) -> Result<G
     let place = |domain_id| Resource::Group { domain_id, department_id };
     let domain = domains::find(cx, domain, |id| (Action::Create, place(id))).await?;
     let mut fields = Fields::default();
-    let local_part = fields.read("/local_part", LocalPart::parse(&new.local_part));
+    let local_part = fields.read("/local_part", domains::name(cx, domain.id, &new.local_part));
     let display_name = fields.read("/display_name", parse_display_name(&new.display_name));
     let posting = match &local_part {
         Some(local_part) => fields.read("/posting", check_posting(local_part, new.posting)),

@@ -51,7 +51,7 @@ async fn readable(cx: &Context, id: OperationId) -> Result<(Action, Resource)> {
     let any = (Action::Read, Resource::Operations);
     let Err(refusal) = cx.authorize(any.0, any.1.clone()) else { return Ok(any) };
     let row = store::operations::find(cx.state().pool(), id).await?;
-    if row.as_ref().is_some_and(|row| is_own_import(cx, row)) {
+    if row.as_ref().is_some_and(|row| is_own_change(cx, row)) {
         return Ok((Action::Read, Resource::Imports(None)));
     }
     let Some(row) = row.filter(|row| row.kind == OperationKind::SecureAccount.name()) else {
@@ -67,16 +67,17 @@ async fn readable(cx: &Context, id: OperationId) -> Result<(Action, Resource)> {
     }
 }
 
-/// Whoever begins an import looks at its work, and may end it.
-fn is_own_import(cx: &Context, row: &store::operations::Operation) -> bool {
-    row.kind == OperationKind::ImportUsers.name() && cx.caller().id() == Some(row.created_by)
+/// Whoever begins an import or a bulk change looks at its work, and may end it.
+fn is_own_change(cx: &Context, row: &store::operations::Operation) -> bool {
+    let kinds = [OperationKind::ImportUsers, OperationKind::ChangeUsers].map(OperationKind::name);
+    kinds.contains(&row.kind.as_str()) && cx.caller().id() == Some(row.created_by)
 }
 
 /// Asks an operation to end. It may take a while to clean up; a move that has passed its switch
 /// cannot be given up.
 pub async fn cancel(cx: &Context, id: OperationId) -> Result<Operation> {
     let row = store::operations::find(cx.state().pool(), id).await?;
-    let is_own = row.is_some_and(|row| is_own_import(cx, &row));
+    let is_own = row.is_some_and(|row| is_own_change(cx, &row));
     if !is_own {
         cx.authorize(Action::Update, Resource::Operations)?;
     }
@@ -112,8 +113,8 @@ pub async fn carry_on(cx: &Context, id: OperationId) -> Result<u64> {
             OperationKind::MoveMailbox => moves::advance(cx, &mut tx, &mut row).await?,
             OperationKind::FlushQueue => flushes::advance(cx, &mut tx, &mut row).await?,
             OperationKind::SecureAccount => compromised::advance(cx, &mut tx, &mut row).await?,
-            // Has a task of its own: it takes long.
-            OperationKind::ImportUsers => Effects::default(),
+            // Have a task of their own: they take long.
+            OperationKind::ImportUsers | OperationKind::ChangeUsers => Effects::default(),
         };
         if !effects.is_progress {
             // Nothing was written; the end of the transaction gives the row free at once.
@@ -199,12 +200,14 @@ pub fn shown(row: &store::operations::Operation) -> Result<Operation> {
         user_id: id("user_id").map(uuid::Uuid::into),
         nodes: match kind {
             OperationKind::SecureAccount => compromised::nodes(row)?,
-            OperationKind::MoveMailbox | OperationKind::FlushQueue | OperationKind::ImportUsers => {
-                Vec::new()
-            }
+            OperationKind::MoveMailbox
+            | OperationKind::FlushQueue
+            | OperationKind::ImportUsers
+            | OperationKind::ChangeUsers => Vec::new(),
         },
         node_id: id("node_id").or_else(|| id("destination_node_id")).map(uuid::Uuid::into),
         import_id: id("import_id").map(uuid::Uuid::into),
+        bulk_change_id: id("bulk_change_id").map(uuid::Uuid::into),
         cancel_requested: row.cancel_requested,
         result: result.map_err(|cause| corrupt(&cause.to_string()))?,
         error: row.error.clone(),

@@ -8,6 +8,8 @@ use crate::{
         aliases,
         allowances::Given,
         audit::{self, Subject, shown},
+        domains,
+        fields::one,
     },
     authz::Action,
     context::Context,
@@ -32,6 +34,7 @@ pub(super) async fn apply(
         return Err(Error::Conflict("the mailbox is being moved; try again later".to_owned()));
     }
     let (domain, owner) = (after.domain_id, after.id.uuid());
+    one("/local_part", domains::name(cx, domain, after.local_part.as_str()))?;
     store::domains::hold(&mut **tx, domain).await?;
     let forwarding =
         store::aliases::find_forwarding(&mut **tx, after.id, &before.local_part).await?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use prost::Message;
 use time::{Duration, OffsetDateTime};
 use umail_proto::{
-    agent::{AcceptedReports, ObservedState, TrafficReport},
+    agent::{AcceptedReports, ObservedState, TrafficKind, TrafficReport},
     ids::NodeId,
 };
 use uuid::Uuid;
@@ -28,6 +28,8 @@ use crate::{
 const AT_ONCE: usize = 500;
 /// How far the clock of a node may be ahead before its reports are dated by ours.
 const AHEAD: Duration = Duration::minutes(5);
+/// Agents keep what they counted for 31 days.
+const BEHIND: Duration = Duration::days(32);
 
 /// Refuses the second of two agents that show one certificate, and notes that there was one.
 pub async fn claim(state: &State, node: NodeId, link: u64, boot: &str) -> Result<()> {
@@ -142,10 +144,12 @@ fn add(
     usages: &mut BTreeMap<Uuid, Usage>,
 ) -> Result<()> {
     for count in &report.counts {
-        let kind = i16::try_from(count.kind)
-            .ok()
-            .filter(|kind| *kind > 0)
-            .ok_or_else(|| Error::invalid("reports", "has a count of no kind"))?;
+        // One that a later agent counts is not ours to keep.
+        let Ok(kind) = TrafficKind::try_from(count.kind) else { continue };
+        if kind == TrafficKind::Unspecified {
+            return Err(Error::invalid("reports", "has a count of no kind"));
+        }
+        let kind = i16::try_from(count.kind).map_err(Error::internal)?;
         let sum = sums.entry((minute(at), kind)).or_default();
         let add = |to: i64, more: u64| Ok::<_, Error>(to.saturating_add(number(more)?));
         *sum = (add(sum.0, count.messages)?, add(sum.1, count.bytes)?);
@@ -173,10 +177,11 @@ fn app_password_use(
     Ok((id, AppPasswordUse { used_at, client_address }))
 }
 
-/// A time that a node tells, no later than its clock may be ahead of ours.
+/// A time that a node tells, no later than its clock may be ahead of ours, and no earlier than it may
+/// have kept what it counted.
 fn dated(time: Option<&prost_types::Timestamp>, now: OffsetDateTime) -> Option<OffsetDateTime> {
     let time = OffsetDateTime::from_unix_timestamp(time?.seconds).ok()?;
-    Some(if time > now + AHEAD { now } else { time })
+    Some(if time > now + AHEAD { now } else { time.max(now - BEHIND) })
 }
 
 fn key(report: &TrafficReport, now: OffsetDateTime) -> Result<traffic::Report> {

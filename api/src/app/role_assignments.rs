@@ -61,6 +61,8 @@ pub async fn create(
     user: &UserRef,
     new: &NewRoleAssignment,
 ) -> Result<RoleAssignment> {
+    // Whom a key has appointed would outlive the key, and may more than it.
+    cx.require_person()?;
     let user = users::find(cx, user, |scope| (Action::Read, Resource::User(scope))).await?;
     let domain_id = new.domain_id.unwrap_or(user.domain_id);
     let grant = Grant { domain_id, department_id: department(new)? };

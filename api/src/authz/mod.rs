@@ -100,8 +100,8 @@ pub enum Resource {
         /// The department; nothing for one of the domain itself.
         department_id: Option<DepartmentId>,
     },
-    /// Imports and exports of users, in a domain or, with nothing, wherever the caller administers
-    /// anything; each line is authorized by itself. With hashes of passwords that is Operate.
+    /// Imports, exports and bulk changes of users, in a domain or, with nothing, wherever the caller
+    /// administers anything; each line is authorized by itself. With hashes of passwords that is Operate.
     Imports(Option<DomainId>),
     /// Users of a domain as a whole; a list shows those of the caller's scope.
     Users(DomainId),

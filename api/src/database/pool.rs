@@ -22,7 +22,10 @@ use sqlx::{
     Connection as _, Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr,
     postgres::{PgConnectOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
-use tokio::time::timeout;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use crate::error::{Result, is_away};
 
@@ -41,6 +44,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 pub struct Pool {
     links: managed::Pool<Connector>,
+    /// Places for transactions: fewer than connections, since whoever is in one may need a second
+    /// connection, and if all were in that place nobody would get one.
+    places: Arc<Semaphore>,
     /// For whom they work; nothing: for the server itself, which sees all rows.
     reach: Option<Arc<Reach>>,
 }
@@ -67,7 +73,9 @@ impl Pool {
         let connector = Connector(Arc::new(options.statement_cache_capacity(STATEMENTS)));
         let size = usize::try_from(max_connections).unwrap_or(usize::MAX);
         let links = managed::Pool::builder(connector).max_size(size).build();
-        Self { links: links.expect("a pool without time limits is built"), reach: None }
+        let links = links.expect("a pool without time limits is built");
+        let places = Arc::new(Semaphore::new(size.saturating_sub(1.max(size / 4)).max(1)));
+        Self { links, places, reach: None }
     }
 
     /// As many connections again, as the role that sees only what is in somebody's reach: nothing,
@@ -82,7 +90,7 @@ impl Pool {
     /// The same connections, for somebody.
     #[must_use]
     pub fn within(&self, reach: Reach) -> Self {
-        Self { links: self.links.clone(), reach: Some(Arc::new(reach)) }
+        Self { reach: Some(Arc::new(reach)), ..self.clone() }
     }
 
     /// Whether it shows only what is in somebody's reach.
@@ -115,7 +123,11 @@ impl Pool {
     }
 
     async fn begin_with(&self, statement: &'static str) -> Result<Transaction> {
-        let mut transaction = Transaction { link: Some(self.take().await?), ends: false };
+        let place = timeout(PATIENCE, Arc::clone(&self.places).acquire_owned()).await;
+        let place = place.map_err(|_elapsed| sqlx::Error::PoolTimedOut)?;
+        let place = place.map_err(|_closed| sqlx::Error::PoolClosed)?;
+        let link = Some(self.take().await?);
+        let mut transaction = Transaction { link, place: Some(place), ends: false };
         // Before it is sent: whoever wants it may be gone before the answer comes.
         transaction.link_mut().open = true;
         sqlx::raw_sql(statement).execute(&mut *transaction).await?;
@@ -217,6 +229,8 @@ impl DerefMut for Connection {
 pub struct Transaction {
     /// Only `drop` takes it out.
     link: Option<Object<Connector>>,
+    /// Given back with the connection.
+    place: Option<OwnedSemaphorePermit>,
     /// The commit is on its way.
     ends: bool,
 }
@@ -261,7 +275,8 @@ impl Drop for Transaction {
     /// Gives locks back at once; without a runtime, by closing the connection.
     #[expect(clippy::disallowed_methods, reason = "ends by itself, within the time for it")]
     fn drop(&mut self) {
-        let (Some(mut link), ends) = (self.link.take(), self.ends) else { return };
+        let (place, ends) = (self.place.take(), self.ends);
+        let Some(mut link) = self.link.take() else { return };
         if !link.open || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
@@ -274,6 +289,7 @@ impl Drop for Transaction {
                 sqlx::raw_sql("ROLLBACK").execute(&mut link.connection).await.map(|_done| ())
             };
             link.open = !matches!(timeout(PATIENCE, end).await, Ok(Ok(())));
+            drop((link, place));
         });
     }
 }

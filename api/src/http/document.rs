@@ -16,7 +16,7 @@ use utoipa::{
 use crate::http::idempotency;
 
 const SECURITY: &str = "bearer";
-const TAGS: [(&str, &str); 20] = [
+const TAGS: [(&str, &str); 21] = [
     ("sessions", "Signing in and staying signed in"),
     ("me", "The caller itself"),
     ("api_keys", "Secrets by which programs act on your behalf"),
@@ -28,6 +28,7 @@ const TAGS: [(&str, &str); 20] = [
     ("departments", "The tree inside a domain"),
     ("users", "People's accounts with an address"),
     ("imports", "Many users at once: into the system, and out of it"),
+    ("bulk_changes", "The same change of many users"),
     ("role_assignments", "Who administers which domain or department"),
     ("aliases", "Other addresses"),
     ("groups", "Distribution lists"),

@@ -52,7 +52,7 @@ async fn answer(cx: &Context, parts: Parts, body: Body, next: Next) -> Result<Re
         let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
         return Ok(refusal.into_response());
     };
-    let (caller, request_hash) = (cx.caller().id(), hash(&parts, &body));
+    let (caller, request_hash) = (cx.caller().id(), hash(cx, &parts, &body));
     let caller = caller.ok_or(Error::Unauthenticated("sign in first"))?;
     let mut tx = cx.pool().begin().await?;
     if !store::idempotency_keys::try_lock(&mut tx, caller, &key).await? {
@@ -91,9 +91,12 @@ fn read_key(parts: &Parts) -> Result<String> {
     Ok(key.to_owned())
 }
 
-fn hash(parts: &Parts, body: &Bytes) -> Vec<u8> {
+/// What a request is, and by which API key: one that may do less gets no answer of another.
+fn hash(cx: &Context, parts: &Parts, body: &Bytes) -> Vec<u8> {
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
-    Sha256::new().chain_update(target).chain_update([0]).chain_update(body).finalize().to_vec()
+    let key = cx.key().map(|found| found.key.id.uuid().into_bytes());
+    let hash = Sha256::new().chain_update(key.unwrap_or_default()).chain_update(target);
+    hash.chain_update([0]).chain_update(body).finalize().to_vec()
 }
 
 fn seal_name(key: &str) -> String {

@@ -35,7 +35,7 @@ use crate::{
 const CSV: &str = "text/csv";
 const NDJSON: &str = "application/x-ndjson";
 /// Errors that are read at once.
-const ERRORS: i64 = 1_000;
+pub(super) const ERRORS: i64 = 1_000;
 
 pub(super) fn router() -> OpenApiRouter<State> {
     OpenApiRouter::new()
@@ -54,6 +54,7 @@ impl From<model::import::Import> for Import {
         Self {
             id: import.id,
             domain_id: import.domain_id,
+            key: import.key,
             mode: import.mode,
             dry_run: import.dry_run,
             state: import.state,
@@ -218,24 +219,38 @@ async fn list_import_errors(
         Format::Csv => "line,field,reason\n",
         Format::Ndjson => "",
     };
-    let head = stream::once(async move { Ok(head.to_owned()) });
-    let pages = stream::try_unfold(Some(first), move |page| {
+    let next = move |last: Refused| {
         let cx = cx.clone();
-        async move {
-            let Some(page) = page else { return Ok::<_, Error>(None) };
-            let text: String = page.iter().map(|one| written(format, one)).collect();
-            let next = match page.last() {
-                Some(last) => Some(app::imports::errors(&cx, id, Some(last), ERRORS).await?),
-                None => None,
-            };
-            Ok(Some((text, next)))
-        }
-    });
-    Ok((media(format), Body::from_stream(head.chain(pages))))
+        async move { app::imports::errors(&cx, id, Some(&last), ERRORS).await }
+    };
+    Ok(file(format, head, (first, next), written))
 }
 
-fn written(format: Format, (line, fault): &Refused) -> String {
-    let (field, reason) = (fault.field.as_str(), fault.reason.as_str());
+/// A file of what was refused: its first line, then page after page.
+pub(super) fn file<F>(
+    format: Format,
+    head: &'static str,
+    (first, next): (Vec<Refused>, impl Fn(Refused) -> F + Send + 'static),
+    written: fn(Format, &Refused) -> String,
+) -> (HeaderMap, Body)
+where
+    F: Future<Output = Result<Vec<Refused>>> + Send,
+{
+    let head = stream::once(async move { Ok(head.to_owned()) });
+    let pages = stream::try_unfold((Some(first), next), move |(page, next)| async move {
+        let Some(page) = page else { return Ok::<_, Error>(None) };
+        let text: String = page.iter().map(|one| written(format, one)).collect();
+        let more = match page.into_iter().next_back() {
+            Some(last) => Some(next(last).await?),
+            None => None,
+        };
+        Ok(Some((text, (more, next))))
+    });
+    (media(format), Body::from_stream(head.chain(pages)))
+}
+
+fn written(format: Format, one: &Refused) -> String {
+    let (line, field, reason) = (one.line, &one.fault.field, &one.fault.reason);
     match format {
         Format::Csv => format!("{line},{},{}\n", write_cell(field), write_cell(reason)),
         Format::Ndjson => {

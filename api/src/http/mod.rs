@@ -31,6 +31,7 @@ mod allowances;
 mod api_keys;
 mod app_passwords;
 mod audit_events;
+mod bulk_changes;
 mod compromised;
 mod convergence;
 mod departments;
@@ -97,6 +98,7 @@ fn resources() -> OpenApiRouter<State> {
         .merge(departments::router())
         .merge(users::router())
         .merge(imports::router())
+        .merge(bulk_changes::router())
         .merge(exports::router())
         .merge(entitlements::router())
         .merge(role_assignments::router())

@@ -4,6 +4,11 @@ use std::{fmt, net::IpAddr};
 
 use serde::Serialize;
 
+/// Local parts that speak for a whole domain: by RFC 2142, and those to whose mailbox certificate
+/// authorities send what proves that somebody controls it (CA/Browser Forum, Baseline Requirements
+/// 3.2.2.4.4).
+const OFFICIAL: [&str; 8] =
+    ["abuse", "admin", "administrator", "hostmaster", "noc", "postmaster", "security", "webmaster"];
 /// Octets of an address.
 const LONGEST_ADDRESS: usize = 254;
 /// Octets before the `@`.
@@ -87,6 +92,12 @@ impl LocalPart {
             return Err("must not contain +, which begins a tag".to_owned());
         }
         Ok(Self(text))
+    }
+
+    /// Whether it speaks for all of its domain.
+    #[must_use]
+    pub fn is_official(&self) -> bool {
+        OFFICIAL.contains(&self.as_str())
     }
 
     /// The canonical local part.

@@ -2,12 +2,17 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 
-/// What a hash may cost whoever verifies it, here and on every node.
+/// Characters of a hash with its scheme, as nodes take it.
+const LONGEST: usize = 512;
+/// What a hash may cost whoever verifies it, here and on every node: half a second. More of it in the
+/// hands of one tenant would keep all others from signing in.
 const ARGON2_KIB: std::ops::RangeInclusive<u32> = 8..=262_144;
 const ARGON2_PASSES: std::ops::RangeInclusive<u32> = 1..=16;
-const ARGON2_LANES: std::ops::RangeInclusive<u32> = 1..=16;
-const BCRYPT_COST: std::ops::RangeInclusive<u32> = 5..=15;
-const SHA512_ROUNDS: std::ops::RangeInclusive<u32> = 1_000..=1_000_000;
+const ARGON2_LANES: std::ops::RangeInclusive<u32> = 1..=4;
+/// Of KiB and passes together.
+const ARGON2_WORK: u32 = 262_144;
+const BCRYPT_COST: std::ops::RangeInclusive<u32> = 5..=12;
+const SHA512_ROUNDS: std::ops::RangeInclusive<u32> = 1_000..=700_000;
 const PBKDF2_ROUNDS: std::ops::RangeInclusive<u32> = 1_000..=1_000_000;
 /// What SHA512-CRYPT does when it is not said.
 const SHA512_DEFAULT_ROUNDS: u32 = 5_000;
@@ -38,9 +43,15 @@ impl<'a> Hash<'a> {
     /// Reads a hash; the reason says what is wrong with it. What `crypt` wrote may come without a
     /// scheme.
     pub fn parse(text: &'a str) -> Result<Self, String> {
-        if text.len() > 512 || !text.bytes().all(|one| one.is_ascii_graphic()) {
-            return Err("must be at most 512 printable ASCII characters".to_owned());
+        let wrong = || format!("must be at most {LONGEST} printable ASCII characters");
+        if text.len() > LONGEST || !text.bytes().all(|one| one.is_ascii_graphic()) {
+            return Err(wrong());
         }
+        let hash = Self::parse_any(text)?;
+        if hash.canonical().len() <= LONGEST { Ok(hash) } else { Err(wrong()) }
+    }
+
+    fn parse_any(text: &'a str) -> Result<Self, String> {
         let scheme = text.strip_prefix('{').and_then(|rest| rest.split_once('}'));
         let Some((scheme, rest)) = scheme else { return Self::parse_bare(text) };
         match scheme.to_ascii_uppercase().as_str() {
@@ -84,17 +95,26 @@ fn beyond(what: &str, range: &std::ops::RangeInclusive<u32>) -> String {
     format!("{what} must be {} to {}", range.start(), range.end())
 }
 
+/// A number that is written in one way only.
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|number: &u32| number.to_string() == text)
+}
+
 fn argon2id(text: &str) -> Result<Hash<'_>, String> {
     let wrong = || malformed("ARGON2ID");
     let mut parts = text.strip_prefix("$argon2id$v=19$").ok_or_else(wrong)?.split('$');
     let (costs, salt, digest) = (parts.next(), parts.next(), parts.next());
     let mut numbers = costs.ok_or_else(wrong)?.split(',');
-    for (name, range) in [("m=", ARGON2_KIB), ("t=", ARGON2_PASSES), ("p=", ARGON2_LANES)] {
-        let number = numbers.next().and_then(|one| one.strip_prefix(name)?.parse().ok());
-        let number: u32 = number.ok_or_else(wrong)?;
-        if !range.contains(&number) {
-            return Err(beyond(name.trim_end_matches('='), &range));
-        }
+    let mut read = |name: &str, range: std::ops::RangeInclusive<u32>| {
+        let found = numbers.next().and_then(|one| number(one.strip_prefix(name)?));
+        let found = found.ok_or_else(wrong)?;
+        let name = name.trim_end_matches('=');
+        if range.contains(&found) { Ok(found) } else { Err(beyond(name, &range)) }
+    };
+    let (kib, passes) = (read("m=", ARGON2_KIB)?, read("t=", ARGON2_PASSES)?);
+    read("p=", ARGON2_LANES)?;
+    if kib.saturating_mul(passes) > ARGON2_WORK {
+        return Err(format!("m times t must be at most {ARGON2_WORK}"));
     }
     let bytes = |part: Option<&str>| {
         let bytes = part.and_then(|part| BASE64_STANDARD_NO_PAD.decode(part).ok());
@@ -118,7 +138,7 @@ fn bcrypt(text: &str) -> Result<Hash<'_>, String> {
     if !is_crypt(rest, 53) || cost.len() != 2 {
         return Err(wrong());
     }
-    let cost: u32 = cost.parse().ok().ok_or_else(wrong)?;
+    let cost = number(cost.strip_prefix('0').unwrap_or(cost)).ok_or_else(wrong)?;
     if BCRYPT_COST.contains(&cost) {
         Ok(Hash::Bcrypt(text))
     } else {
@@ -130,8 +150,8 @@ fn sha512_crypt(text: &str) -> Result<Hash<'_>, String> {
     let wrong = || malformed("SHA512-CRYPT");
     let mut parts = text.strip_prefix("$6$").ok_or_else(wrong)?.split('$').peekable();
     let rounds = parts.next_if(|one| one.starts_with("rounds="));
-    let rounds = rounds.map(|one| one.trim_start_matches("rounds=").parse());
-    let rounds = rounds.transpose().ok().ok_or_else(wrong)?.unwrap_or(SHA512_DEFAULT_ROUNDS);
+    let rounds = rounds.map(|one| number(one.trim_start_matches("rounds=")));
+    let rounds = rounds.unwrap_or(Some(SHA512_DEFAULT_ROUNDS)).ok_or_else(wrong)?;
     let (salt, digest) = parts.next().zip(parts.next()).ok_or_else(wrong)?;
     if !is_crypt(salt, salt.len().clamp(1, 16)) || !is_crypt(digest, 86) || parts.next().is_some() {
         return Err(wrong());
@@ -149,7 +169,7 @@ fn pbkdf2(text: &str) -> Result<Hash<'_>, String> {
     let (salt, rounds) = parts.next().zip(parts.next()).ok_or_else(wrong)?;
     let digest = parts.next().filter(|_| parts.next().is_none()).ok_or_else(wrong)?;
     let is_digest = digest.len() == 40 && digest.bytes().all(|one| one.is_ascii_hexdigit());
-    let rounds: u32 = rounds.parse().ok().ok_or_else(wrong)?;
+    let rounds = number(rounds).ok_or_else(wrong)?;
     if salt.len() < 8 || !is_digest {
         return Err(wrong());
     }
@@ -203,6 +223,12 @@ mod tests {
             &format!("{{BLF-CRYPT}}$2y$04${blowfish}"),
             &format!("{{ARGON2ID}}$argon2id$v=19$m=4194304,t=3,p=1${salt}${digest}"),
             &format!("{{ARGON2ID}}$argon2id$v=19$m=65536,t=3,p=1${salt}${digest}$x"),
+            &format!("{{ARGON2ID}}$argon2id$v=19$m=262144,t=2,p=1${salt}${digest}"),
+            // Other ways to write a number, which make it longer than nodes take.
+            &format!("$argon2id$v=19$m={:0>430},t=3,p=1${salt}${digest}", 65_536),
+            &format!("$argon2id$v=19$m=+65536,t=3,p=1${salt}${digest}"),
+            &format!("$6$rounds=05000$abcdefgh${}", "a".repeat(86)),
+            &format!("{{BLF-CRYPT}}$2y$+5${blowfish}"),
             &"x".repeat(1_000),
         ] {
             assert!(Hash::parse(text).is_err(), "{text}");

@@ -5,18 +5,20 @@ use std::{collections::HashMap, fmt};
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 use umail_api_types::{
+    bulk_changes::{BulkFilter, BulkPatch},
     functions::FunctionName,
-    imports::{Format, ImportMode, ImportState},
+    imports::{Format, ImportKey, ImportMode, ImportState},
     status::Status,
     users::{ProfilePatch, UserPatch},
 };
-use umail_proto::ids::{DepartmentId, DomainId, ImportId, OperationId};
+use umail_proto::ids::{ApiKeyId, DepartmentId, DomainId, ImportId, OperationId, UserId};
 use uuid::Uuid;
 
 use crate::model::{
     address::{DomainName, LocalPart},
     hash::Hash,
     plan::PlanRef,
+    profile::external_id,
     user::parse_display_name,
 };
 
@@ -168,12 +170,20 @@ impl Fault {
     }
 }
 
-/// A line that was refused; 0: the file as a whole.
-pub type Refused = (i64, Fault);
+/// A line that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its number; 0: the file as a whole.
+    pub line: i64,
+    /// Of a bulk change: the user; empty: the change as a whole.
+    pub address: String,
+    /// Why.
+    pub fault: Fault,
+}
 
 /// Reads the first line of a file: which column is which. No column is unknown or there twice,
-/// and one is the address.
-pub fn parse_header(line: &[u8]) -> Result<Vec<Column>, String> {
+/// and one is the key.
+pub fn parse_header(line: &[u8], key: ImportKey) -> Result<Vec<Column>, String> {
     let text = std::str::from_utf8(line).map_err(|_cause| "must be UTF-8".to_owned())?;
     let mut columns = Vec::new();
     for name in split(text)? {
@@ -184,8 +194,12 @@ pub fn parse_header(line: &[u8]) -> Result<Vec<Column>, String> {
         }
         columns.push(column);
     }
-    if !columns.contains(&Column::Address) {
-        return Err("column address is missing".to_owned());
+    let needed = match key {
+        ImportKey::Address => Column::Address,
+        ImportKey::ExternalId => Column::ExternalId,
+    };
+    if !columns.contains(&needed) {
+        return Err(format!("column {} is missing", needed.name()));
     }
     Ok(columns)
 }
@@ -348,14 +362,27 @@ pub enum DepartmentRef {
     Path(String),
 }
 
+/// Whom a line is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// Whoever has the address of the line, or is to have it.
+    Address,
+    /// Whom another directory knows by this, or is to.
+    ExternalId(String),
+    /// Somebody whom a filter has found.
+    User(UserId),
+}
+
 /// A good line: whom it is about, and what is to be so of the user. What the line does not name
 /// stays as it is.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// Its number in the file, from 1.
     pub number: i64,
-    /// What stands before the `@`.
-    pub local_part: LocalPart,
+    /// Whom it is about.
+    pub whom: Whom,
+    /// What stands before the `@` of its address, if it has one.
+    pub local_part: Option<LocalPart>,
     /// What stands behind it, if anything.
     pub domain: Option<DomainName>,
     /// Names, profile, status, functions, quota and limits.
@@ -372,7 +399,12 @@ pub struct Line {
 
 impl Line {
     /// Reads a line; tells all that is wrong with it.
-    pub fn parse(number: i64, line: &[u8], columns: Option<&[Column]>) -> Result<Self, Vec<Fault>> {
+    pub fn parse(
+        number: i64,
+        line: &[u8],
+        columns: Option<&[Column]>,
+        key: ImportKey,
+    ) -> Result<Self, Vec<Fault>> {
         let one = |fault| vec![fault];
         if line.len() > MAX_LINE {
             return Err(one(Fault::line(format!("is longer than {MAX_LINE} bytes"))));
@@ -382,19 +414,13 @@ impl Line {
             Some(columns) => Cells::of_csv(text, columns),
             None => Cells::of_json(text),
         };
-        Self::read(number, &cells.map_err(one)?)
+        Self::read(number, &cells.map_err(one)?, key)
     }
 
-    fn read(number: i64, cells: &Cells) -> Result<Self, Vec<Fault>> {
+    fn read(number: i64, cells: &Cells, key: ImportKey) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
-        let address = cells.get(Column::Address).unwrap_or_default();
-        let (local_part, domain) = match address.rsplit_once('@') {
-            Some((local_part, domain)) => (local_part, Some(DomainName::parse(domain))),
-            None => (address, None),
-        };
-        let mut of_address = |reason| faults.push(Fault::cell(Column::Address, reason));
-        let local_part = LocalPart::parse(local_part).map_err(&mut of_address).ok();
-        let domain = domain.transpose().map_err(of_address).ok();
+        let (local_part, domain) = address(cells, key, &mut faults);
+        let whom = whom(cells, key, &mut faults);
         let faults = &mut faults;
         let patch = patch(cells, faults);
         let department = cells.parse(Column::Department, faults, |text| {
@@ -413,23 +439,44 @@ impl Line {
         if hash.is_some() && clear.is_some() {
             faults.push(Fault::cell(Column::Password, "must be empty beside a password_hash"));
         }
-        match (local_part, domain) {
-            (Some(local_part), Some(domain)) if faults.is_empty() => {
-                let secret = hash.or(clear);
-                Ok(Self {
-                    number,
-                    local_part,
-                    domain,
-                    patch,
-                    department,
-                    plan,
-                    secret,
-                    must_change,
-                })
-            }
-            _ => Err(std::mem::take(faults)),
+        if !faults.is_empty() {
+            return Err(std::mem::take(faults));
         }
+        let secret = hash.or(clear);
+        Ok(Self { number, whom, local_part, domain, patch, department, plan, secret, must_change })
     }
+}
+
+/// The address of a line; a line that has another key need not have one.
+fn address(
+    cells: &Cells,
+    key: ImportKey,
+    faults: &mut Vec<Fault>,
+) -> (Option<LocalPart>, Option<DomainName>) {
+    let address = cells.get(Column::Address).unwrap_or_default();
+    if address.is_empty() && key == ImportKey::ExternalId {
+        return (None, None);
+    }
+    let (local_part, domain) = match address.rsplit_once('@') {
+        Some((local_part, domain)) => (local_part, Some(DomainName::parse(domain))),
+        None => (address, None),
+    };
+    let mut fault = |reason| faults.push(Fault::cell(Column::Address, reason));
+    let local_part = LocalPart::parse(local_part).map_err(&mut fault).ok();
+    (local_part, domain.and_then(|domain| domain.map_err(fault).ok()))
+}
+
+fn whom(cells: &Cells, key: ImportKey, faults: &mut Vec<Fault>) -> Whom {
+    if key == ImportKey::Address {
+        return Whom::Address;
+    }
+    let id = external_id(cells.get(Column::ExternalId).unwrap_or_default());
+    let needed = || "must not be empty: it says whom the line is about".to_owned();
+    let id = id.and_then(|id| if id.is_empty() { Err(needed()) } else { Ok(id) });
+    Whom::ExternalId(id.unwrap_or_else(|reason| {
+        faults.push(Fault::cell(Column::ExternalId, reason));
+        String::new()
+    }))
 }
 
 fn patch(cells: &Cells, faults: &mut Vec<Fault>) -> UserPatch {
@@ -512,13 +559,50 @@ pub fn write_functions(names: &[FunctionName]) -> String {
     names.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// An import.
+/// A bulk change: lines that come from no file, all alike, one about each user who matches.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Bulk {
+    /// Who matches.
+    pub filter: BulkFilter,
+    /// What is to be so.
+    pub change: BulkPatch,
+}
+
+impl Bulk {
+    /// The line about one of the users.
+    #[must_use]
+    pub fn line(&self, number: i64, (user, local_part): (UserId, LocalPart)) -> Line {
+        let BulkPatch { plan_id, department_id, status, quota_bytes, functions } =
+            self.change.clone();
+        Line {
+            number,
+            whom: Whom::User(user),
+            local_part: Some(local_part),
+            domain: None,
+            patch: UserPatch { status, quota_bytes, functions, ..UserPatch::default() },
+            department: department_id.map(|id| id.map(DepartmentRef::Id)),
+            plan: plan_id.map(PlanRef::Id),
+            secret: None,
+            must_change: None,
+        }
+    }
+}
+
+/// An import, or a bulk change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
     /// Identifies it.
     pub id: ImportId,
     /// The domain of its users; nothing: lines name it.
     pub domain_id: Option<DomainId>,
+    /// By what lines say whom they are about.
+    pub key: ImportKey,
+    /// What makes it a bulk change; nothing: its lines come from a file.
+    pub bulk: Option<Bulk>,
+    /// Of a bulk change: how many users matched when the work began.
+    pub matched: Option<i64>,
+    /// Of a bulk change: the last user who was dealt with.
+    pub done_user: Option<UserId>,
     /// What becomes of the good lines of a file that has bad ones.
     pub mode: ImportMode,
     /// Whether nothing is changed.
@@ -549,12 +633,22 @@ pub struct Import {
     pub created_by: Uuid,
     /// Whether that is an operator.
     pub by_operator: bool,
+    /// By which key; nothing: in person.
+    pub api_key_id: Option<ApiKeyId>,
     /// Finds the request in the logs.
     pub request_id: String,
     /// When it was begun.
     pub created_at: OffsetDateTime,
     /// When it got on last.
     pub updated_at: OffsetDateTime,
+}
+
+impl Import {
+    /// The word for it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        if self.bulk.is_some() { "bulk change" } else { "import" }
+    }
 }
 
 /// What became of lines.

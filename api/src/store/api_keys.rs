@@ -106,10 +106,10 @@ pub async fn list(db: impl PgExecutor<'_>, owner: Uuid, page: Page) -> Result<Ve
         "SELECT id, name, prefix, role, domain_id, department_id, read_only, networks, created_at,
                 expires_at, last_used_at, former_until
            FROM api_key
-          WHERE (operator_id = $1 OR account_id = $1) AND ($2::uuid IS NULL OR id > $2)
+          WHERE (operator_id = $1 OR account_id = $1) AND id > $2
           ORDER BY id LIMIT $3",
         owner,
-        page.after,
+        page.after(),
         page.limit,
     );
     rows.fetch_all(db).await?.into_iter().map(ApiKey::try_from).collect()
@@ -139,6 +139,15 @@ pub async fn lock(db: impl PgExecutor<'_>, owner: Uuid, id: ApiKeyId) -> Result<
         id.uuid(),
     );
     row.fetch_optional(db).await?.map(ApiKey::try_from).transpose()
+}
+
+/// Lets nobody else make a key for this one until the end of the transaction.
+pub async fn lock_all(db: impl PgExecutor<'_>, owner: Uuid) -> Result<()> {
+    let name = format!("API keys of {owner}");
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name)
+        .fetch_one(db)
+        .await?;
+    Ok(())
 }
 
 /// A key that a secret leads to.
@@ -199,6 +208,12 @@ pub async fn find_by_hash(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option
         must_change_password: row.must_change_password,
         has_totp: row.has_totp,
     }))
+}
+
+/// The hash of the secret that a key has now.
+pub async fn find_hash(db: impl PgExecutor<'_>, id: ApiKeyId) -> Result<Option<Vec<u8>>> {
+    let hash = sqlx::query_scalar!("SELECT secret_hash FROM api_key WHERE id = $1", id.uuid());
+    Ok(hash.fetch_optional(db).await?)
 }
 
 /// Notes that a key was used.

@@ -17,16 +17,19 @@ pub async fn insert_all(
     if refused.is_empty() {
         return Ok(());
     }
-    let lines: Vec<_> = refused.iter().map(|(line, _)| *line).collect();
-    let fields: Vec<_> = refused.iter().map(|(_, fault)| fault.field.clone()).collect();
-    let reasons: Vec<_> = refused.iter().map(|(_, fault)| fault.reason.clone()).collect();
+    let lines: Vec<_> = refused.iter().map(|one| one.line).collect();
+    let addresses: Vec<_> = refused.iter().map(|one| one.address.clone()).collect();
+    let fields: Vec<_> = refused.iter().map(|one| one.fault.field.clone()).collect();
+    let reasons: Vec<_> = refused.iter().map(|one| one.fault.reason.clone()).collect();
     sqlx::query!(
-        "INSERT INTO import_error (import_id, line, field, reason)
-         SELECT $1, line, field, reason
-           FROM unnest($2::bigint[], $3::text[], $4::text[]) AS new (line, field, reason)
+        "INSERT INTO import_error (import_id, line, address, field, reason)
+         SELECT $1, line, address, field, reason
+           FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[])
+                AS new (line, address, field, reason)
          ON CONFLICT DO NOTHING",
         import.uuid(),
         &lines,
+        &addresses,
         &fields,
         &reasons,
     )
@@ -42,9 +45,9 @@ pub async fn list(
     after: Option<&Refused>,
     limit: i64,
 ) -> Result<Vec<Refused>> {
-    let (line, field) = after.map_or((-1, ""), |(line, fault)| (*line, fault.field.as_str()));
+    let (line, field) = after.map_or((-1, ""), |one| (one.line, one.fault.field.as_str()));
     let rows = sqlx::query!(
-        "SELECT line, field, reason FROM import_error
+        "SELECT line, address, field, reason FROM import_error
           WHERE import_id = $1 AND (line, field) > ($2, $3) ORDER BY line, field LIMIT $4",
         import.uuid(),
         line,
@@ -52,7 +55,29 @@ pub async fn list(
         limit,
     );
     let rows = rows.fetch_all(db).await?.into_iter();
-    Ok(rows.map(|row| (row.line, Fault { field: row.field, reason: row.reason })).collect())
+    let refused = rows.map(|row| Refused {
+        line: row.line,
+        address: row.address,
+        fault: Fault { field: row.field, reason: row.reason },
+    });
+    Ok(refused.collect())
+}
+
+/// The commonest reasons among the errors that are kept of an import, each with how many there are.
+pub async fn list_reasons(
+    db: impl PgExecutor<'_>,
+    import: ImportId,
+    limit: i64,
+) -> Result<Vec<(Fault, i64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT field, reason, count(*) AS "count!" FROM import_error
+            WHERE import_id = $1
+            GROUP BY field, reason ORDER BY count(*) DESC, field, reason LIMIT $2"#,
+        import.uuid(),
+        limit,
+    );
+    let rows = rows.fetch_all(db).await?.into_iter();
+    Ok(rows.map(|row| (Fault { field: row.field, reason: row.reason }, row.count)).collect())
 }
 
 /// How many errors are kept of an import.

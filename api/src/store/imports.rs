@@ -2,8 +2,8 @@
 
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
-use umail_api_types::imports::{Format, ImportMode, ImportState};
-use umail_proto::ids::{DomainId, ImportId, OperationId};
+use umail_api_types::imports::{Format, ImportKey, ImportMode, ImportState};
+use umail_proto::ids::{ApiKeyId, DomainId, ImportId, OperationId, UserId};
 use uuid::Uuid;
 
 use crate::{
@@ -17,6 +17,10 @@ use crate::{
 struct Row {
     id: ImportId,
     domain_id: Option<DomainId>,
+    key: String,
+    bulk: Option<serde_json::Value>,
+    matched: Option<i64>,
+    done_user: Option<UserId>,
     mode: String,
     dry_run: bool,
     state: String,
@@ -35,6 +39,7 @@ struct Row {
     failure: String,
     created_by: Uuid,
     by_operator: bool,
+    api_key_id: Option<ApiKeyId>,
     request_id: String,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
@@ -45,10 +50,15 @@ impl TryFrom<Row> for Import {
 
     fn try_from(row: Row) -> Result<Self> {
         let corrupt = |detail: &str| Error::corrupt("import", row.id, detail);
+        let bulk = row.bulk.map(serde_json::from_value).transpose();
         let columns = row.columns.iter().map(|name| Column::from_name(name)).collect::<Option<_>>();
         Ok(Self {
             id: row.id,
             domain_id: row.domain_id,
+            key: ImportKey::from_name(&row.key).ok_or_else(|| corrupt("key"))?,
+            bulk: bulk.map_err(|cause| corrupt(&cause.to_string()))?,
+            matched: row.matched,
+            done_user: row.done_user,
             mode: ImportMode::from_name(&row.mode).ok_or_else(|| corrupt("mode"))?,
             dry_run: row.dry_run,
             state: ImportState::from_name(&row.state).ok_or_else(|| corrupt("state"))?,
@@ -73,6 +83,7 @@ impl TryFrom<Row> for Import {
             failure: row.failure,
             created_by: row.created_by,
             by_operator: row.by_operator,
+            api_key_id: row.api_key_id,
             request_id: row.request_id,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -80,12 +91,14 @@ impl TryFrom<Row> for Import {
     }
 }
 
-/// Adds an import whose content is not there yet.
+/// Adds an import whose content is not there yet, or a bulk change that can begin.
 pub async fn insert(db: impl PgExecutor<'_>, new: &Import) -> Result<()> {
+    let bulk = new.bulk.as_ref().map(serde_json::to_value).transpose().map_err(Error::internal)?;
     sqlx::query!(
         "INSERT INTO import (id, domain_id, mode, dry_run, state, created_by, by_operator,
-                             request_id, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                             request_id, created_at, updated_at, key, bulk, operation_id,
+                             api_key_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         new.id.uuid(),
         new.domain_id.map(DomainId::uuid),
         new.mode.name(),
@@ -96,6 +109,10 @@ pub async fn insert(db: impl PgExecutor<'_>, new: &Import) -> Result<()> {
         new.request_id,
         new.created_at,
         new.updated_at,
+        new.key.name(),
+        bulk,
+        new.operation_id.map(OperationId::uuid),
+        new.api_key_id.map(ApiKeyId::uuid),
     )
     .execute(db)
     .await?;
@@ -106,32 +123,37 @@ pub async fn insert(db: impl PgExecutor<'_>, new: &Import) -> Result<()> {
 pub async fn find(db: impl PgExecutor<'_>, id: ImportId) -> Result<Option<Import>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, domain_id, mode, dry_run, state, format, columns, received_bytes,
-                received_lines, hashed_lines, done_lines, is_applied, created, changed, unchanged, refused,
-                operation_id, failure, created_by, by_operator, request_id, created_at, updated_at
+        "SELECT id, domain_id, key, bulk, matched, done_user, mode, dry_run, state, format,
+                columns, received_bytes, received_lines, hashed_lines, done_lines, is_applied,
+                created, changed, unchanged, refused, operation_id, failure, created_by,
+                by_operator, api_key_id, request_id, created_at, updated_at
            FROM import WHERE id = $1",
         id.uuid(),
     );
     row.fetch_optional(db).await?.map(Import::try_from).transpose()
 }
 
-/// A page of imports, or of those that somebody began.
+/// A page of imports or of bulk changes, or of those that somebody began.
 pub async fn list(
     db: impl PgExecutor<'_>,
+    is_bulk: bool,
     created_by: Option<Uuid>,
     page: Page,
 ) -> Result<Vec<Import>> {
     sqlx::query_as!(
         Row,
-        "SELECT id, domain_id, mode, dry_run, state, format, columns, received_bytes,
-                received_lines, hashed_lines, done_lines, is_applied, created, changed, unchanged, refused,
-                operation_id, failure, created_by, by_operator, request_id, created_at, updated_at
+        "SELECT id, domain_id, key, bulk, matched, done_user, mode, dry_run, state, format,
+                columns, received_bytes, received_lines, hashed_lines, done_lines, is_applied,
+                created, changed, unchanged, refused, operation_id, failure, created_by,
+                by_operator, api_key_id, request_id, created_at, updated_at
            FROM import
           WHERE ($1::uuid IS NULL OR created_by = $1) AND ($2::uuid IS NULL OR id < $2)
+            AND (bulk IS NOT NULL) = $4
           ORDER BY id DESC LIMIT $3",
         created_by,
         page.after,
         page.limit,
+        is_bulk,
     )
     .fetch_all(db)
     .await?
@@ -204,7 +226,7 @@ pub async fn update(db: impl PgExecutor<'_>, import: &Import) -> Result<()> {
     sqlx::query!(
         "UPDATE import SET state = $2, hashed_lines = $3, done_lines = $4, created = $5,
                 changed = $6, unchanged = $7, refused = $8, failure = $9, updated_at = $10,
-                is_applied = $11
+                is_applied = $11, matched = $12, done_user = $13
           WHERE id = $1",
         import.id.uuid(),
         import.state.name(),
@@ -217,6 +239,8 @@ pub async fn update(db: impl PgExecutor<'_>, import: &Import) -> Result<()> {
         import.failure,
         import.updated_at,
         import.is_applied,
+        import.matched,
+        import.done_user.map(UserId::uuid),
     )
     .execute(db)
     .await?;

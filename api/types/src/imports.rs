@@ -33,6 +33,34 @@ impl ImportMode {
     }
 }
 
+/// By what the lines of an import say whom they are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportKey {
+    /// By the address: whoever has it is changed.
+    #[default]
+    Address,
+    /// By the external id: whoever another directory knows by it is changed, and keeps the address.
+    ExternalId,
+}
+
+impl ImportKey {
+    /// The name in the API and in the database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::ExternalId => "external_id",
+        }
+    }
+
+    /// Reads the name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Address, Self::ExternalId].into_iter().find(|key| key.name() == name)
+    }
+}
+
 /// How far an import is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -75,6 +103,10 @@ impl ImportState {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewImport {
+    /// By what lines say whom they are about; `address` when absent.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub key: ImportKey,
     /// What becomes of the good lines of a file that has bad ones; `all_or_nothing` when absent.
     #[serde(default)]
     #[schema(required = false)]
@@ -92,6 +124,8 @@ pub struct Import {
     pub id: ImportId,
     /// The domain of its users; null: lines name it.
     pub domain_id: Option<DomainId>,
+    /// By what its lines say whom they are about.
+    pub key: ImportKey,
     /// What becomes of the good lines of a file that has bad ones.
     pub mode: ImportMode,
     /// Whether nothing is changed.

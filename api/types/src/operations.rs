@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use umail_proto::ids::{ImportId, NodeId, OperationId, UserId};
+use umail_proto::ids::{BulkChangeId, ImportId, NodeId, OperationId, UserId};
 use utoipa::{IntoParams, ToSchema};
 
 /// What an operation does.
@@ -17,6 +17,8 @@ pub enum OperationKind {
     SecureAccount,
     /// Adds and changes the users of an import.
     ImportUsers,
+    /// Changes the users of a bulk change.
+    ChangeUsers,
 }
 
 impl OperationKind {
@@ -28,15 +30,22 @@ impl OperationKind {
             Self::FlushQueue => "flush_queue",
             Self::SecureAccount => "secure_account",
             Self::ImportUsers => "import_users",
+            Self::ChangeUsers => "change_users",
         }
     }
 
     /// Reads the name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::MoveMailbox, Self::FlushQueue, Self::SecureAccount, Self::ImportUsers]
-            .into_iter()
-            .find(|kind| kind.name() == name)
+        [
+            Self::MoveMailbox,
+            Self::FlushQueue,
+            Self::SecureAccount,
+            Self::ImportUsers,
+            Self::ChangeUsers,
+        ]
+        .into_iter()
+        .find(|kind| kind.name() == name)
     }
 }
 
@@ -96,6 +105,8 @@ pub struct Operation {
     pub nodes: Vec<OperationNode>,
     /// The import that it works on, if any.
     pub import_id: Option<ImportId>,
+    /// The bulk change that it works on, if any.
+    pub bulk_change_id: Option<BulkChangeId>,
     /// Whether somebody wants it to end.
     pub cancel_requested: bool,
     /// What came out, once it has succeeded.

@@ -62,6 +62,10 @@ async fn a_key_acts_on_behalf_of_its_maker_and_the_audit_says_so() {
     let body = json!({"local_part": "carl", "password": PASSWORD});
     let ask = api.ask(Method::POST, "/v1/domains/example.com/users").by(&secret).json(body);
     ask.header("idempotency-key", "once").send().await.is(StatusCode::CREATED);
+    // What the maker has sent is answered to the maker only.
+    let body = json!({"local_part": "carl", "password": PASSWORD});
+    let ask = api.ask(Method::POST, "/v1/domains/example.com/users").by(&admin).json(body);
+    ask.header("idempotency-key", "once").send().await.is_problem(StatusCode::UNPROCESSABLE_ENTITY);
     let page = api.get(format!("/v1/audit_events?actor={}", me.id())).await;
     let event = &page.body["items"][0];
     assert_eq!((&event["action"], &event["resource"]), (&json!("create"), &json!("user")));
@@ -302,13 +306,14 @@ async fn a_compromised_user_has_no_keys_any_more() {
 }
 
 /// What is for people only, whatever the key may otherwise.
-const FOR_PEOPLE: [&str; 33] = [
+const FOR_PEOPLE: [&str; 34] = [
     "confirm_my_totp",
     "create_api_key",
     "create_app_password",
     "create_domain_import",
     "create_import",
     "create_operator",
+    "create_role_assignment",
     "delete_api_key",
     "delete_app_password",
     "delete_current_session",

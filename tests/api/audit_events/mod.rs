@@ -272,6 +272,13 @@ async fn one_event_is_read_by_whoever_sees_it_in_a_list_and_names_are_for_whoeve
     }
     let event = api.get(&path).await.is(StatusCode::OK).body;
     assert_eq!((&event["actor"], &event["id"]), (&by_admin["actor"], &by_admin["id"]));
+    for filter in ["resource", "action"] {
+        for text in ["%00", "", "a'b", "%F0%9F%90%98"] {
+            api.get(format!("{PATH}?{filter}={text}"))
+                .await
+                .is_problem(StatusCode::UNPROCESSABLE_ENTITY);
+        }
+    }
     let missing = format!("{PATH}/01a21851-5eb7-718e-ad9b-4d08d56e538d");
     api.get(missing).await.is_problem(StatusCode::NOT_FOUND);
     api.get(format!("{PATH}/none")).await.is_problem(StatusCode::NOT_FOUND);

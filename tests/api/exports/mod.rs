@@ -1,8 +1,11 @@
 //! Exports: what comes out goes in.
 
+use std::sync::Arc;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use umail_api::model::operator::OperatorRole;
+use umail_api::{app, authn::callers::Credential, context::Context, model::operator::OperatorRole};
+use umail_api_types::imports::Format;
 use umail_tests::api::Api;
 
 use crate::imports::{
@@ -93,4 +96,29 @@ async fn an_export_shows_what_is_in_the_scope_and_no_secrets() {
     let file = text(&api, "/v1/users/export?password_hashes=true").await;
     assert!(file.contains("{ARGON2ID}"), "{file}");
     assert_eq!(count(&api, before).await, 1);
+}
+
+#[tokio::test]
+async fn an_export_ends_where_the_rights_of_its_reader_do() {
+    let api = start().await;
+    let path = "/v1/domains/example.com/departments";
+    let own = api.post(path, json!({"name": "Own"})).await.is(StatusCode::CREATED).id();
+    import(&api, skip(), users(1_500)).await;
+    let reader = api.department_admin("reader@example.com", &own).await;
+    let body = json!({"role": "domain_admin"});
+    let roles = "/v1/users/reader@example.com/role_assignments";
+    let role = api.post(roles, body).await.is(StatusCode::CREATED).id();
+    let sessions = api.ask(Method::GET, "/v1/me/sessions").by(&reader).send().await;
+    let session = sessions.body["items"][0]["id"].as_str().unwrap().parse().unwrap();
+    let request = Arc::from("request");
+    let cx = Context::of(api.state.clone(), Credential::Session(session), request).await.unwrap();
+    let domain = "example.com".parse().unwrap();
+    let mut export =
+        app::exports::begin(&cx, Some(&domain), (Format::Ndjson, false)).await.unwrap();
+    let first = export.next().await.unwrap().unwrap();
+    assert_eq!(first.lines().count(), 1_000);
+    api.delete(format!("/v1/role_assignments/{role}")).await.is(StatusCode::NO_CONTENT);
+    // What is left is the reader, in the own department.
+    let rest = export.next().await.unwrap().unwrap_or_default();
+    assert!(rest.lines().count() <= 1, "{}", rest.lines().count());
 }

@@ -14,9 +14,11 @@ async fn lines_are_taken_as_far_as_the_allowance_leaves_room() {
     assert_eq!((&done["state"], counts(&done)), (&json!("failed"), [0, 0, 0, 1]));
     let reason = "domain example.com may have 5 users: 0 are allocated, 8 more were asked for";
     assert_eq!(errors(&api, &done).await, [(0, String::new(), reason.to_owned())]);
+    let preview = import(&api, json!({"mode": "skip_errors", "dry_run": true}), users(8)).await;
     let done = import(&api, skip(), users(8)).await;
-    assert_eq!(counts(&done), [5, 0, 0, 3]);
+    assert_eq!((counts(&preview), counts(&done)), ([5, 0, 0, 3], [5, 0, 0, 3]));
     let refused = errors(&api, &done).await;
+    assert_eq!(errors(&api, &preview).await, refused);
     assert_eq!(refused.iter().map(|one| one.0).collect::<Vec<_>>(), [7, 8, 9]);
     assert_eq!(
         refused[0].2,

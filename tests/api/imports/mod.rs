@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod bad;
+mod keys;
 mod limits;
 mod resume;
 mod scope;
@@ -58,7 +59,17 @@ pub(crate) async fn work(api: &Api, id: &str) -> Value {
 
 /// Imports a file into a domain, to its end.
 pub(crate) async fn import(api: &Api, new: Value, content: impl Into<String>) -> Value {
-    let id = begin(api, DOMAIN, new).await;
+    import_into(api, DOMAIN, new, content).await
+}
+
+/// The same into a domain, or many, by the path.
+pub(crate) async fn import_into(
+    api: &Api,
+    path: &str,
+    new: Value,
+    content: impl Into<String>,
+) -> Value {
+    let id = begin(api, path, new).await;
     send(api, &id, content).await.is(StatusCode::ACCEPTED);
     work(api, &id).await
 }

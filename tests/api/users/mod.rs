@@ -6,6 +6,7 @@ mod lockout;
 mod password;
 mod profile;
 mod rename;
+mod search;
 mod totp;
 
 use futures_util::future::join_all;
@@ -322,4 +323,35 @@ async fn administrators_reach_as_far_as_their_scope() {
     let body = json!({"local_part": "p", "password": PASSWORD, "storage_node": "s1"});
     let placed = api.ask(Method::POST, PATH).by(&domain).json(body).send().await;
     placed.is_problem(refused);
+}
+
+/// Whoever has them speaks for the whole domain, to certificate authorities as well.
+#[tokio::test]
+async fn official_names_are_given_by_administrators_of_the_domain() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let sales =
+        api.post("/v1/domains/example.com/departments", json!({"name": "Sales"})).await.id();
+    let head = api.department_admin("head@example.com", &sales).await;
+    let admin = api.domain_admin("admin2@example.com").await;
+    let user =
+        |name: &str| json!({"local_part": name, "password": PASSWORD, "department_id": sales});
+    let group =
+        |name: &str| json!({"local_part": name, "display_name": "x", "department_id": sales});
+    let post = |path, body, token| api.ask(Method::POST, path).by(token).json(body).send();
+    const GROUPS: &str = "/v1/domains/example.com/groups";
+    for name in ["postmaster", "Admin", "hostmaster"] {
+        post(PATH, user(name), &head).await.is_invalid(&["/local_part"]);
+        post(GROUPS, group(name), &head).await.is_invalid(&["/local_part"]);
+    }
+    let name = json!({"local_part": "webmaster"});
+    post(PATH, user("eve"), &head).await.is(StatusCode::CREATED);
+    let rename = |token| {
+        let ask = api.ask(Method::PATCH, "/v1/users/eve@example.com").header("if-match", "*");
+        ask.by(token).json(name.clone()).send()
+    };
+    rename(&head).await.is_invalid(&["/local_part"]);
+    rename(&admin).await.is(StatusCode::OK);
+    post(PATH, user("postmaster"), &admin).await.is(StatusCode::CREATED);
+    post(GROUPS, group("security"), &admin).await.is(StatusCode::CREATED);
 }

@@ -168,8 +168,7 @@ async fn a_user_sees_no_foreign_row_whatever_is_asked() {
         let far: DomainId = w.far.domain.parse().unwrap();
         let page = Page { after: None, limit: 100 };
         let users = store::accounts::list(cx.pool(), far, None, page).await.unwrap();
-        let aliases = store::aliases::list(cx.pool(), far, page).await.unwrap();
-        assert!(users.is_empty() && aliases.is_empty(), "{who}");
+        assert!(users.is_empty(), "{who}");
     }
 }
 
@@ -409,6 +408,65 @@ async fn who_administers_a_department_changes_those_below_it_only() {
         for id in [beside, own] {
             let delete = format!("DELETE FROM department WHERE id = '{id}'");
             assert_eq!(changed(delete).await.unwrap(), 0, "{who} {id}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_user_finds_and_counts_no_foreign_row_whatever_is_asked() {
+    let w = world().await;
+    let (near, far) = (&w.near, &w.far);
+    for who in ["admin", "head", "member", "other"] {
+        let cx = request_of(&w, who).await;
+        let asked = async |sql: String| column(cx.pool(), sql).await;
+        let kinds =
+            [("account", "member"), ("account", "@"), ("mail_group", "team"), ("alias", "info")];
+        for (table, term) in kinds {
+            for departments in ["NULL".to_owned(), format!("ARRAY['{}'::uuid]", far.department)] {
+                let (nil, place) = ("'00000000-0000-0000-0000-000000000000'", &far.domain);
+                let all = format!("'{place}', {departments}, NULL, NULL");
+                let ids = [
+                    format!("{table}_of_departments({all}, {nil}, 100)"),
+                    format!("(SELECT ids FROM {table}_search({all}, '{term}', {nil}, 100, 1000))"),
+                ];
+                for ids in ids {
+                    let found = asked(format!("SELECT unnest({ids})::text")).await;
+                    assert!(found.is_empty(), "{who}: {ids}: {found:?}");
+                }
+                for term in ["NULL".to_owned(), format!("'{term}'")] {
+                    let count = format!("SELECT {table}_count({all}, {term}, 100)::text");
+                    assert_eq!(
+                        asked(count.clone()).await,
+                        BTreeSet::from(["0".to_owned()]),
+                        "{who}: {count}"
+                    );
+                }
+            }
+        }
+        // What is within reach is there, so that the above says something.
+        let own = format!(
+            "SELECT unnest(ids)::text FROM account_search('{}', NULL, NULL, NULL, '@',
+                '00000000-0000-0000-0000-000000000000', 100, 1000)",
+            near.domain
+        );
+        let reached = match who {
+            "admin" => w.near.people("admin"),
+            "head" => w.near.people("head"),
+            _ => BTreeSet::new(),
+        };
+        assert_eq!(asked(own).await, reached, "{who}");
+        let mut closed = vec![
+            "domain_search(NULL, NULL, NULL, NULL, 'exa', NULL, 1, 1)",
+            "domain_count(NULL, NULL, NULL, NULL, NULL, 1)",
+        ];
+        closed.extend([
+            "account_walk(NULL, NULL, NULL, NULL, '%', NULL, 1)",
+            "account_indexed(NULL, NULL, NULL, NULL, 'e', 'e', NULL, 1)",
+        ]);
+        for function in closed {
+            let refused =
+                sqlx::raw_sql(AssertSqlSafe(format!("SELECT {function}"))).execute(cx.pool()).await;
+            assert!(refused.unwrap_err().to_string().contains("denied"), "{who}: {function}");
         }
     }
 }

@@ -112,6 +112,18 @@ async fn reports_of_the_future_are_dated_now_and_nonsense_is_refused() {
     ] {
         assert_eq!(send(&agent, vec![bad]).await, Err(Code::InvalidArgument));
     }
+    // What a later agent counts is passed over, and what is older than agents keep is of the oldest time.
+    let counts = vec![TrafficCount { kind: 999, messages: 1, bytes: 1 }];
+    let unknown = TrafficReport { counts, ..report(&agent, 2, 1, now) };
+    send(&agent, vec![unknown, report(&agent, 3, 1, now - time::Duration::days(9_000))])
+        .await
+        .unwrap();
+    let oldest: (time::OffsetDateTime, i64) =
+        sqlx::query_as("SELECT min(minute), count(DISTINCT kind) FROM traffic")
+            .fetch_one(server.api.state.pool())
+            .await
+            .unwrap();
+    assert!(oldest.0 > now - time::Duration::days(33) && oldest.1 == 1, "{oldest:?}");
     let many = (1..=501).map(|sequence| report(&agent, sequence, 1, now)).collect();
     assert_eq!(send(&agent, many).await, Err(Code::InvalidArgument));
     assert_eq!(traffic(&server).await["totals"][0]["messages"], 9);

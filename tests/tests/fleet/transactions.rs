@@ -99,3 +99,20 @@ async fn give_up<T>(begin: impl Future<Output = Result<T>>, turn: u64) {
 async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> bool {
     std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await
 }
+
+/// Whoever is in a transaction finds a second connection, however many want to begin one.
+#[tokio::test]
+async fn transactions_leave_connections_for_what_they_ask_apart() {
+    let pool = Pool::new(database::create().await.connect_options().clone(), 4);
+    let all = (0..20).map(async |_turn| {
+        let mut tx = pool.begin().await.unwrap();
+        sqlx::raw_sql("SELECT 1").execute(&mut *tx).await.unwrap();
+        // All who could begin have: now each wants another one.
+        tokio::task::yield_now().await;
+        let apart = number(&pool, "SELECT 1").await;
+        tx.commit().await.unwrap();
+        apart
+    });
+    let all = futures_util::future::join_all(all).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+}

@@ -13,14 +13,14 @@ use crate::{
     app::{
         allowances::{self, Given, Share},
         audit::{self, Subject, shown},
-        imports::frame::{Frame, Holder},
+        imports::frame::{Frame, taken},
         users,
     },
     authz::{Action, Resource, UserScope},
-    context::Context,
+    context::{Caller, Context},
     error::{Error, Result, Violation},
     model::{
-        address::{EmailAddress, LocalPart},
+        address::LocalPart,
         domain::Domain,
         import::{Column, Counts, Fault, Import, Line, Refused, Secret},
         user::User,
@@ -39,14 +39,44 @@ pub(super) struct Outcome {
 impl Outcome {
     pub(super) fn refuse(&mut self, line: i64, faults: impl IntoIterator<Item = Fault>) {
         self.counts.refused += 1;
-        self.refused.extend(faults.into_iter().map(|fault| (line, fault)));
+        let refused = |fault| Refused { line, address: String::new(), fault };
+        self.refused.extend(faults.into_iter().map(refused));
     }
 }
 
-/// Who takes part of an allowance: each line by itself, or all together at the end.
+/// What lines ask for, by the place where it counts.
+pub(super) type Sums = BTreeMap<(DomainId, Option<DepartmentId>), Given>;
+
+/// Who takes part of an allowance.
 pub(super) enum Taking<'a> {
+    /// Each line by itself, in their order.
     Each,
-    Together(&'a mut BTreeMap<(DomainId, Option<DepartmentId>), Given>),
+    /// The same in a dry run: behind what was taken in it before, and is given back each time.
+    Rehearsed(&'a mut Sums),
+    /// All lines together at the end.
+    Together(&'a mut Sums),
+}
+
+/// What has been summed up, as it is given away.
+pub(super) fn shares(sums: &Sums) -> Vec<Share> {
+    let mut shares: Vec<Share> = Vec::new();
+    for ((domain, _), given) in sums {
+        match shares.last_mut() {
+            Some(share) if share.domain == *domain => share.given.push(given.clone()),
+            _ => shares.push(Share { domain: *domain, given: vec![given.clone()] }),
+        }
+    }
+    shares
+}
+
+fn sum_up(sums: &mut Sums, ready: &[Ready]) {
+    for one in ready {
+        for given in &one.given {
+            let empty = Given { department: given.department, ..Given::default() };
+            let place = (one.user.domain_id, given.department);
+            sums.entry(place).or_insert(empty).add(given.clone());
+        }
+    }
 }
 
 /// Lines, and what is known of them.
@@ -72,6 +102,13 @@ impl Ready {
     fn is_changed(&self) -> bool {
         self.before.as_ref().is_none_or(|before| *before != self.user)
     }
+
+    /// Whether the user is to have an external id that it has not.
+    fn takes_external_id(&self) -> bool {
+        let id = &self.user.profile.external_id;
+        let before = self.before.as_ref().map(|user| &user.profile.external_id);
+        !id.is_empty() && before != Some(id)
+    }
 }
 
 /// Writes what the lines say, and tells what became of each.
@@ -93,19 +130,15 @@ pub(super) async fn apply(
         }
     }
     drop(frame);
-    refuse_known_ids(tx, &mut ready, &mut outcome).await?;
+    refuse_known_ids(cx, tx, &mut ready, &mut outcome).await?;
     take_addresses(tx, &mut ready, &mut outcome).await?;
     match taking {
-        Taking::Each => take_allowances(tx, &mut ready, &mut outcome).await?,
-        Taking::Together(sums) => {
-            for (domain, given) in ready
-                .iter()
-                .flat_map(|one| one.given.iter().map(|given| (one.user.domain_id, given.clone())))
-            {
-                let empty = Given { department: given.department, ..Given::default() };
-                sums.entry((domain, given.department)).or_insert(empty).add(given);
-            }
+        Taking::Each => take_allowances(tx, &mut ready, &mut outcome, Vec::new()).await?,
+        Taking::Rehearsed(sums) => {
+            take_allowances(tx, &mut ready, &mut outcome, shares(sums)).await?;
+            sum_up(sums, &ready);
         }
+        Taking::Together(sums) => sum_up(sums, &ready),
     }
     for one in &ready {
         match one.before {
@@ -113,7 +146,9 @@ pub(super) async fn apply(
             Some(_) => outcome.counts.changed += 1,
         }
     }
-    write(cx, tx, ready).await?;
+    if !import.dry_run {
+        write(cx, tx, ready).await?;
+    }
     Ok(outcome)
 }
 
@@ -133,25 +168,24 @@ impl Decide<'_> {
         let found = frame.domain(line).and_then(|domain| {
             let department = frame.department(line)?;
             frame.plan(line)?;
-            Ok((domain.clone(), department))
+            Ok((domain.clone(), department, frame.user(line, domain)?.cloned()))
         });
-        let (domain, department) = match found {
+        let (domain, department, user) = match found {
             Ok(found) => found,
             Err(fault) => return Ok(Err(vec![fault])),
         };
-        let address = EmailAddress::of(&line.local_part, &domain.name);
-        let taken = || Fault::cell(Column::Address, format!("address {address} already exists"));
-        match frame.holder(line, domain.id) {
-            Holder::Nobody => self.new_user(frame, line, (&domain, department)),
-            Holder::Other => Ok(Err(vec![taken()])),
-            Holder::User(before) => {
-                let before = before.clone();
-                match self.cx.authorize(Action::Update, Resource::User(before.scope())) {
-                    Ok(()) => self.known_user(frame, line, (before, department)),
-                    Err(Error::NotFound { .. }) => Ok(Err(vec![taken()])),
-                    Err(error) => Ok(Err(faults(error)?)),
-                }
+        let Some(before) = user else {
+            return self.new_user(frame, line, (&domain, department));
+        };
+        match self.cx.authorize(Action::Update, Resource::User(before.scope())) {
+            Ok(()) => self.known_user(frame, line, (before, department)),
+            Err(Error::NotFound { .. }) => Ok(Err(vec![taken(&before.address)])),
+            // The same for all whom it concerns, so that it can be counted.
+            Err(Error::Forbidden(text)) => {
+                let text = text.replace(&before.id.to_string(), "this user");
+                Ok(Err(faults(Error::Forbidden(text))?))
             }
+            Err(error) => Ok(Err(faults(error)?)),
         }
     }
 
@@ -173,8 +207,11 @@ impl Decide<'_> {
             Some(plan) => plan,
             None => frame.plan_of(department)?,
         };
+        let Some(local_part) = line.local_part.clone() else {
+            return Ok(Err(vec![Fault::cell(Column::Address, "must not be empty")]));
+        };
         let place = (domain.id, &domain.name);
-        let blank = User::new(line.local_part.clone(), place, plan.id, self.cx.now());
+        let blank = User::new(local_part, place, plan.id, self.cx.now());
         let blank = User { department_id: department, ..blank };
         let user = match users::changed(&blank, &line.patch, &names(line), Some(plan)) {
             Ok(user) => User { department_id: department, ..user },
@@ -284,24 +321,30 @@ fn fault(violation: Violation) -> Fault {
 
 /// Refuses lines whose external id somebody else has.
 async fn refuse_known_ids(
+    cx: &Context,
     tx: &mut Transaction,
     ready: &mut Vec<Ready>,
     outcome: &mut Outcome,
 ) -> Result<()> {
     let asked: Vec<_> = ready
         .iter()
-        .filter(|one| !one.user.profile.external_id.is_empty() && one.is_changed())
+        .filter(|one| one.takes_external_id())
         .map(|one| (one.user.domain_id, one.user.profile.external_id.as_str()))
         .collect();
     if asked.is_empty() {
         return Ok(());
     }
-    let known = store::accounts::list_external_ids(&mut **tx, &asked).await?;
+    let mut known = Vec::new();
+    if matches!(cx.caller(), Caller::User { .. }) {
+        // Who is out of reach has it as well; who is in reach may have been changed here.
+        known = store::accounts::list_external_ids(cx.state().pool(), &asked).await?;
+    }
+    known.extend(store::accounts::list_external_ids(&mut **tx, &asked).await?);
     let mut known: HashMap<_, _> =
         known.into_iter().map(|(domain, text, user)| ((domain, text), user)).collect();
     ready.retain(|one| {
         let id = &one.user.profile.external_id;
-        if id.is_empty() {
+        if !one.takes_external_id() {
             return true;
         }
         // The first line of two that want it gets it.
@@ -343,18 +386,21 @@ async fn take_addresses(
     Ok(())
 }
 
-/// Gives each line its part of the allowances, and refuses those for which nothing is left.
+/// Gives each line its part of the allowances, behind what has been taken before, and refuses those
+/// for which nothing is left.
 async fn take_allowances(
     tx: &mut Transaction,
     ready: &mut Vec<Ready>,
     outcome: &mut Outcome,
+    before: Vec<Share>,
 ) -> Result<()> {
+    let (taken, mut shares) = (before.len(), before);
     let share = |one: &Ready| Share { domain: one.user.domain_id, given: one.given.clone() };
-    let shares: Vec<_> = ready.iter().filter(|one| !one.given.is_empty()).map(share).collect();
-    if shares.is_empty() {
+    shares.extend(ready.iter().filter(|one| !one.given.is_empty()).map(share));
+    if shares.len() == taken {
         return Ok(());
     }
-    let mut refusals = allowances::give_each(tx, &shares).await?.into_iter();
+    let mut refusals = allowances::give_each(tx, &shares).await?.into_iter().skip(taken);
     let mut free = Vec::new();
     ready.retain(|one| {
         if one.given.is_empty() {

@@ -20,7 +20,7 @@ use crate::{
 /// Whoever sends nothing for so long is cut off.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Of a block: it is kept in one transaction, and worked on in one.
-const BLOCK_LINES: i64 = 2_000;
+pub(super) const BLOCK_LINES: i64 = 2_000;
 const BLOCK_BYTES: usize = 512 * 1024;
 /// Of an import: the numbers of lines are remembered while it is worked on.
 const MAX_LINES: i64 = 5_000_000;
@@ -141,7 +141,7 @@ impl<'a> Tray<'a> {
         let is_first = self.import.received_lines == 1;
         let line = line.strip_prefix(BYTE_ORDER_MARK).filter(|_| is_first).unwrap_or(line);
         if is_first && has_header(self.format) {
-            let columns = parse_header(line);
+            let columns = parse_header(line, self.import.key);
             self.import.columns = columns.map_err(|reason| Error::invalid("line 1", reason))?;
             self.first_line = 2;
             return Ok(());

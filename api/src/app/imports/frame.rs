@@ -11,9 +11,10 @@ use crate::{
     context::Context,
     error::{Error, Result},
     model::{
+        address::EmailAddress,
         department::{Department, path},
         domain::Domain,
-        import::{Column, DepartmentRef, Fault, Import, Line},
+        import::{Column, DepartmentRef, Fault, Import, Line, Whom},
         page::Page,
         plan::{self, Plan, PlanRef},
         user::User,
@@ -36,21 +37,12 @@ pub(super) struct Frame {
     plans: HashMap<PlanId, Plan>,
     plan_names: HashMap<String, PlanId>,
     taken: HashMap<(DomainId, String), Uuid>,
+    external_ids: HashMap<(DomainId, String), UserId>,
     users: HashMap<UserId, User>,
     /// Hashes, and whether they must be changed, of the users that get a password.
     pub(super) passwords: HashMap<UserId, (String, bool)>,
     /// Where new mailboxes go, the emptiest first.
     places: Vec<Place>,
-}
-
-/// Who has an address.
-pub(super) enum Holder<'a> {
-    /// It is free.
-    Nobody,
-    /// A user.
-    User(&'a User),
-    /// Something that no line changes, or somebody out of reach.
-    Other,
 }
 
 impl Frame {
@@ -93,23 +85,48 @@ impl Frame {
     }
 
     async fn load_users(&mut self, tx: &mut Transaction, lines: &[Line]) -> Result<()> {
-        let asked: Vec<_> = lines
-            .iter()
-            .filter_map(|line| Some((self.domain(line).ok()?.id, line.local_part.as_str())))
-            .collect();
-        let taken = store::addresses::list(&mut **tx, &asked).await?;
-        let owners: Vec<_> = taken.iter().map(|one| UserId::from(one.owner_id)).collect();
-        if !owners.is_empty() {
-            store::accounts::lock_all(&mut **tx, &owners).await?;
-            let users = store::accounts::list_by_ids(&mut **tx, &owners).await?;
-            self.users = users.into_iter().map(|user| (user.id, user)).collect();
-            if lines.iter().any(|line| line.secret.is_some() || line.must_change.is_some()) {
-                self.passwords = store::credentials::list_passwords(&mut **tx, &owners).await?;
+        let owners = self.find_users(tx, lines).await?;
+        if owners.is_empty() {
+            return Ok(());
+        }
+        store::accounts::lock_all(&mut **tx, &owners).await?;
+        let users = store::accounts::list_by_ids(&mut **tx, &owners).await?;
+        self.users = users.into_iter().map(|user| (user.id, user)).collect();
+        if lines.iter().any(|line| line.secret.is_some() || line.must_change.is_some()) {
+            self.passwords = store::credentials::list_passwords(&mut **tx, &owners).await?;
+        }
+        Ok(())
+    }
+
+    /// Finds who may be whom lines are about.
+    async fn find_users(&mut self, tx: &mut Transaction, lines: &[Line]) -> Result<Vec<UserId>> {
+        let (mut owners, mut addresses, mut external_ids) = (Vec::new(), Vec::new(), Vec::new());
+        for line in lines {
+            let Ok(domain) = self.domain(line).map(|domain| domain.id) else { continue };
+            match &line.whom {
+                Whom::User(id) => {
+                    owners.push(*id);
+                    continue;
+                }
+                Whom::ExternalId(id) => external_ids.push((domain, id.as_str())),
+                Whom::Address => {}
+            }
+            addresses.extend(line.local_part.as_ref().map(|part| (domain, part.as_str())));
+        }
+        if !addresses.is_empty() {
+            for one in store::addresses::list(&mut **tx, &addresses).await? {
+                owners.push(one.owner_id.into());
+                self.taken.insert((one.domain_id, one.local_part), one.owner_id);
             }
         }
-        let taken = taken.into_iter().map(|one| ((one.domain_id, one.local_part), one.owner_id));
-        self.taken = taken.collect();
-        Ok(())
+        if !external_ids.is_empty() {
+            let known = store::accounts::list_external_ids(&mut **tx, &external_ids).await?;
+            for (domain, text, user) in known {
+                owners.push(user);
+                self.external_ids.insert((domain, text), user);
+            }
+        }
+        Ok(owners)
     }
 
     async fn load_plans(&mut self, tx: &mut Transaction, lines: &[Line]) -> Result<()> {
@@ -249,12 +266,52 @@ impl Frame {
         self.plans.get(&id).ok_or_else(|| Error::corrupt("plan", id, "is missing"))
     }
 
-    /// Who has the address of a line.
-    pub(super) fn holder(&self, line: &Line, domain: DomainId) -> Holder<'_> {
-        let owner = self.taken.get(&(domain, line.local_part.as_str().to_owned()));
-        let Some(owner) = owner else { return Holder::Nobody };
+    /// The user whom a line is about; nothing: nobody yet.
+    pub(super) fn user(&self, line: &Line, domain: &Domain) -> Result<Option<&User>, Fault> {
+        match &line.whom {
+            Whom::Address => self.user_of_address(line, domain),
+            Whom::ExternalId(id) => self.user_of_external_id(line, domain, id),
+            Whom::User(id) => {
+                let gone = || Fault::line("the user does not exist any more");
+                self.users.get(id).ok_or_else(gone).map(Some)
+            }
+        }
+    }
+
+    fn user_of_address(&self, line: &Line, domain: &Domain) -> Result<Option<&User>, Fault> {
+        let Some(part) = &line.local_part else { return Ok(None) };
+        let owner = self.taken.get(&(domain.id, part.as_str().to_owned()));
+        let Some(owner) = owner else { return Ok(None) };
         let user = self.users.get(&UserId::from(*owner));
-        user.filter(|user| user.local_part == line.local_part).map_or(Holder::Other, Holder::User)
+        let user = user.filter(|user| user.local_part == *part);
+        // Something that no line changes, or somebody out of reach.
+        user.map(Some).ok_or_else(|| taken(&EmailAddress::of(part, &domain.name)))
+    }
+
+    fn user_of_external_id(
+        &self,
+        line: &Line,
+        domain: &Domain,
+        id: &str,
+    ) -> Result<Option<&User>, Fault> {
+        let fault = |reason| Err(Fault::cell(Column::Address, reason));
+        let known = self.external_ids.get(&(domain.id, id.to_owned()));
+        let known = known.and_then(|user| self.users.get(user));
+        match (known.filter(|user| user.profile.external_id == id), &line.local_part) {
+            (Some(user), Some(part)) if *part != user.local_part => fault(format!(
+                "external_id {id} is that of {}: imports do not rename, change the user first",
+                user.address
+            )),
+            (Some(user), _) => Ok(Some(user)),
+            (None, None) => fault(format!("must not be empty: nobody has external_id {id}")),
+            (None, Some(_)) => match self.user_of_address(line, domain)? {
+                None => Ok(None),
+                Some(other) => fault(format!(
+                    "address {} already exists, and has not this external_id",
+                    other.address
+                )),
+            },
+        }
     }
 
     /// The node for the next new mailbox.
@@ -263,4 +320,9 @@ impl Frame {
         place.users += 1;
         Some((place.id, place.name.clone()))
     }
+}
+
+/// The refusal of an address that something else has.
+pub(super) fn taken(address: &EmailAddress) -> Fault {
+    Fault::cell(Column::Address, format!("address {address} already exists"))
 }

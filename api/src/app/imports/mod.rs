@@ -1,10 +1,11 @@
-//! Imports of users: begun, filled, looked at; the work on them is that of a task.
+//! Imports of users: begun, filled, looked at; the work on them is that of a task. Bulk changes are
+//! imports whose lines come from no file.
 
 use umail_api_types::{
-    imports::{Format, ImportState, NewImport},
+    imports::{Format, ImportKey, ImportMode, ImportState, NewImport},
     operations::OperationKind,
 };
-use umail_proto::ids::ImportId;
+use umail_proto::ids::{DomainId, ImportId};
 
 use crate::{
     app::{
@@ -26,6 +27,7 @@ use crate::{
 mod chunk;
 mod content;
 mod frame;
+mod lines;
 mod work;
 
 pub use self::{
@@ -47,13 +49,34 @@ pub async fn create(cx: &Context, domain: Option<&DomainRef>, new: NewImport) ->
         }
         None => cx.authorize(Action::Create, Resource::Imports(None)).map(|()| None)?,
     };
-    let created_by = cx.caller().id().ok_or_else(|| Error::internal("nobody imports"))?;
     let import = Import {
+        key: new.key,
+        state: ImportState::Receiving,
+        ..blank(cx, domain_id, (new.mode, new.dry_run))?
+    };
+    let mut tx = cx.begin().await?;
+    insert(&mut tx, &import).await?;
+    tx.commit().await?;
+    Ok(import)
+}
+
+/// An import of whoever asks, about which nothing else is known.
+pub(super) fn blank(
+    cx: &Context,
+    domain_id: Option<DomainId>,
+    (mode, dry_run): (ImportMode, bool),
+) -> Result<Import> {
+    let created_by = cx.caller().id().ok_or_else(|| Error::internal("nobody imports"))?;
+    Ok(Import {
         id: ImportId::generate(cx.now()),
         domain_id,
-        mode: new.mode,
-        dry_run: new.dry_run,
-        state: ImportState::Receiving,
+        key: ImportKey::Address,
+        bulk: None,
+        matched: None,
+        done_user: None,
+        mode,
+        dry_run,
+        state: ImportState::Running,
         format: None,
         columns: Vec::new(),
         received_bytes: 0,
@@ -66,26 +89,33 @@ pub async fn create(cx: &Context, domain: Option<&DomainRef>, new: NewImport) ->
         failure: String::new(),
         created_by,
         by_operator: matches!(cx.caller(), Caller::Operator { .. }),
+        api_key_id: cx.key().map(|found| found.key.id),
         request_id: cx.request_id().to_owned(),
         created_at: cx.now(),
         updated_at: cx.now(),
-    };
-    let mut tx = cx.begin().await?;
-    if store::imports::count_open(&mut *tx, created_by).await? >= OPEN {
-        let text = format!("{OPEN} imports are open: let them end, or remove some");
+    })
+}
+
+/// Adds an import, or a bulk change, unless too many of the caller are open.
+pub(super) async fn insert(tx: &mut Transaction, import: &Import) -> Result<()> {
+    if store::imports::count_open(&mut **tx, import.created_by).await? >= OPEN {
+        let text = format!("{OPEN} imports or bulk changes are open: let them end, or remove some");
         return Err(Error::Conflict(text));
     }
-    store::imports::insert(&mut *tx, &import).await?;
-    tx.commit().await?;
-    Ok(import)
+    store::imports::insert(&mut **tx, import).await
 }
 
 /// A page of the caller's imports, the newest first; of all for who may read all operations.
 pub async fn list(cx: &Context, page: Page) -> Result<Vec<Import>> {
+    list_kind(cx, false, page).await
+}
+
+/// A page of the caller's imports, or of the bulk changes.
+pub(super) async fn list_kind(cx: &Context, is_bulk: bool, page: Page) -> Result<Vec<Import>> {
     cx.authorize(Action::List, Resource::Imports(None))?;
     let sees_all = cx.authorize(Action::List, Resource::Operations).is_ok();
     let by = if sees_all { None } else { cx.caller().id() };
-    store::imports::list(cx.pool(), by, page).await
+    store::imports::list(cx.pool(), is_bulk, by, page).await
 }
 
 /// One import.
@@ -93,11 +123,21 @@ pub async fn read(cx: &Context, id: ImportId) -> Result<Import> {
     find(cx, id, Action::Read).await
 }
 
-/// The import, for whoever began it and may still do this; for the system's administrators any.
 async fn find(cx: &Context, id: ImportId, action: Action) -> Result<Import> {
-    let missing = || Error::not_found("import", id);
+    find_kind(cx, (id, "import"), action).await
+}
+
+/// The import, or the bulk change, for whoever began it and may still do this; for the system's
+/// administrators any.
+pub(super) async fn find_kind(
+    cx: &Context,
+    (id, kind): (ImportId, &'static str),
+    action: Action,
+) -> Result<Import> {
+    let missing = || Error::not_found(kind, id);
     cx.authorize(action, Resource::Imports(None))?;
-    let import = store::imports::find(cx.pool(), id).await?.ok_or_else(missing)?;
+    let found = store::imports::find(cx.pool(), id).await?;
+    let import = found.filter(|import| import.kind() == kind).ok_or_else(missing)?;
     let is_own = cx.caller().id() == Some(import.created_by);
     if !is_own {
         return cx
@@ -127,7 +167,17 @@ pub async fn errors(
     after: Option<&Refused>,
     limit: i64,
 ) -> Result<Vec<Refused>> {
-    let import = find(cx, id, Action::Read).await?;
+    errors_of(cx, (id, "import"), after, limit).await
+}
+
+/// The same of an import or a bulk change.
+pub(super) async fn errors_of(
+    cx: &Context,
+    import: (ImportId, &'static str),
+    after: Option<&Refused>,
+    limit: i64,
+) -> Result<Vec<Refused>> {
+    let import = find_kind(cx, import, Action::Read).await?;
     store::import_errors::list(cx.pool(), import.id, after, limit).await
 }
 
@@ -144,20 +194,28 @@ async fn begin(cx: &Context, tx: &mut Transaction, import: &mut Import) -> Resul
     audit::record(tx, cx, Action::Create, subject(import), None, Some(about(import))).await
 }
 
-fn subject(import: &Import) -> Subject {
+pub(super) fn subject(import: &Import) -> Subject {
     match import.domain_id {
-        Some(domain) => Subject::of(domain, "import", import.id),
-        None => Subject::system("import", import.id),
+        Some(domain) => Subject::of(domain, import.kind(), import.id),
+        None => Subject::system(import.kind(), import.id),
     }
 }
 
 /// What the audit events of an import tell of it.
-fn about(import: &Import) -> serde_json::Value {
-    serde_json::json!({
-        "mode": import.mode, "dry_run": import.dry_run, "state": import.state,
-        "received_bytes": import.received_bytes, "received_lines": import.received_lines,
-        "counts": import.counts, "failure": import.failure,
-    })
+pub(super) fn about(import: &Import) -> serde_json::Value {
+    let Import { mode, dry_run, state, counts, failure, .. } = import;
+    match &import.bulk {
+        None => serde_json::json!({
+            "mode": mode, "dry_run": dry_run, "state": state, "key": import.key,
+            "received_bytes": import.received_bytes, "received_lines": import.received_lines,
+            "counts": counts, "failure": failure,
+        }),
+        Some(bulk) => serde_json::json!({
+            "mode": mode, "dry_run": dry_run, "state": state,
+            "filter": bulk.filter, "change": bulk.change, "matched": import.matched,
+            "counts": counts, "failure": failure,
+        }),
+    }
 }
 
 /// Whether cells of a format have their columns in the first line.

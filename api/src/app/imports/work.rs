@@ -1,38 +1,36 @@
 //! The work on an import: block by block, each in a transaction with what is known of the import,
 //! or all of them in one. Whoever takes it over goes on where that stands.
 
-use std::{
-    collections::{BTreeMap, HashMap, hash_map::RandomState},
-    hash::BuildHasher,
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use secrecy::ExposeSecret as _;
 use umail_api_types::{
     imports::{Format, ImportMode, ImportState},
     operations::{OperationResult, OperationState},
 };
-use umail_proto::ids::{DepartmentId, DomainId, ImportId, OperatorId, UserId};
+use umail_proto::ids::{ImportId, OperatorId, UserId};
 
 use crate::{
     app::{
-        allowances::{self, Given, Share},
-        audit,
+        allowances, audit,
         imports::{
             about,
-            chunk::{self, Chunk, Outcome, Taking},
-            seal_name, subject,
+            chunk::{self, Chunk, Outcome, Sums, Taking},
+            lines::{Lines, Source},
+            subject,
         },
         operations,
     },
-    authn::callers,
+    authn::{
+        api_keys,
+        callers::{self, Credential},
+    },
     authz::Action,
     context::Context,
     database::pool,
     error::{Error, Result},
     model::{
         address::EmailAddress,
-        domain::DomainRef,
         import::{Column, Counts, Fault, Import, Line, Refused, Secret},
         password::Password,
     },
@@ -85,24 +83,13 @@ struct Work<'a> {
     /// The server itself.
     cx: &'a Context,
     import: Import,
-    /// The line of each address and external id of the file, by its hash.
-    seen: HashMap<u64, i64>,
-    hasher: RandomState,
     /// Holds the lock that lets nobody else work on it.
     turn: Option<pool::Transaction>,
 }
 
-/// A block that is to be worked on.
-struct Lines {
-    /// The last line of the block.
-    last: i64,
-    good: Vec<Line>,
-    outcome: Outcome,
-}
-
 impl<'a> Work<'a> {
-    fn new(cx: &'a Context, import: Import, turn: Option<pool::Transaction>) -> Self {
-        Self { cx, import, seen: HashMap::new(), hasher: RandomState::new(), turn }
+    const fn new(cx: &'a Context, import: Import, turn: Option<pool::Transaction>) -> Self {
+        Self { cx, import, turn }
     }
 
     /// Fails if somebody else may have taken over.
@@ -114,22 +101,33 @@ impl<'a> Work<'a> {
     async fn run(mut self) -> Result<Import> {
         let is_one = self.import.dry_run || self.import.mode == ImportMode::AllOrNothing;
         let run = async {
-            let has_passwords = !self.import.dry_run && !self.import.is_applied;
-            if has_passwords && matches!(self.hash_passwords().await?, Ended::Cancelled) {
-                return Ok(Ended::Cancelled);
-            }
             if self.import.is_applied {
                 return Ok(Ended::Done);
             }
-            if is_one { self.all_at_once().await } else { self.block_by_block().await }
+            let mut source = Source::open(self.cx, &self.import).await?;
+            let has_passwords = !self.import.dry_run;
+            if has_passwords && matches!(self.hash_passwords(&source).await?, Ended::Cancelled) {
+                return Ok(Ended::Cancelled);
+            }
+            self.say(if self.import.bulk.is_some() { "users" } else { "lines" }).await?;
+            if self.import.bulk.is_some() && self.import.matched.is_none() {
+                self.import.matched = source.count(&self.caller().await?).await?;
+                self.keep().await?;
+            }
+            if is_one {
+                self.all_at_once(&mut source).await
+            } else {
+                self.block_by_block(&mut source).await
+            }
         };
         match run.await {
             Ok(Ended::Done) => {
                 let is_refused =
                     self.import.mode == ImportMode::AllOrNothing && self.import.counts.refused > 0;
                 if is_refused {
-                    let text = "lines were refused: nothing has been changed";
-                    self.end(ImportState::Failed, text).await
+                    let what = if self.import.bulk.is_some() { "users" } else { "lines" };
+                    let text = format!("{what} were refused: nothing has been changed");
+                    self.end(ImportState::Failed, &text).await
                 } else {
                     self.end(ImportState::Succeeded, "").await
                 }
@@ -139,12 +137,23 @@ impl<'a> Work<'a> {
                 let text = "whoever began it may not sign in any more";
                 self.end(ImportState::Failed, text).await
             }
+            Err(error @ (Error::Forbidden(_) | Error::NotFound { .. })) => {
+                self.end(ImportState::Failed, &error.to_string()).await
+            }
             Err(error) => Err(error),
         }
     }
 
-    /// Whoever began the import, with the rights of now.
+    /// Whoever began the import, with the rights of now: of an API key, with what the key has of them.
     async fn caller(&self) -> Result<Context> {
+        let request_id = Arc::from(self.import.request_id.as_str());
+        if let Some(key) = self.import.api_key_id {
+            let hash = store::api_keys::find_hash(self.cx.pool(), key).await?;
+            let hash = hash.and_then(|hash| hash.try_into().ok()).ok_or(api_keys::REFUSED)?;
+            let state = self.cx.state().clone();
+            let cx = Context::of(state, Credential::Key(hash), request_id).await?;
+            return if cx.confinement().is_none() { Ok(cx) } else { Err(api_keys::REFUSED) };
+        }
         let id = self.import.created_by;
         let owner = if self.import.by_operator {
             Owner::from(OperatorId::from(id))
@@ -152,7 +161,6 @@ impl<'a> Work<'a> {
             Owner::from(UserId::from(id))
         };
         let caller = callers::of_owner(self.cx.state(), owner).await?;
-        let request_id = Arc::from(self.import.request_id.as_str());
         Ok(Context::new(self.cx.state().clone(), Arc::new(caller), request_id))
     }
 
@@ -162,73 +170,17 @@ impl<'a> Work<'a> {
         Ok(row.is_none_or(|row| row.cancel_requested))
     }
 
-    /// The lines behind one, as they were received: what the block has, and its last line.
-    async fn block(&self, after: i64) -> Result<Option<(i64, Vec<(i64, Vec<u8>)>)>> {
-        let found = store::import_blocks::next(self.cx.pool(), self.import.id, after).await?;
-        let Some(block) = found else { return Ok(None) };
-        let name = seal_name(self.import.id, block.first_line);
-        let bytes = self.cx.state().sealer().open(&name, &block.sealed)?;
-        let lines = bytes.split(|one| *one == b'\n').map(<[u8]>::to_vec);
-        let lines = (block.first_line..block.first_line + block.lines).zip(lines);
-        // An empty line is none.
-        let lines = lines.filter(|(_, line)| !line.is_empty()).collect();
-        Ok(Some((block.first_line + block.lines - 1, lines)))
-    }
-
-    fn parse(&self, number: i64, line: &[u8]) -> Result<Line, Vec<Fault>> {
-        let columns = self.import.columns.as_slice();
-        let is_csv = self.import.format == Some(Format::Csv);
-        Line::parse(number, line, is_csv.then_some(columns))
-    }
-
-    /// Reads the next block: its good lines, and what is wrong with the others.
-    async fn read(&mut self, after: i64, own: &str) -> Result<Option<Lines>> {
-        let Some((last, lines)) = self.block(after).await? else { return Ok(None) };
-        let (mut good, mut outcome) = (Vec::with_capacity(lines.len()), Outcome::default());
-        for (number, line) in lines {
-            match self.parse(number, &line) {
-                Ok(line) => match self.see(&line, own) {
-                    Ok(()) => good.push(line),
-                    Err(fault) => outcome.refuse(number, [fault]),
-                },
-                Err(faults) => outcome.refuse(number, faults),
-            }
-        }
-        Ok(Some(Lines { last, good, outcome }))
-    }
-
-    /// Refuses a line whose address was in a line before.
-    fn see(&mut self, line: &Line, own: &str) -> Result<(), Fault> {
-        let domain = line.domain.as_ref().map_or(own, |name| name.as_str());
-        let key = self.hasher.hash_one((domain, line.local_part.as_str()));
-        match self.seen.insert(key, line.number) {
-            Some(before) if before != line.number => {
-                self.seen.insert(key, before);
-                let reason = format!("line {before} is about the same user");
-                Err(Fault::cell(Column::Address, reason))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The name of the domain that the import is confined to.
-    async fn own(&self) -> Result<String> {
-        let Some(id) = self.import.domain_id else { return Ok(String::new()) };
-        let domain = store::domains::find_any(self.cx.pool(), &DomainRef::Id(id)).await?;
-        Ok(domain.map_or_else(String::new, |domain| domain.name.as_str().to_owned()))
-    }
-
     /// Hashes the passwords that came in clear. One that is right already keeps its hash.
-    async fn hash_passwords(&mut self) -> Result<Ended> {
+    async fn hash_passwords(&mut self, source: &Source<'_>) -> Result<Ended> {
         let can_have = self.import.format == Some(Format::Ndjson)
             || self.import.columns.contains(&Column::Password);
         if !can_have {
             return Ok(Ended::Done);
         }
         self.say("passwords").await?;
-        while let Some((last, lines)) = self.block(self.import.hashed_lines).await? {
+        while let Some((last, lines)) = source.block(self.import.hashed_lines).await? {
             let lines =
-                lines.into_iter().filter_map(|(number, line)| self.parse(number, &line).ok());
+                lines.into_iter().filter_map(|(number, line)| source.parse(number, &line).ok());
             let lines: Vec<_> =
                 lines.filter(|line| matches!(line.secret, Some(Secret::Clear(_)))).collect();
             for some in lines.chunks(HASHED_AT_ONCE) {
@@ -237,7 +189,9 @@ impl<'a> Work<'a> {
                 }
                 let done = self.known_hashes(some).await?;
                 let rest = some.iter().filter(|line| !done.contains_key(&line.number));
-                let hashes = futures_util::future::try_join_all(rest.map(|line| self.hash(line)));
+                let hashes = futures_util::future::try_join_all(
+                    rest.map(|line| self.hash(line, source.domain(line))),
+                );
                 let hashes = hashes.await?;
                 store::import_hashes::insert_all(self.cx.pool(), self.import.id, &hashes).await?;
             }
@@ -253,7 +207,7 @@ impl<'a> Work<'a> {
         store::import_hashes::list(self.cx.pool(), self.import.id, range).await
     }
 
-    async fn hash(&self, line: &Line) -> Result<(i64, String)> {
+    async fn hash(&self, line: &Line, domain: &str) -> Result<(i64, String)> {
         let Some(Secret::Clear(clear)) = &line.secret else {
             return Err(Error::internal("a line without a password"));
         };
@@ -262,15 +216,15 @@ impl<'a> Work<'a> {
             return Ok((line.number, String::new()));
         };
         let passwords = self.cx.state().passwords();
-        let own = self.own().await?;
-        let domain = line.domain.as_ref().map_or(own.as_str(), |name| name.as_str());
-        let address = EmailAddress::parse(&format!("{}@{domain}", line.local_part));
+        let address = line.local_part.as_ref();
+        let address =
+            address.and_then(|part| EmailAddress::parse(&format!("{part}@{domain}")).ok());
         let there = match &address {
-            Ok(address) => {
+            Some(address) => {
                 let (local_part, domain) = address.parts();
                 store::credentials::find_hash_of_address(self.cx.pool(), local_part, domain).await?
             }
-            Err(_reason) => None,
+            None => None,
         };
         if let Some(there) = there
             && passwords.verify_in_turn(password.clone(), there.clone()).await?
@@ -281,31 +235,22 @@ impl<'a> Work<'a> {
     }
 
     /// Works on each block in a transaction of its own.
-    async fn block_by_block(&mut self) -> Result<Ended> {
-        let own = self.own().await?;
-        self.recall(&own).await?;
-        self.say("lines").await?;
+    async fn block_by_block(&mut self, source: &mut Source<'_>) -> Result<Ended> {
+        source.recall(self.import.done_lines).await?;
         let mut kept = store::import_errors::count(self.cx.pool(), self.import.id).await?;
         loop {
             if self.is_cancelled().await? {
                 return Ok(Ended::Cancelled);
             }
-            let Some(Lines { last, good, outcome }) =
-                self.read(self.import.done_lines, &own).await?
-            else {
-                return Ok(Ended::Done);
-            };
             let cx = self.caller().await?;
             let mut tx = cx.begin().await?;
-            let chunk = self.chunk(&cx, good).await?;
-            let done = chunk::apply(chunk, &mut tx, Taking::Each).await?;
-            let mut refused = outcome.refused;
-            refused.extend(done.refused);
+            let Some(lines) = source.next((&cx, &mut tx), &self.import).await? else {
+                return Ok(Ended::Done);
+            };
             let mut after = self.import.clone();
-            after.counts = sum(&[after.counts, outcome.counts, done.counts]);
-            after.done_lines = last;
+            let done = self.apply((&cx, &mut tx), lines, Taking::Each, &mut after).await?;
             after.updated_at = self.cx.now();
-            kept += keep_errors(&mut tx, &after, kept, refused).await?;
+            kept += keep_errors(&mut tx, &after, kept, done.refused).await?;
             store::imports::update(&mut *tx, &after).await?;
             self.check_turn().await?;
             tx.commit().await?;
@@ -314,43 +259,79 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Works on all blocks in one transaction, and keeps it if every line was good.
-    async fn all_at_once(&mut self) -> Result<Ended> {
-        let own = self.own().await?;
-        self.say("lines").await?;
-        let cx = self.caller().await?;
-        let mut tx = cx.begin().await?;
-        let (mut sums, mut refused) = (BTreeMap::new(), Vec::new());
+    /// Works on lines, and notes in `after` how far the import is then.
+    async fn apply(
+        &self,
+        (cx, tx): (&Context, &mut Transaction),
+        lines: Lines,
+        taking: Taking<'_>,
+        after: &mut Import,
+    ) -> Result<Outcome> {
+        let Lines { last, done_user, good, names, outcome } = lines;
+        let chunk = self.chunk(cx, good).await?;
+        let mut done = chunk::apply(chunk, tx, taking).await?;
+        for one in &mut done.refused {
+            one.address = names.get(&one.line).cloned().unwrap_or_default();
+        }
+        let counts = sum(&[outcome.counts, done.counts]);
+        after.counts = sum(&[after.counts, counts]);
+        after.done_lines = last;
+        after.done_user = done_user;
+        let refused = outcome.refused.into_iter().chain(done.refused).collect();
+        Ok(Outcome { counts, refused })
+    }
+
+    /// Works on all blocks in one transaction, and keeps it if every line was good. A dry run gives
+    /// up each block at once, so that nobody waits for more than that.
+    async fn all_at_once(&mut self, source: &mut Source<'_>) -> Result<Ended> {
+        let (mut sums, mut refused) = (Sums::new(), Vec::new());
+        let Import { dry_run, mode, .. } = self.import;
         self.import.counts = Counts::default();
-        self.import.done_lines = 0;
-        while let Some(Lines { last, good, outcome }) =
-            self.read(self.import.done_lines, &own).await?
-        {
+        (self.import.done_lines, self.import.done_user) = (0, None);
+        let mut cx = self.caller().await?;
+        let mut tx = cx.begin().await?;
+        while let Some(lines) = source.next((&cx, &mut tx), &self.import).await? {
             if self.is_cancelled().await? {
                 return Ok(Ended::Cancelled);
             }
-            let chunk = self.chunk(&cx, good).await?;
-            let done = chunk::apply(chunk, &mut tx, Taking::Together(&mut sums)).await?;
-            self.import.counts = sum(&[self.import.counts, outcome.counts, done.counts]);
+            let taking = match mode {
+                ImportMode::SkipErrors => Taking::Rehearsed(&mut sums),
+                ImportMode::AllOrNothing => Taking::Together(&mut sums),
+            };
+            let mut after = self.import.clone();
+            let done = self.apply((&cx, &mut tx), lines, taking, &mut after).await?;
+            self.import = after;
             let room = usize::try_from(ERRORS_KEPT).unwrap_or(usize::MAX) - refused.len();
-            refused.extend(outcome.refused.into_iter().chain(done.refused).take(room));
-            self.import.done_lines = last;
+            refused.extend(done.refused.into_iter().take(room));
             self.keep().await?;
+            if dry_run {
+                drop(tx);
+                cx = self.caller().await?;
+                tx = cx.begin().await?;
+            }
         }
-        for fault in give_together(&mut tx, sums).await? {
-            self.import.counts.refused += 1;
-            refused.push((0, fault));
+        if mode == ImportMode::AllOrNothing {
+            for fault in give_together(&mut tx, &sums).await? {
+                self.import.counts.refused += 1;
+                refused.push(Refused { line: 0, address: String::new(), fault });
+            }
         }
-        // The rights of now, not those of when it began.
-        self.caller().await?;
-        if self.import.dry_run || self.import.counts.refused > 0 {
+        // The rights of now, not those of when it began: with others it is decided again.
+        if self.caller().await?.caller() != cx.caller() {
+            return Err(Error::Unavailable("whoever began it has other rights now".to_owned()));
+        }
+        if dry_run || self.import.counts.refused > 0 {
             drop(tx);
             let mut tx = self.cx.begin().await?;
             keep_errors(&mut tx, &self.import, 0, refused).await?;
             tx.commit().await?;
             return Ok(Ended::Done);
         }
-        // A server that dies now leaves only the end to the next one.
+        self.keep_all(tx).await
+    }
+
+    /// Makes the work on all blocks durable. A server that dies then leaves only the end to the next.
+    async fn keep_all(&mut self, mut tx: Transaction) -> Result<Ended> {
         self.import.is_applied = true;
         self.import.updated_at = self.cx.now();
         store::imports::update(&mut *tx, &self.import).await?;
@@ -370,16 +351,6 @@ impl<'a> Work<'a> {
             _ => HashMap::new(),
         };
         Ok(Chunk { cx, import: &self.import, lines, hashes })
-    }
-
-    /// Remembers the addresses of the lines that are done.
-    async fn recall(&mut self, own: &str) -> Result<()> {
-        let mut line = 0;
-        while line < self.import.done_lines {
-            let Some(Lines { last, .. }) = self.read(line, own).await? else { break };
-            line = last;
-        }
-        Ok(())
     }
 
     fn tell(&self, counts: Counts) {
@@ -463,26 +434,17 @@ async fn keep_errors(
     mut refused: Vec<Refused>,
 ) -> Result<i64> {
     refused.truncate(usize::try_from(ERRORS_KEPT - kept).unwrap_or_default());
-    for (_, fault) in &mut refused {
+    for one in &mut refused {
         // Some name what the file has.
-        fault.reason.retain(|one| !one.is_control());
+        one.fault.reason.retain(|one| !one.is_control());
     }
     store::import_errors::insert_all(&mut **tx, import.id, &refused).await?;
     Ok(i64::try_from(refused.len()).unwrap_or_default())
 }
 
 /// Gives all lines together their part of the allowances; says what is not left.
-async fn give_together(
-    tx: &mut Transaction,
-    sums: BTreeMap<(DomainId, Option<DepartmentId>), Given>,
-) -> Result<Vec<Fault>> {
-    let mut shares: Vec<Share> = Vec::new();
-    for ((domain, _), given) in sums {
-        match shares.last_mut() {
-            Some(share) if share.domain == domain => share.given.push(given),
-            _ => shares.push(Share { domain, given: vec![given] }),
-        }
-    }
+async fn give_together(tx: &mut Transaction, sums: &Sums) -> Result<Vec<Fault>> {
+    let shares = chunk::shares(sums);
     if shares.is_empty() {
         return Ok(Vec::new());
     }
