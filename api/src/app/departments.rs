@@ -118,7 +118,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewDepartment) -> Res
     };
     let mut tx = cx.begin().await?;
     store::domains::hold(&mut *tx, department.domain_id).await?;
-    check_parent(&mut tx, &department).await?;
+    check_parent(&mut tx, &department, 1).await?;
     store::departments::insert(&mut *tx, &department).await?;
     let (id, domain) = (department.id.uuid(), department.domain_id);
     store::allowances::insert(&mut *tx, id, domain).await?;
@@ -155,7 +155,8 @@ pub async fn update(
         // There it is a new one.
         let parent = Resource::Department { domain_id, id: department.parent_id };
         cx.authorize(Action::Create, parent)?;
-        check_parent(&mut tx, &department).await?;
+        let levels = store::departments::count_levels(&mut *tx, domain_id, id).await?;
+        check_parent(&mut tx, &department, levels).await?;
     }
     department.revision += 1;
     department.updated_at = cx.now();
@@ -167,14 +168,14 @@ pub async fn update(
     Ok(department)
 }
 
-/// The tree has no circle, and an end.
-async fn check_parent(tx: &mut Transaction, department: &Department) -> Result<()> {
+/// The tree has no circle, and an end, with so many levels from the department down.
+async fn check_parent(tx: &mut Transaction, department: &Department, levels: usize) -> Result<()> {
     let Some(parent) = department.parent_id else { return Ok(()) };
     let above = store::departments::ancestors(&mut **tx, department.domain_id, parent).await?;
     if above.contains(&department.id) {
         return Err(Error::invalid("/parent_id", "must not be the department or one below it"));
     }
-    if above.len() >= MAX_DEPTH {
+    if above.len() + levels > MAX_DEPTH {
         let reason = format!("must not be nested deeper than {MAX_DEPTH}");
         return Err(Error::invalid("/parent_id", reason));
     }
@@ -187,8 +188,13 @@ pub async fn delete(cx: &Context, id: DepartmentId, precondition: Precondition) 
     let mut tx = cx.begin().await?;
     let before = store::departments::lock(&mut *tx, id).await?;
     precondition.check(before.revision)?;
+    // Whoever administers it may be of another domain; and users in no department are not in the
+    // reach of who administers one.
+    tx.reach_beyond().await?;
     role_assignments::delete_of_department(&mut tx, cx, (before.domain_id, id)).await?;
-    store::departments::delete(&mut tx, id).await?;
+    store::accounts::leave_deleted(&mut *tx, id).await?;
+    tx.reach_within().await?;
+    store::departments::delete(&mut *tx, id).await?;
     allowances::remove_department(&mut tx, &before).await?;
     finish(tx, cx, Action::Delete, Some(&before), None).await
 }

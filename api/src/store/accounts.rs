@@ -792,6 +792,30 @@ pub async fn update_deletion(db: impl PgExecutor<'_>, user: &User) -> Result<()>
     Ok(())
 }
 
+/// Counts a change of a user that is none of the row: who has seen the row before sees it again.
+pub async fn touch(db: impl PgExecutor<'_>, id: UserId, now: OffsetDateTime) -> Result<()> {
+    sqlx::query!(
+        "UPDATE account SET revision = revision + 1, updated_at = $2 WHERE id = $1",
+        id.uuid(),
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Takes users that were deleted out of a department that goes.
+pub async fn leave_deleted(db: impl PgExecutor<'_>, department: DepartmentId) -> Result<()> {
+    sqlx::query!(
+        "UPDATE account SET department_id = NULL
+          WHERE department_id = $1 AND deleted_at IS NOT NULL",
+        department.uuid(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 fn known_twice(user: &User) -> Error {
     Error::AlreadyExists { kind: "external_id", name: user.profile.external_id.clone() }
 }

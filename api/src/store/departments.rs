@@ -62,6 +62,26 @@ pub async fn subtree(
     Ok(rows.fetch_all(db).await?)
 }
 
+/// How many levels there are from a department down; one if nothing is below it.
+pub async fn count_levels(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    root: DepartmentId,
+) -> Result<usize> {
+    let row = sqlx::query_scalar!(
+        r#"WITH RECURSIVE below AS (
+               SELECT id, 1 AS level FROM department WHERE domain_id = $1 AND id = $2
+                UNION ALL
+               SELECT child.id, level + 1 FROM department child JOIN below ON child.parent_id = below.id
+                WHERE child.domain_id = $1 AND level < 100
+           )
+           SELECT coalesce(max(level), 1)::bigint AS "levels!" FROM below"#,
+        domain.uuid(),
+        root.uuid(),
+    );
+    Ok(row.fetch_one(db).await?.try_into().unwrap_or(usize::MAX))
+}
+
 /// A department and all above it, the nearest first.
 pub async fn ancestors(
     db: impl PgExecutor<'_>,
@@ -307,17 +327,10 @@ pub async fn update(db: impl PgExecutor<'_>, department: &Department) -> Result<
     Ok(())
 }
 
-/// Removes a department that nothing is in. Users that were deleted leave it.
-pub async fn delete(db: &mut sqlx::PgConnection, id: DepartmentId) -> Result<()> {
+/// Removes a department that nothing is in.
+pub async fn delete(db: impl PgExecutor<'_>, id: DepartmentId) -> Result<()> {
     let not_empty =
         || Error::Conflict("the department still has users, groups or departments".to_owned());
-    sqlx::query!(
-        "UPDATE account SET department_id = NULL
-          WHERE department_id = $1 AND deleted_at IS NOT NULL",
-        id.uuid(),
-    )
-    .execute(&mut *db)
-    .await?;
     sqlx::query!("DELETE FROM department WHERE id = $1", id.uuid())
         .execute(db)
         .await
