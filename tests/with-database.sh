@@ -20,7 +20,7 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 cd "$dir"
-"${as_user[@]}" "$bin/initdb" --no-sync -A trust -U umail -E UTF8 --no-locale -D "$dir/data" >/dev/null
+"${as_user[@]}" "$bin/initdb" --no-sync -A trust -U umail -E UTF8 --locale=C --lc-ctype=C.UTF-8 -D "$dir/data" >/dev/null
 "${as_user[@]}" "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w \
   -o "-c listen_addresses='' -k $dir -c fsync=off -c max_connections=400" start >/dev/null
 psql=(psql -q -v ON_ERROR_STOP=1 -h "$dir" -U umail)

@@ -73,6 +73,32 @@ impl Transaction {
         Ok(Self(Inner::Part(Part { slot, committed: false })))
     }
 
+    /// From here on rows beyond the caller's reach are seen and changed, until
+    /// [`Self::reach_within`]: only where it has been authorized what is done with them. A
+    /// transaction that is given up in between is rolled back, and this with it.
+    pub(crate) async fn reach_beyond(&mut self) -> Result<()> {
+        self.act_as("SET LOCAL ROLE umail_app").await
+    }
+
+    /// From here on only rows within the caller's reach are seen and changed, as from the start.
+    pub(crate) async fn reach_within(&mut self) -> Result<()> {
+        self.act_as("SET LOCAL ROLE umail_tenant").await
+    }
+
+    /// Takes a role, if there is a reach that it makes wide or narrow.
+    async fn act_as(&mut self, statement: &'static str) -> Result<()> {
+        let is_narrowed = match &self.0 {
+            Inner::Own(transaction) => transaction.is_narrowed(),
+            Inner::Part(part) => {
+                part.slot.transaction.as_ref().is_some_and(pool::Transaction::is_narrowed)
+            }
+        };
+        if is_narrowed {
+            sqlx::raw_sql(statement).execute(&mut **self).await?;
+        }
+        Ok(())
+    }
+
     /// Makes the changes durable; of an idempotent request, together with its answer.
     pub async fn commit(self) -> Result<()> {
         match self.0 {

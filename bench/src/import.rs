@@ -23,7 +23,14 @@ const ROWS: usize = 100_000;
 const HASH: &str = "{BLF-CRYPT}$2y$05$CPqzfH8LZ/5ex72/bd2J0.s5.iO1TZaXKroro.Z.z47CxyaatfdXO";
 /// The tables, in the order of their references, with the columns that the table does not give by itself; empty: all.
 const TABLES: [(&str, &str); 5] = [
-    ("account", ""),
+    (
+        "account",
+        "(id, domain_id, department_id, local_part, display_name, status, functions, quota_bytes, \
+         storage_node_id, companion_node_id, moving, revision, created_at, updated_at, deleted_at, \
+         plan_id, purge_at, purge_begun_at, given_name, family_name, employee_number, title, phone, \
+         locale, time_zone, external_id, message_size_bytes, messages_per_hour, messages_per_day, \
+         recipients_per_hour, recipients_per_day)",
+    ),
     ("credential", ""),
     ("address", ""),
     ("audit_event", ""),

@@ -11,6 +11,7 @@ mod propagate;
 mod propagate_import;
 mod replica_live;
 mod replica_load;
+mod rest_list;
 mod rest_read;
 mod rest_write;
 mod rows;
@@ -40,6 +41,8 @@ struct Arguments {
 enum Name {
     /// GET of one user over HTTP, against `pgbench -S`.
     RestRead,
+    /// Pages, searches and counts of a million users, against the same of a thousand.
+    RestList,
     /// PATCH of a user, against pgbench running the same statements.
     RestWrite,
     /// Users through the API, against psql's `\\copy` of the same rows.
@@ -83,6 +86,7 @@ async fn main() -> ExitCode {
 async fn measure(name: Name, rounds: usize) -> Result<Outcome, Failure> {
     match name {
         Name::RestRead => rest_read::measure(rounds).await,
+        Name::RestList => rest_list::measure(rounds).await,
         Name::RestWrite => rest_write::measure(rounds).await,
         Name::Import => import::measure(rounds).await,
         Name::Propagate => propagate::measure(rounds).await,

@@ -20,8 +20,8 @@ const FEW: &str = "8";
 const SECONDS: &str = "5";
 
 /// Users, copies of the first one.
-const COPY: &str = "INSERT INTO account SELECT (jsonb_populate_record(account, jsonb_build_object(
-    'id', gen_random_uuid(), 'local_part', 'user' || number))).*
+const COPY: &str = "INSERT INTO account (id, domain_id, local_part, functions, created_at, updated_at, plan_id)
+    SELECT gen_random_uuid(), domain_id, 'user' || number, functions, created_at, updated_at, plan_id
     FROM account, generate_series(2, 10000) AS number";
 const IDS: &str = "SELECT string_agg(format('''%s''', id), ', ') FROM account";
 /// The requests.

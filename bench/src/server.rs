@@ -108,6 +108,14 @@ impl Server {
         Ok(serde_json::from_str(&text)?)
     }
 
+    /// Reads a path to its end by another token; the answer has to be a success.
+    pub(crate) async fn get_as(&self, token: &str, path: &str) -> Result<(), Failure> {
+        let request = self.client.get(format!("{}{path}", self.url)).bearer_auth(token);
+        let answer = request.send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        if status.is_success() { Ok(()) } else { Err(format!("{path}: {status}: {text}").into()) }
+    }
+
     /// Changes a resource: reads its `ETag`, then sends the merge-patch. Returns when
     /// that was sent.
     pub(crate) async fn patch(&self, path: &str, body: Value) -> Result<Instant, Failure> {

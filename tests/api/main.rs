@@ -21,6 +21,7 @@ mod join_tokens;
 mod layers;
 mod matrix;
 mod me;
+mod migration;
 mod moves;
 mod nodes;
 mod operations;

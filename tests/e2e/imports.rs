@@ -47,7 +47,7 @@ impl File {
                         "address"
                     }
                     1 => {
-                        address = "two words".to_owned();
+                        "two words".clone_into(&mut address);
                         "address"
                     }
                     // The address of a line before, and the number of one.

@@ -1,6 +1,6 @@
 //! Aliases: other addresses.
 
-use umail_api_types::aliases::{AliasPatch, NewAlias};
+use umail_api_types::aliases::{AliasFilter, AliasPatch, NewAlias};
 use umail_proto::{
     agent::RowKind,
     ids::{AliasId, DomainId},
@@ -22,8 +22,9 @@ use crate::{
         alias::{Alias, parse_targets},
         allowance::Amounts,
         domain::DomainRef,
-        page::Page,
+        page::{Found, Page},
         revision::Precondition,
+        search::Search,
         user::UserRef,
     },
     store,
@@ -31,9 +32,20 @@ use crate::{
 };
 
 /// A page of the aliases of a domain.
-pub async fn list(cx: &Context, domain: &DomainRef, page: Page) -> Result<Vec<Alias>> {
+pub async fn list(
+    cx: &Context,
+    domain: &DomainRef,
+    filter: &AliasFilter,
+    page: Page,
+) -> Result<Found<Alias>> {
+    let search = Search::parse_parameter(filter.search.as_deref())?;
     let domain = domains::find(cx, domain, |id| (Action::List, anybodys(id))).await?;
-    store::aliases::list(cx.pool(), domain.id, page).await
+    let found = store::aliases::list(cx.pool(), &domain, search.as_ref(), page).await?;
+    if filter.count != Some(true) {
+        return Ok(found);
+    }
+    let total = store::aliases::count(cx.pool(), &domain, search.as_ref()).await?;
+    Ok(found.counted(Some(total)))
 }
 
 /// One alias.

@@ -1,7 +1,7 @@
 //! Departments: the tree inside a domain.
 
 use umail_api_types::{
-    departments::{DepartmentPatch, NewDepartment},
+    departments::{DepartmentFilter, DepartmentPatch, NewDepartment},
     functions,
 };
 use umail_proto::{
@@ -25,7 +25,7 @@ use crate::{
         allowance::Amounts,
         department::{Department, MAX_DEPTH, parse_name},
         domain::DomainRef,
-        page::Page,
+        page::{Found, Page},
         revision::Precondition,
     },
     store,
@@ -33,13 +33,47 @@ use crate::{
 };
 
 /// A page of the departments of a domain that are in the caller's scope.
-pub async fn list(cx: &Context, domain: &DomainRef, page: Page) -> Result<Vec<Department>> {
+pub async fn list(
+    cx: &Context,
+    domain: &DomainRef,
+    filter: DepartmentFilter,
+    page: Page,
+) -> Result<Found<Department>> {
+    let is_top = filter.top == Some(true);
+    if is_top && filter.parent_id.is_some() {
+        return Err(Error::invalid("top", "must not be true with parent_id"));
+    }
     let domain = domains::find(cx, domain, |id| {
         (Action::List, Resource::Department { domain_id: id, id: None })
     });
-    let domain = domain.await?;
-    let among = authz::visible_departments(cx.caller(), domain.id);
-    store::departments::list(cx.pool(), domain.id, among.as_deref(), page).await
+    let (db, domain) = (cx.pool(), domain.await?.id);
+    let mut among = authz::visible_departments(cx.caller(), domain);
+    if let Some(visible) = &among {
+        // Whoever sees a department sees all below it.
+        match filter.parent_id {
+            Some(parent) if visible.contains(&parent) => among = None,
+            Some(_) => among = Some(Vec::new()),
+            None if is_top => {
+                among = Some(store::departments::list_top(db, domain, visible).await?);
+            }
+            None => {}
+        }
+    }
+    let (among, counted) = (among.as_deref(), filter.count == Some(true));
+    if among.is_none() && (is_top || filter.parent_id.is_some()) {
+        let found = store::departments::list_below(db, domain, filter.parent_id, page).await?;
+        let found = Found::from(found);
+        if !counted {
+            return Ok(found);
+        }
+        let total = store::departments::count_below(db, domain, filter.parent_id).await?;
+        return Ok(found.counted(Some(total)));
+    }
+    let found = store::departments::list(db, domain, among, page).await?;
+    if !counted {
+        return Ok(found);
+    }
+    Ok(found.counted(Some(store::departments::count(db, domain, among).await?)))
 }
 
 /// One department.
@@ -84,7 +118,7 @@ pub async fn create(cx: &Context, domain: &DomainRef, new: NewDepartment) -> Res
     };
     let mut tx = cx.begin().await?;
     store::domains::hold(&mut *tx, department.domain_id).await?;
-    check_parent(&mut tx, &department).await?;
+    check_parent(&mut tx, &department, 1).await?;
     store::departments::insert(&mut *tx, &department).await?;
     let (id, domain) = (department.id.uuid(), department.domain_id);
     store::allowances::insert(&mut *tx, id, domain).await?;
@@ -121,7 +155,8 @@ pub async fn update(
         // There it is a new one.
         let parent = Resource::Department { domain_id, id: department.parent_id };
         cx.authorize(Action::Create, parent)?;
-        check_parent(&mut tx, &department).await?;
+        let levels = store::departments::count_levels(&mut *tx, domain_id, id).await?;
+        check_parent(&mut tx, &department, levels).await?;
     }
     department.revision += 1;
     department.updated_at = cx.now();
@@ -133,14 +168,14 @@ pub async fn update(
     Ok(department)
 }
 
-/// The tree has no circle, and an end.
-async fn check_parent(tx: &mut Transaction, department: &Department) -> Result<()> {
+/// The tree has no circle, and an end, with so many levels from the department down.
+async fn check_parent(tx: &mut Transaction, department: &Department, levels: usize) -> Result<()> {
     let Some(parent) = department.parent_id else { return Ok(()) };
     let above = store::departments::ancestors(&mut **tx, department.domain_id, parent).await?;
     if above.contains(&department.id) {
         return Err(Error::invalid("/parent_id", "must not be the department or one below it"));
     }
-    if above.len() >= MAX_DEPTH {
+    if above.len() + levels > MAX_DEPTH {
         let reason = format!("must not be nested deeper than {MAX_DEPTH}");
         return Err(Error::invalid("/parent_id", reason));
     }
@@ -153,8 +188,13 @@ pub async fn delete(cx: &Context, id: DepartmentId, precondition: Precondition) 
     let mut tx = cx.begin().await?;
     let before = store::departments::lock(&mut *tx, id).await?;
     precondition.check(before.revision)?;
+    // Whoever administers it may be of another domain; and users in no department are not in the
+    // reach of who administers one.
+    tx.reach_beyond().await?;
     role_assignments::delete_of_department(&mut tx, cx, (before.domain_id, id)).await?;
-    store::departments::delete(&mut tx, id).await?;
+    store::accounts::leave_deleted(&mut *tx, id).await?;
+    tx.reach_within().await?;
+    store::departments::delete(&mut *tx, id).await?;
     allowances::remove_department(&mut tx, &before).await?;
     finish(tx, cx, Action::Delete, Some(&before), None).await
 }

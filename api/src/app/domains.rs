@@ -21,8 +21,9 @@ use crate::{
         address::{DomainName, EmailAddress, LocalPart},
         deletion::Deletion,
         domain::{Domain, DomainRef},
-        page::Page,
+        page::{Found, Page},
         revision::Precondition,
+        search::Search,
     },
     store,
     transaction::Transaction,
@@ -30,14 +31,28 @@ use crate::{
 
 /// A page of the domains in the caller's scope; or of those that were deleted, for who may
 /// restore them.
-pub async fn list(cx: &Context, filter: DomainFilter, page: Page) -> Result<Vec<Domain>> {
+pub async fn list(cx: &Context, filter: &DomainFilter, page: Page) -> Result<Found<Domain>> {
     cx.authorize(Action::List, Resource::Domains)?;
+    let search = Search::parse_parameter(filter.search.as_deref())?;
+    let (db, search, counted) = (cx.pool(), search.as_ref(), filter.count == Some(true));
     if filter.deleted == Some(true) {
         cx.authorize(Action::Delete, Resource::Domains)?;
-        return store::domains::list_deleted(cx.pool(), page).await;
+        let found = store::domains::list_deleted(db, search, page).await?.into();
+        if !counted {
+            return Ok(found);
+        }
+        return Ok(found.counted(Some(store::domains::count_deleted(db, search).await?)));
     }
     let among = authz::visible_domains(cx.caller());
-    store::domains::list(cx.pool(), among.as_deref(), page).await
+    let among = among.as_deref();
+    let found = match search {
+        Some(search) => store::domains::search(db, among, search, page).await?,
+        None => store::domains::list(db, among, page).await?,
+    };
+    if !counted {
+        return Ok(found);
+    }
+    Ok(found.counted(Some(store::domains::count(db, among, search).await?)))
 }
 
 /// One domain.
@@ -88,11 +103,16 @@ fn permitted(
 
 /// Adds a domain.
 pub async fn create(cx: &Context, new: NewDomain) -> Result<Domain> {
+    create_with(cx, &new.name, Status::Active).await
+}
+
+/// Adds a domain that has a status from the beginning.
+pub(super) async fn create_with(cx: &Context, name: &str, status: Status) -> Result<Domain> {
     cx.authorize(Action::Create, Resource::Domains)?;
     let domain = Domain {
         id: DomainId::generate(cx.now()),
-        name: one("/name", DomainName::parse_hosted(&new.name))?,
-        status: Status::Active,
+        name: one("/name", DomainName::parse_hosted(name))?,
+        status,
         functions: Functions::ALL,
         catch_all: None,
         deferred_until: None,

@@ -129,7 +129,7 @@ impl Export {
         if self.domains.is_empty() && self.has_more {
             let among = authz::visible_domains(self.cx.caller());
             let page = Page { after: self.after_domain.map(DomainId::uuid), limit: AT_ONCE };
-            let next = store::domains::list(self.cx.pool(), among.as_deref(), page).await?;
+            let next = store::domains::list(self.cx.pool(), among.as_deref(), page).await?.rows;
             self.has_more = !next.is_empty();
             self.after_domain = next.last().map(|domain| domain.id);
             self.domains = next.into_iter().map(|domain| domain.id).collect();

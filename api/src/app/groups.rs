@@ -23,8 +23,9 @@ use crate::{
         domain::DomainRef,
         domain_alias::DomainAliasRef,
         group::{Group, GroupMember, GroupRef, MAX_MEMBERS, check_posting},
-        page::Page,
+        page::{Found, Page},
         revision::Precondition,
+        search::Search,
         user::{UserRef, parse_display_name},
     },
     store,
@@ -35,12 +36,19 @@ use crate::{
 pub async fn list(
     cx: &Context,
     domain: &DomainRef,
-    filter: GroupFilter,
+    filter: &GroupFilter,
     page: Page,
-) -> Result<Vec<Group>> {
+) -> Result<Found<Group>> {
+    let search = Search::parse_parameter(filter.search.as_deref())?;
     let domain = domains::find(cx, domain, |id| (Action::List, Resource::Groups(id))).await?;
     let among = authz::visible_among(cx.caller(), domain.id, filter.department_id);
-    store::groups::list(cx.pool(), domain.id, among.as_deref(), page).await
+    let (db, among, search) = (cx.pool(), among.as_deref(), search.as_ref());
+    let found = store::groups::list(db, &domain, among, search, page).await?;
+    if filter.count != Some(true) {
+        return Ok(found);
+    }
+    let total = store::groups::count(db, &domain, among, search).await?;
+    Ok(found.counted(Some(total)))
 }
 
 /// One group.

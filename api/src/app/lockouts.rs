@@ -1,9 +1,10 @@
 //! Lock-out: who failed too often waits, on every server, until an administrator lifts it.
 
+use time::OffsetDateTime;
+
 use crate::{
     app::{
         audit::{self, Subject},
-        security_events,
         sessions::Whose,
         users,
     },
@@ -11,21 +12,33 @@ use crate::{
     context::Context,
     error::{Error, Result},
     model::lockout::Lockout,
-    store::{self, sessions::Owner},
+    store,
 };
 
 /// Refuses a name that failed too often lately.
 pub(super) async fn check(cx: &Context, name: &str) -> Result<()> {
     let found = store::lockouts::find(cx.state().pool(), &[name.to_owned()]).await?;
     let Some(until) = found.and_then(|lockout| lockout.until(cx.now())) else { return Ok(()) };
-    let rest = (until - cx.now()).whole_seconds().max(1);
-    Err(Error::TooManyRequests(rest.unsigned_abs()))
+    Err(wait(cx, until))
 }
 
-/// Counts a failure of whoever signs in with this name, if there is somebody.
-pub(super) async fn count(cx: &Context, name: &str, owner: Option<Owner>) -> Result<()> {
+fn wait(cx: &Context, until: OffsetDateTime) -> Error {
+    Error::TooManyRequests((until - cx.now()).whole_seconds().max(1).unsigned_abs())
+}
+
+/// Counts an attempt before anybody is told what came of it: of those at the same time, too, no
+/// more are told than may fail. One that was right is taken back, or forgotten with all others.
+pub(super) async fn count(cx: &Context, name: &str) -> Result<Lockout> {
     let lockout = store::lockouts::count(cx.state().pool(), name, cx.now()).await?;
-    security_events::failed(cx, name, owner, lockout).await
+    match lockout.until(cx.now()).filter(|_| lockout.is_beyond()) {
+        Some(until) => Err(wait(cx, until)),
+        None => Ok(lockout),
+    }
+}
+
+/// Takes back an attempt that was no failure, and leaves those before it.
+pub(super) async fn take_back(cx: &Context, name: &str) -> Result<()> {
+    store::lockouts::take_back(cx.state().pool(), name).await
 }
 
 /// Forgets the failures of a name that signed in.

@@ -7,7 +7,7 @@ use crate::{
     app::{
         audit::{self, Subject},
         fields::one,
-        lockouts, users,
+        lockouts, security_events, users,
     },
     authz::{Action, Role},
     context::{Assignment, Caller, Context},
@@ -91,10 +91,12 @@ pub(super) async fn verify_password(cx: &Context, current: &str) -> Result<()> {
     };
     let name = owner.to_string();
     lockouts::check(cx, &name).await?;
-    if cx.state().passwords().verify(current, stored).await? {
-        return Ok(());
+    let verified = cx.state().passwords().verify(current, stored).await?;
+    let attempt = lockouts::count(cx, &name).await?;
+    if verified {
+        return lockouts::take_back(cx, &name).await;
     }
-    lockouts::count(cx, &name, cx.caller().owner()).await?;
+    security_events::failed(cx, &name, cx.caller().owner(), attempt).await?;
     Err(Error::invalid("/current_password", "is wrong"))
 }
 

@@ -29,6 +29,7 @@ pub mod join_tokens;
 pub mod lockouts;
 pub mod mail_certificates;
 pub mod me;
+pub mod migration;
 pub mod moves;
 pub mod nodes;
 pub mod operations;

@@ -45,10 +45,15 @@ pub(super) async fn apply(
         log(tx, forwarding.id).await?;
     }
     let addresses = (&before.address, &after.address);
-    for id in store::aliases::retarget(&mut **tx, domain, addresses, cx.now()).await? {
+    // Whoever renames the user may not see all in the domain that names the user.
+    tx.reach_beyond().await?;
+    let aliases = store::aliases::retarget(&mut **tx, domain, addresses, cx.now()).await?;
+    let is_catch_all = store::domains::retarget(&mut **tx, domain, addresses, cx.now()).await?;
+    tx.reach_within().await?;
+    for id in aliases {
         log(tx, id).await?;
     }
-    if store::domains::retarget(&mut **tx, domain, addresses, cx.now()).await? {
+    if is_catch_all {
         store::changes::insert(&mut **tx, RowKind::Domain, domain.uuid(), None).await?;
     }
     if !leave_alias {

@@ -89,6 +89,8 @@ pub async fn create(
         created_at: cx.now(),
     };
     store::role_assignments::insert(&mut *tx, &assignment).await?;
+    // Who has seen the user without the role may no longer be above the user.
+    store::accounts::touch(&mut *tx, user.id, cx.now()).await?;
     record(&mut tx, cx, Action::Create, &assignment).await?;
     tx.commit().await?;
     cx.state().callers().forget();
@@ -107,13 +109,15 @@ pub async fn delete(cx: &Context, id: RoleAssignmentId) -> Result<()> {
     let holder = user.ok_or_else(missing)?.scope();
     may(cx, Action::Delete, holder, found.grant(), missing)?;
     store::role_assignments::delete(&mut *tx, id).await?;
+    store::accounts::touch(&mut *tx, user_id, cx.now()).await?;
     record(&mut tx, cx, Action::Delete, &found).await?;
     tx.commit().await?;
     cx.state().callers().forget();
     Ok(())
 }
 
-/// Removes all from their roles in a department that goes. Whoever may not do that leaves it there.
+/// Removes all from their roles in a department that goes, in a transaction that sees all of them.
+/// Whoever may not do that leaves it there.
 pub(super) async fn delete_of_department(
     db: &mut PgConnection,
     cx: &Context,
@@ -126,6 +130,7 @@ pub(super) async fn delete_of_department(
     }
     for found in store::role_assignments::list_of_department(&mut *db, department).await? {
         store::role_assignments::delete(&mut *db, found.id).await?;
+        store::accounts::touch(&mut *db, found.user_id, cx.now()).await?;
         record(db, cx, Action::Delete, &found).await?;
     }
     Ok(())

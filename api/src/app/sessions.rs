@@ -47,13 +47,21 @@ pub async fn create(cx: &Context, client: &Client, new: NewSession) -> Result<Se
     let (owner, hash) = found.unzip();
     let verified = cx.state().passwords().verify(password.clone(), hash.clone()).await?;
     let Some(name) = &name else { return Err(WRONG) };
+    let attempt = lockouts::count(cx, name).await?;
     let Some(owner) = owner.filter(|_| verified) else {
-        lockouts::count(cx, name, owner).await?;
+        security_events::failed(cx, name, owner, attempt).await?;
         return Err(WRONG);
     };
-    if !totp::is_passed(cx, owner, name, new.totp.as_deref()).await? {
-        lockouts::count(cx, name, Some(owner)).await?;
-        return Err(Error::invalid("/totp", "is wrong, or was used"));
+    match totp::is_passed(cx, owner, name, new.totp.as_deref()).await {
+        Ok(true) => {}
+        Ok(false) => {
+            security_events::failed(cx, name, Some(owner), attempt).await?;
+            return Err(Error::invalid("/totp", "is wrong, or was used"));
+        }
+        Err(cause) => {
+            lockouts::take_back(cx, name).await?;
+            return Err(cause);
+        }
     }
     lockouts::forget(cx, name).await?;
     renew_hash(cx, owner, password, hash.as_deref().unwrap_or_default()).await?;

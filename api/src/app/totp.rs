@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     app::{
         audit::{self, Subject},
-        lockouts, me,
+        lockouts, me, security_events,
         sessions::Whose,
         users,
     },
@@ -60,12 +60,13 @@ pub async fn confirm(cx: &Context, confirmation: &TotpConfirmation) -> Result<Ve
     let stored = stored.filter(|stored| stored.confirmed_at.is_none());
     let nothing = || Error::Conflict("there is no second factor to confirm: enrol one".to_owned());
     let factor = open(cx, id, &own.name, &stored.ok_or_else(nothing)?.sealed)?;
+    let attempt = lockouts::count(cx, &id.to_string()).await?;
     let step = match Code::read(&confirmation.code) {
         Some(Code::Now(code)) => factor.step(&code, cx.now()),
         Some(Code::Recovery(_)) | None => None,
     };
     let Some(step) = step else {
-        lockouts::count(cx, &id.to_string(), Some(own.owner)).await?;
+        security_events::failed(cx, &id.to_string(), Some(own.owner), attempt).await?;
         return Err(Error::invalid("/code", "is wrong"));
     };
     lockouts::forget(cx, &id.to_string()).await?;
@@ -90,8 +91,9 @@ pub async fn remove(cx: &Context, removal: &TotpRemoval) -> Result<()> {
     if stored.is_none_or(|stored| stored.confirmed_at.is_none()) {
         return Err(Error::not_found("second factor", "of the caller"));
     }
+    let attempt = lockouts::count(cx, &id.to_string()).await?;
     if !is_passed(cx, own.owner, &own.name, Some(&removal.code)).await? {
-        lockouts::count(cx, &id.to_string(), Some(own.owner)).await?;
+        security_events::failed(cx, &id.to_string(), Some(own.owner), attempt).await?;
         return Err(Error::invalid("/code", "is wrong, or was used"));
     }
     lockouts::forget(cx, &id.to_string()).await?;

@@ -2,7 +2,7 @@
 
 use umail_api_types::{
     functions,
-    users::{NewPassword, NewUser, UserFilter, UserPatch},
+    users::{self, NewPassword, NewUser, UserPatch},
 };
 use umail_proto::{
     agent::RowKind,
@@ -24,12 +24,13 @@ use crate::{
         address::{EmailAddress, LocalPart},
         deletion::Deletion,
         domain::DomainRef,
-        page::Page,
+        page::{Found, Page},
         plan::{Plan, parse_own_quota},
         profile::{self, Profile},
         revision::Precondition,
         sending::SendingLimits,
         user::{User, UserRef, parse_display_name},
+        user_filter::UserFilter,
     },
     store,
     transaction::Transaction,
@@ -39,22 +40,19 @@ use crate::{
 pub async fn list(
     cx: &Context,
     domain: &DomainRef,
-    filter: &UserFilter,
+    asked: &users::UserFilter,
     page: Page,
-) -> Result<Vec<User>> {
+) -> Result<Found<User>> {
+    let filter = UserFilter::parse(asked)?;
     let domain = domains::find(cx, domain, |id| (Action::List, Resource::Users(id))).await?;
-    let wanted = authz::visible_among(cx.caller(), domain.id, filter.department_id);
-    if filter.deleted == Some(true) {
-        return store::accounts::list_deleted(cx.pool(), domain.id, wanted.as_deref(), page).await;
+    let among = authz::visible_among(cx.caller(), domain.id, filter.department);
+    let among = among.as_deref();
+    let found = store::accounts::list_wanted(cx.pool(), &domain, among, &filter, page).await?;
+    if asked.count != Some(true) {
+        return Ok(found);
     }
-    let external_id = filter.external_id.as_deref();
-    let external_id = external_id.map(profile::external_id).transpose();
-    let external_id = external_id.map_err(|reason| Error::invalid("external_id", reason))?;
-    let (db, wanted) = (cx.pool(), wanted.as_deref());
-    match external_id {
-        Some(id) => store::accounts::list_by_external_id(db, domain.id, wanted, &id, page).await,
-        None => store::accounts::list(db, domain.id, wanted, page).await,
-    }
+    let total = store::accounts::count_wanted(cx.pool(), &domain, among, &filter).await?;
+    Ok(found.counted(Some(total)))
 }
 
 /// One user.

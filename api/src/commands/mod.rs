@@ -2,12 +2,14 @@
 
 mod audit;
 mod migrate;
+mod migrate_from;
 mod operator;
 mod serve;
 
 use std::{
     io::{self, Write},
     path::PathBuf,
+    process::ExitCode,
 };
 
 use clap::{Parser, Subcommand};
@@ -39,6 +41,7 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date
     Migrate(migrate::Migrate),
+    MigrateFrom(migrate_from::MigrateFrom),
     /// Print the OpenAPI document
     Openapi,
     /// Look after operators
@@ -53,11 +56,12 @@ enum Command {
 
 impl Arguments {
     /// Does what was asked.
-    pub fn run(self) -> Result<()> {
+    pub fn run(self) -> Result<ExitCode> {
         // Two libraries ask for the process's default. Fails when it is set, which is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         if matches!(self.command, Command::Openapi) {
-            return print(&crate::http::document().to_pretty_json().map_err(Error::internal)?);
+            print(&crate::http::document().to_pretty_json().map_err(Error::internal)?)?;
+            return Ok(ExitCode::SUCCESS);
         }
         let config = Config::load(self.config.as_deref(), std::env::vars());
         let config = config.map_err(Error::internal)?;
@@ -68,6 +72,7 @@ impl Arguments {
             .map_err(Error::internal)?;
         runtime.block_on(async {
             match self.command {
+                Command::MigrateFrom(migrate) => return migrate.run(&config).await,
                 Command::Serve => serve::run(&config).await,
                 Command::Migrate(migrate) => migrate.run(&config).await,
                 Command::Operator(operator) => operator.run(&config).await,
@@ -75,6 +80,7 @@ impl Arguments {
                 Command::CheckConfig => print(&describe(&config)),
                 Command::Openapi => Ok(()),
             }
+            .map(|()| ExitCode::SUCCESS)
         })
     }
 }
@@ -89,12 +95,21 @@ async fn with_system<T>(
     config: &Config,
     work: impl AsyncFnOnce(&Context) -> Result<T>,
 ) -> Result<T> {
+    with_connections(config, 2, work).await
+}
+
+/// The same, with so many connections to the database.
+async fn with_connections<T>(
+    config: &Config,
+    connections: u32,
+    work: impl AsyncFnOnce(&Context) -> Result<T>,
+) -> Result<T> {
     telemetry::start_logging(&config.log)?;
     let database = Database::open(config).await?;
     let done = async {
         database.migrate().await?;
         let sealer = Sealer::open_or_create(&config.key_file)?;
-        let pool = database.pool(2);
+        let pool = database.pool(connections);
         let state = State::new(pool.clone(), Clock::system(), sealer).await?;
         let done = work(&Context::system(state)).await;
         pool.close();

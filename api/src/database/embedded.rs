@@ -185,9 +185,16 @@ impl Home {
             fs::remove_dir_all(&new).map_err(|cause| at(&new, cause))?;
         }
         info!(directory = %data.display(), "making the embedded database");
-        let mut initdb = self.command("initdb");
-        initdb.args(["-A", "trust", "-U", NAME, "-E", "UTF8", "--no-locale", "-D"]).arg(&new);
-        run(initdb).await?;
+        // Sorted by bytes; letters of every script are letters, where the system knows them.
+        let initdb = |ctype: &str| {
+            let mut initdb = self.command("initdb");
+            initdb.args(["-A", "trust", "-U", NAME, "-E", "UTF8", "--locale=C", "--lc-ctype"]);
+            initdb.arg(ctype).arg("-D").arg(&new);
+            run(initdb)
+        };
+        if initdb("C.UTF-8").await.is_err() {
+            initdb("C").await?;
+        }
         fs::rename(&new, &data).map_err(|cause| at(&data, cause))
     }
 

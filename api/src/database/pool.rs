@@ -244,6 +244,12 @@ impl Transaction {
         Ok(())
     }
 
+    /// Whether it shows only what is in somebody's reach.
+    #[must_use]
+    pub fn is_narrowed(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.reach.is_some())
+    }
+
     #[expect(clippy::expect_used, reason = "only `drop` takes it out")]
     fn link_mut(&mut self) -> &mut Link {
         self.link.as_mut().expect("a transaction has a connection")

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, StatusCode};
 use umail_api_types::{
-    aliases::{Alias, AliasPatch, NewAlias},
+    aliases::{Alias, AliasFilter, AliasPatch, NewAlias},
     page::{Page, PageQuery},
 };
 use umail_proto::ids::AliasId;
@@ -44,14 +44,15 @@ fn tagged(alias: model::alias::Alias) -> Tagged<Alias> {
 
 /// List the aliases of a domain
 #[utoipa::path(get, path = "/v1/domains/{domain}/aliases", tag = "aliases",
-    params(("domain" = String, Path, description = "Id or name of the domain"), PageQuery),
+    params(("domain" = String, Path, description = "Id or name of the domain"),
+        AliasFilter, PageQuery),
     responses((status = 200, description = "A page of aliases", body = Page<Alias>)))]
 async fn list_aliases(
     cx: Context,
     Named(Parsed(domain)): Named<Parsed<DomainRef>>,
-    pages: Pages,
+    pages: Pages<AliasFilter>,
 ) -> Result<(HeaderMap, axum::Json<Page<Alias>>)> {
-    let aliases = app::aliases::list(&cx, &domain, pages.wanted()).await?;
+    let aliases = app::aliases::list(&cx, &domain, &pages.filter, pages.wanted()).await?;
     Ok(pages.answer(aliases, |one| one.id.uuid(), Alias::from))
 }
 

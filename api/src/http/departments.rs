@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, StatusCode};
 use umail_api_types::{
-    departments::{Department, DepartmentPatch, NewDepartment},
+    departments::{Department, DepartmentFilter, DepartmentPatch, NewDepartment},
     functions::names,
     page::{Page, PageQuery},
     problem::Problem,
@@ -49,14 +49,15 @@ fn tagged(department: model::department::Department) -> Tagged<Department> {
 ///
 /// Those of your scope.
 #[utoipa::path(get, path = "/v1/domains/{domain}/departments", tag = "departments",
-    params(("domain" = String, Path, description = "Id or name of the domain"), PageQuery),
+    params(("domain" = String, Path, description = "Id or name of the domain"),
+        DepartmentFilter, PageQuery),
     responses((status = 200, description = "A page of departments", body = Page<Department>)))]
 async fn list_departments(
     cx: Context,
     Named(Parsed(domain)): Named<Parsed<DomainRef>>,
-    pages: Pages,
+    pages: Pages<DepartmentFilter>,
 ) -> Result<(HeaderMap, axum::Json<Page<Department>>)> {
-    let departments = app::departments::list(&cx, &domain, pages.wanted()).await?;
+    let departments = app::departments::list(&cx, &domain, pages.filter, pages.wanted()).await?;
     Ok(pages.answer(departments, |one| one.id.uuid(), Department::from))
 }
 

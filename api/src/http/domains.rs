@@ -55,7 +55,7 @@ async fn list_domains(
     cx: Context,
     pages: Pages<DomainFilter>,
 ) -> Result<(HeaderMap, axum::Json<Page<Domain>>)> {
-    let domains = app::domains::list(&cx, pages.filter, pages.wanted()).await?;
+    let domains = app::domains::list(&cx, &pages.filter, pages.wanted()).await?;
     Ok(pages.answer(domains, |one| one.id.uuid(), Domain::from))
 }
 

@@ -65,7 +65,7 @@ async fn list_groups(
     Named(Parsed(domain)): Named<Parsed<DomainRef>>,
     pages: Pages<GroupFilter>,
 ) -> Result<(HeaderMap, axum::Json<Page<Group>>)> {
-    let groups = app::groups::list(&cx, &domain, pages.filter, pages.wanted()).await?;
+    let groups = app::groups::list(&cx, &domain, &pages.filter, pages.wanted()).await?;
     Ok(pages.answer(groups, |one| one.id.uuid(), Group::from))
 }
 

@@ -77,7 +77,7 @@ fn tagged((service, overview): (model::node::Service, Overview)) -> Tagged<Servi
 async fn list_services(cx: Context, Named(node): Named<String>) -> Result<Json<Page<Service>>> {
     let overview = app::services::list(&cx, &node).await?;
     let items = overview.services.iter().map(|service| show(service, &overview)).collect();
-    Ok(Json(Page { items, next_page_token: None }))
+    Ok(Json(Page { items, next_page_token: None, total: None }))
 }
 
 /// Read a service of a node

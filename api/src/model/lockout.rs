@@ -23,6 +23,12 @@ impl Lockout {
         now >= self.failed_at + PAUSE
     }
 
+    /// Whether the last attempt was one too many, whatever came of it.
+    #[must_use]
+    pub fn is_beyond(&self) -> bool {
+        self.failures > FAILURES
+    }
+
     /// Whether the last failure is the one that locks the name out.
     #[must_use]
     pub fn begins(&self) -> bool {

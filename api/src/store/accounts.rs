@@ -14,14 +14,20 @@ use crate::{
     model::{
         address::{EmailAddress, LocalPart},
         deletion::Deletion,
+        domain::Domain,
         functions,
-        page::Page,
+        page::{COUNTED, Found, Page},
         profile::Profile,
         role::Grant,
         sending::SendingLimits,
         user::{User, UserRef},
+        user_filter::UserFilter,
     },
-    store::{departments::no_department, uuids},
+    store::{
+        departments::no_department,
+        searches::{Wanted, count, of_departments, search},
+        uuids,
+    },
 };
 
 struct Row {
@@ -186,78 +192,255 @@ pub async fn lock(db: impl PgExecutor<'_>, id: UserId) -> Result<()> {
 
 /// A page of the users of a domain, or of those in these departments.
 pub async fn list(
-    db: impl PgExecutor<'_>,
+    db: impl PgExecutor<'_> + Copy,
     domain: DomainId,
     departments: Option<&[DepartmentId]>,
     page: Page,
 ) -> Result<Vec<User>> {
-    let departments = uuids(departments);
-    select_users!(
-        "account.domain_id = $1 AND ($2::uuid IS NULL OR account.id > $2)
-         AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
+    if let Some(departments) = uuids(departments) {
+        let place = Some(domain.uuid());
+        let wanted = Wanted { place, departments: Some(departments), ..Wanted::default() };
+        return Ok(list_of_departments(db, &wanted, page).await?.rows);
+    }
+    let rows = select_users!(
+        "account.domain_id = $1 AND account.id > $2
+         AND account.deleted_at IS NULL AND domain.deleted_at IS NULL
+         ORDER BY account.id LIMIT $3",
+        domain.uuid(),
+        page.after(),
+        page.limit,
+    );
+    users(rows.fetch_all(db).await?)
+}
+
+/// The same, of those that are wanted. Each filter has an index in the order of the list.
+pub async fn list_wanted(
+    db: impl PgExecutor<'_> + Copy,
+    domain: &Domain,
+    departments: Option<&[DepartmentId]>,
+    filter: &UserFilter,
+    page: Page,
+) -> Result<Found<User>> {
+    let Some(wanted) = wanted(domain, departments, filter) else { return Ok(Vec::new().into()) };
+    if filter.deleted {
+        return Ok(list_deleted(db, &wanted, filter, page).await?.into());
+    }
+    if let Some(external_id) = &filter.external_id {
+        return Ok(list_by_external_id(db, &wanted, external_id, page).await?.into());
+    }
+    if wanted.term.is_some() {
+        return search(db, &wanted, page).await;
+    }
+    if wanted.departments.is_some() {
+        return list_of_departments(db, &wanted, page).await;
+    }
+    let rows = match (filter.status, filter.plan) {
+        (None, None) => list(db, domain.id, None, page).await?,
+        (Some(Status::Active), None) => list_active(db, domain.id, page).await?,
+        // Most users are active: the plan is the narrower filter then.
+        (status @ (None | Some(Status::Active)), Some(plan)) => {
+            list_by_plan(db, domain.id, plan, status, page).await?
+        }
+        (Some(status), plan) => list_by_status(db, domain.id, status, plan, page).await?,
+    };
+    Ok(rows.into())
+}
+
+/// How many those are, up to the bound of counts and one more.
+pub async fn count_wanted(
+    db: impl PgExecutor<'_>,
+    domain: &Domain,
+    departments: Option<&[DepartmentId]>,
+    filter: &UserFilter,
+) -> Result<i32> {
+    match wanted(domain, departments, filter) {
+        None => Ok(0),
+        Some(wanted) if filter.deleted || filter.external_id.is_some() => {
+            count_few(db, &wanted, filter).await
+        }
+        Some(wanted) => Ok(count!("account_count", db, wanted)),
+    }
+}
+
+/// Nothing: no address can have what is searched for.
+fn wanted(
+    domain: &Domain,
+    departments: Option<&[DepartmentId]>,
+    filter: &UserFilter,
+) -> Option<Wanted> {
+    Some(Wanted {
+        departments: uuids(departments),
+        status: filter.status.map(Status::number),
+        plan: filter.plan.map(PlanId::uuid),
+        ..Wanted::of(domain, filter.search.as_ref())?
+    })
+}
+
+fn users(rows: Vec<Row>) -> Result<Vec<User>> {
+    rows.into_iter().map(User::try_from).collect()
+}
+
+async fn search(
+    db: impl PgExecutor<'_> + Copy,
+    wanted: &Wanted,
+    page: Page,
+) -> Result<Found<User>> {
+    let (ids, upto) = search!("account_search", db, wanted, page);
+    let found = Found::of_ids(list_live(db, &ids).await?, &ids, page);
+    Ok(Found { upto: upto.or(found.upto), ..found })
+}
+
+async fn list_of_departments(
+    db: impl PgExecutor<'_> + Copy,
+    wanted: &Wanted,
+    page: Page,
+) -> Result<Found<User>> {
+    let ids = of_departments!("account_of_departments", db, wanted, page);
+    Ok(Found::of_ids(list_live(db, &ids).await?, &ids, page))
+}
+
+/// The users of these ids in their order, deleted ones not.
+async fn list_live(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<User>> {
+    let rows = select_users!(
+        "account.id = ANY ((SELECT $1::uuid[])::uuid[])
+         AND account.deleted_at IS NULL AND domain.deleted_at IS NULL ORDER BY account.id",
+        ids,
+    );
+    users(rows.fetch_all(db).await?)
+}
+
+/// Nearly all are.
+async fn list_active(db: impl PgExecutor<'_>, domain: DomainId, page: Page) -> Result<Vec<User>> {
+    let rows = select_users!(
+        "account.domain_id = $1 AND account.id > $2 AND account.status = 1
+         AND account.deleted_at IS NULL AND domain.deleted_at IS NULL
+         ORDER BY account.id LIMIT $3",
+        domain.uuid(),
+        page.after(),
+        page.limit,
+    );
+    users(rows.fetch_all(db).await?)
+}
+
+/// Any status but active, which the index knows of.
+async fn list_by_status(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    status: Status,
+    plan: Option<PlanId>,
+    page: Page,
+) -> Result<Vec<User>> {
+    let rows = select_users!(
+        "account.domain_id = $1 AND account.status = $3 AND account.status <> 1 AND account.id > $2
+         AND ($5::uuid IS NULL OR plan_id = $5)
          AND account.deleted_at IS NULL AND domain.deleted_at IS NULL
          ORDER BY account.id LIMIT $4",
         domain.uuid(),
-        page.after,
-        departments.as_deref(),
+        page.after(),
+        status.number(),
         page.limit,
-    )
-    .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(User::try_from)
-    .collect()
+        plan.map(PlanId::uuid),
+    );
+    users(rows.fetch_all(db).await?)
 }
 
-/// The same of those that were deleted.
-pub async fn list_deleted(
+async fn list_by_plan(
     db: impl PgExecutor<'_>,
     domain: DomainId,
-    departments: Option<&[DepartmentId]>,
+    plan: PlanId,
+    status: Option<Status>,
     page: Page,
 ) -> Result<Vec<User>> {
-    let departments = uuids(departments);
-    select_users!(
-        "account.domain_id = $1 AND ($2::uuid IS NULL OR account.id > $2)
-         AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
-         AND account.deleted_at IS NOT NULL AND domain.deleted_at IS NULL
+    let rows = select_users!(
+        "plan_id = $3 AND account.domain_id = $1 AND account.id > $2
+         AND ($5::smallint IS NULL OR account.status = $5)
+         AND account.deleted_at IS NULL AND domain.deleted_at IS NULL
          ORDER BY account.id LIMIT $4",
         domain.uuid(),
-        page.after,
-        departments.as_deref(),
+        page.after(),
+        plan.uuid(),
         page.limit,
-    )
-    .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(User::try_from)
-    .collect()
+        status.map(Status::number),
+    );
+    users(rows.fetch_all(db).await?)
+}
+
+/// A page of the users of a domain, or of these departments, that were deleted: as many as are
+/// deleted within the grace time.
+async fn list_deleted(
+    db: impl PgExecutor<'_>,
+    wanted: &Wanted,
+    filter: &UserFilter,
+    page: Page,
+) -> Result<Vec<User>> {
+    let rows = select_users!(
+        "account.domain_id = $1 AND account.id > $2
+         AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
+         AND account.deleted_at IS NOT NULL AND domain.deleted_at IS NULL
+         AND ($5::smallint IS NULL OR account.status = $5) AND ($6::uuid IS NULL OR plan_id = $6)
+         AND ($7::text IS NULL OR account.search_text LIKE like_pattern($7))
+         AND ($8::text IS NULL OR external_id = $8)
+         ORDER BY account.id LIMIT $4",
+        wanted.place,
+        page.after(),
+        wanted.departments.as_deref(),
+        page.limit,
+        wanted.status,
+        wanted.plan,
+        wanted.term,
+        filter.external_id,
+    );
+    users(rows.fetch_all(db).await?)
 }
 
 /// The user of a domain, or of these departments, whom another directory knows by this, on a page.
-pub async fn list_by_external_id(
+async fn list_by_external_id(
     db: impl PgExecutor<'_>,
-    domain: DomainId,
-    departments: Option<&[DepartmentId]>,
+    wanted: &Wanted,
     external_id: &str,
     page: Page,
 ) -> Result<Vec<User>> {
-    let departments = uuids(departments);
-    select_users!(
+    let rows = select_users!(
         "account.domain_id = $1 AND external_id = $4 AND external_id <> ''
-         AND ($2::uuid IS NULL OR account.id > $2)
-         AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
-         AND account.deleted_at IS NULL AND domain.deleted_at IS NULL",
-        domain.uuid(),
-        page.after,
-        departments.as_deref(),
+         AND account.id > $2 AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
+         AND account.deleted_at IS NULL AND domain.deleted_at IS NULL
+         AND ($5::smallint IS NULL OR account.status = $5) AND ($6::uuid IS NULL OR plan_id = $6)
+         AND ($7::text IS NULL OR account.search_text LIKE like_pattern($7))",
+        wanted.place,
+        page.after(),
+        wanted.departments.as_deref(),
         external_id,
-    )
-    .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(User::try_from)
-    .collect()
+        wanted.status,
+        wanted.plan,
+        wanted.term,
+    );
+    users(rows.fetch_all(db).await?)
+}
+
+/// How many users one of the two lists above has, up to the bound of counts and one more.
+async fn count_few(db: impl PgExecutor<'_>, wanted: &Wanted, filter: &UserFilter) -> Result<i32> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*)::integer AS "count!"
+             FROM (SELECT FROM account
+                    WHERE domain_id = $1 AND ($2::uuid[] IS NULL OR department_id = ANY ($2))
+                      AND ($3::smallint IS NULL OR status = $3)
+                      AND ($4::uuid IS NULL OR plan_id = $4)
+                      AND ($5::text IS NULL OR search_text LIKE like_pattern($5))
+                      AND ($6 AND deleted_at IS NOT NULL
+                               AND ($7::text IS NULL OR external_id = $7)
+                           OR NOT $6 AND deleted_at IS NULL
+                              AND external_id <> '' AND external_id = $7)
+                    LIMIT $8::integer + 1) AS counted"#,
+        wanted.place,
+        wanted.departments.as_deref(),
+        wanted.status,
+        wanted.plan,
+        wanted.term,
+        filter.deleted,
+        filter.external_id,
+        COUNTED,
+    );
+    Ok(count.fetch_one(db).await?)
 }
 
 /// Users of these ids, deleted ones not.
@@ -606,6 +789,30 @@ pub async fn update_deletion(db: impl PgExecutor<'_>, user: &User) -> Result<()>
     .execute(db)
     .await
     .on_constraint("account_external_id_key", || known_twice(user))?;
+    Ok(())
+}
+
+/// Counts a change of a user that is none of the row: who has seen the row before sees it again.
+pub async fn touch(db: impl PgExecutor<'_>, id: UserId, now: OffsetDateTime) -> Result<()> {
+    sqlx::query!(
+        "UPDATE account SET revision = revision + 1, updated_at = $2 WHERE id = $1",
+        id.uuid(),
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Takes users that were deleted out of a department that goes.
+pub async fn leave_deleted(db: impl PgExecutor<'_>, department: DepartmentId) -> Result<()> {
+    sqlx::query!(
+        "UPDATE account SET department_id = NULL
+          WHERE department_id = $1 AND deleted_at IS NOT NULL",
+        department.uuid(),
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 

@@ -9,8 +9,11 @@ use crate::{
     model::{
         address::{DomainName, EmailAddress, LocalPart},
         alias::Alias,
-        page::Page,
+        domain::Domain,
+        page::{Found, Page},
+        search::Search,
     },
+    store::searches::{Wanted, count, search},
 };
 
 struct Row {
@@ -92,38 +95,69 @@ pub async fn lock(db: impl PgExecutor<'_>, id: AliasId) -> Result<()> {
     Ok(())
 }
 
-/// A page of the aliases of a domain.
-pub async fn list(db: impl PgExecutor<'_>, domain: DomainId, page: Page) -> Result<Vec<Alias>> {
-    sqlx::query_as!(
-        Row,
-        "SELECT alias.id, alias.domain_id, domain.name AS domain_name, alias.local_part, targets,
-                account_id, keep_copy, alias.revision, alias.created_at, alias.updated_at
-           FROM alias
-           JOIN domain ON domain.id = alias.domain_id
-           JOIN address ON address.owner_id = alias.id
-          WHERE alias.domain_id = $1 AND ($2::uuid IS NULL OR alias.id > $2)
-          ORDER BY alias.id LIMIT $3",
-        domain.uuid(),
-        page.after,
-        page.limit,
-    )
-    .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(Alias::try_from)
-    .collect()
+/// Aliases, and what follows `WHERE`: each way to list them is a statement of its own.
+macro_rules! select_aliases {
+    ($conditions:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            "SELECT alias.id, alias.domain_id, domain.name AS domain_name, alias.local_part, targets,
+                    account_id, keep_copy, alias.revision, alias.created_at, alias.updated_at
+               FROM alias JOIN domain ON domain.id = alias.domain_id
+              WHERE NOT is_forwarding AND " + $conditions,
+            $($argument),+
+        )
+    };
+}
+
+/// A page of the aliases of a domain that are searched for.
+pub async fn list(
+    db: impl PgExecutor<'_> + Copy,
+    domain: &Domain,
+    search: Option<&Search>,
+    page: Page,
+) -> Result<Found<Alias>> {
+    let Some(wanted) = Wanted::of(domain, search) else { return Ok(Vec::new().into()) };
+    if wanted.term.is_none() {
+        let rows = select_aliases!(
+            "alias.domain_id = $1 AND alias.id > $2 ORDER BY alias.id LIMIT $3",
+            domain.id.uuid(),
+            page.after(),
+            page.limit,
+        );
+        return Ok(aliases(rows.fetch_all(db).await?)?.into());
+    }
+    let (ids, upto) = search!("alias_search", db, wanted, page);
+    let rows =
+        select_aliases!("alias.id = ANY ((SELECT $1::uuid[])::uuid[]) ORDER BY alias.id", &ids);
+    let found = Found::of_ids(aliases(rows.fetch_all(db).await?)?, &ids, page);
+    Ok(Found { upto: upto.or(found.upto), ..found })
+}
+
+/// How many those are, up to the bound of counts and one more.
+pub async fn count(
+    db: impl PgExecutor<'_>,
+    domain: &Domain,
+    search: Option<&Search>,
+) -> Result<i32> {
+    let Some(wanted) = Wanted::of(domain, search) else { return Ok(0) };
+    Ok(count!("alias_count", db, wanted))
+}
+
+fn aliases(rows: Vec<Row>) -> Result<Vec<Alias>> {
+    rows.into_iter().map(Alias::try_from).collect()
 }
 
 fn texts(alias: &Alias) -> Vec<String> {
     alias.targets.iter().map(ToString::to_string).collect()
 }
 
-/// Adds an alias.
+/// Adds an alias, or a forwarding: that has no address of its own, which an alias has already.
 pub async fn insert(db: impl PgExecutor<'_>, alias: &Alias) -> Result<()> {
     sqlx::query!(
         "INSERT INTO alias (id, domain_id, local_part, targets, account_id, keep_copy, revision,
-                            created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                            created_at, updated_at, is_forwarding)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
+                 NOT EXISTS (SELECT FROM address WHERE owner_id = $1))",
         alias.id.uuid(),
         alias.domain_id.uuid(),
         alias.local_part.as_str(),

@@ -106,10 +106,10 @@ pub async fn list(db: impl PgExecutor<'_>, owner: Uuid, page: Page) -> Result<Ve
         "SELECT id, name, prefix, role, domain_id, department_id, read_only, networks, created_at,
                 expires_at, last_used_at, former_until
            FROM api_key
-          WHERE (operator_id = $1 OR account_id = $1) AND ($2::uuid IS NULL OR id > $2)
+          WHERE (operator_id = $1 OR account_id = $1) AND id > $2
           ORDER BY id LIMIT $3",
         owner,
-        page.after,
+        page.after(),
         page.limit,
     );
     rows.fetch_all(db).await?.into_iter().map(ApiKey::try_from).collect()

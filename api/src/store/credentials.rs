@@ -61,10 +61,10 @@ pub async fn list_app_passwords(
     let rows = sqlx::query!(
         "SELECT id, label, functions, expires_at, created_at, last_use_at, last_use_address
            FROM credential
-          WHERE account_id = $1 AND kind = 2 AND ($2::uuid IS NULL OR id > $2)
+          WHERE account_id = $1 AND kind = 2 AND id > $2
           ORDER BY id LIMIT $3",
         user.uuid(),
-        page.after,
+        page.after(),
         page.limit,
     );
     let rows = rows.fetch_all(db).await?.into_iter().map(|row| AppPassword {

@@ -7,8 +7,11 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, OnConstraint, Result},
-    model::{department::Department, functions, page::Page},
-    store::uuids,
+    model::{
+        department::Department,
+        functions,
+        page::{COUNTED, Found, Page},
+    },
 };
 
 struct Row {
@@ -57,6 +60,26 @@ pub async fn subtree(
         root.uuid(),
     );
     Ok(rows.fetch_all(db).await?)
+}
+
+/// How many levels there are from a department down; one if nothing is below it.
+pub async fn count_levels(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    root: DepartmentId,
+) -> Result<usize> {
+    let row = sqlx::query_scalar!(
+        r#"WITH RECURSIVE below AS (
+               SELECT id, 1 AS level FROM department WHERE domain_id = $1 AND id = $2
+                UNION ALL
+               SELECT child.id, level + 1 FROM department child JOIN below ON child.parent_id = below.id
+                WHERE child.domain_id = $1 AND level < 100
+           )
+           SELECT coalesce(max(level), 1)::bigint AS "levels!" FROM below"#,
+        domain.uuid(),
+        root.uuid(),
+    );
+    Ok(row.fetch_one(db).await?.try_into().unwrap_or(usize::MAX))
 }
 
 /// A department and all above it, the nearest first.
@@ -132,28 +155,129 @@ pub async fn lock_tree(db: impl PgExecutor<'_>, domain: DomainId) -> Result<()> 
     Ok(())
 }
 
+/// Departments, and what follows `WHERE`: each way to list them is a statement of its own.
+macro_rules! select_departments {
+    ($conditions:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            "SELECT id, domain_id, parent_id, name, functions, plan_id, revision, created_at,
+                    updated_at
+               FROM department WHERE " + $conditions,
+            $($argument),+
+        )
+    };
+}
+
 /// A page of the departments of a domain, or of those among these.
 pub async fn list(
     db: impl PgExecutor<'_>,
     domain: DomainId,
     among: Option<&[DepartmentId]>,
     page: Page,
-) -> Result<Vec<Department>> {
-    let among = uuids(among);
-    let rows = sqlx::query_as!(
-        Row,
-        "SELECT id, domain_id, parent_id, name, functions, plan_id, revision, created_at,
-                updated_at
-           FROM department
-          WHERE domain_id = $1 AND ($2::uuid IS NULL OR id > $2)
-            AND ($3::uuid[] IS NULL OR id = ANY ($3))
-          ORDER BY id LIMIT $4",
+) -> Result<Found<Department>> {
+    if let Some(among) = among {
+        let ids = page.of(among);
+        let rows = select_departments!(
+            "id = ANY ($2) AND domain_id = $1 ORDER BY id",
+            domain.uuid(),
+            &ids,
+        );
+        let rows = rows.fetch_all(db).await?.into_iter().map(Department::from);
+        return Ok(Found::of_ids(rows.collect(), &ids, page));
+    }
+    let rows = select_departments!(
+        "domain_id = $1 AND id > $2 ORDER BY id LIMIT $3",
         domain.uuid(),
-        page.after,
-        among.as_deref(),
+        page.after(),
         page.limit,
     );
-    Ok(rows.fetch_all(db).await?.into_iter().map(Department::from).collect())
+    let rows = rows.fetch_all(db).await?.into_iter().map(Department::from);
+    Ok(rows.collect::<Vec<_>>().into())
+}
+
+/// A page of the departments of a domain directly below one, or below none.
+pub async fn list_below(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    parent: Option<DepartmentId>,
+    page: Page,
+) -> Result<Vec<Department>> {
+    let rows = match parent {
+        Some(parent) => {
+            select_departments!(
+                "domain_id = $1 AND parent_id = $4 AND id > $2 ORDER BY id LIMIT $3",
+                domain.uuid(),
+                page.after(),
+                page.limit,
+                parent.uuid(),
+            )
+            .fetch_all(db)
+            .await?
+        }
+        None => {
+            select_departments!(
+                "domain_id = $1 AND parent_id IS NULL AND id > $2 ORDER BY id LIMIT $3",
+                domain.uuid(),
+                page.after(),
+                page.limit,
+            )
+            .fetch_all(db)
+            .await?
+        }
+    };
+    Ok(rows.into_iter().map(Department::from).collect())
+}
+
+/// Those of some departments of a domain that are below none.
+pub async fn list_top(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    among: &[DepartmentId],
+) -> Result<Vec<DepartmentId>> {
+    let among: Vec<_> = among.iter().map(|id| id.uuid()).collect();
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM department WHERE id = ANY ($2) AND domain_id = $1 AND parent_id IS NULL",
+        domain.uuid(),
+        &among,
+    );
+    Ok(ids.fetch_all(db).await?)
+}
+
+/// How many departments a domain has, or these are, up to the bound of counts and one more.
+pub async fn count(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    among: Option<&[DepartmentId]>,
+) -> Result<i32> {
+    if let Some(among) = among {
+        return Ok(i32::try_from(among.len()).unwrap_or(i32::MAX));
+    }
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*)::integer AS "count!"
+             FROM (SELECT FROM department WHERE domain_id = $1 LIMIT $2::integer + 1) AS counted"#,
+        domain.uuid(),
+        COUNTED,
+    );
+    Ok(count.fetch_one(db).await?)
+}
+
+/// How many are directly below one, or below none.
+pub async fn count_below(
+    db: impl PgExecutor<'_>,
+    domain: DomainId,
+    parent: Option<DepartmentId>,
+) -> Result<i32> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*)::integer AS "count!"
+             FROM (SELECT FROM department
+                    WHERE domain_id = $1
+                      AND (parent_id = $2 OR $2::uuid IS NULL AND parent_id IS NULL)
+                    LIMIT $3::integer + 1) AS counted"#,
+        domain.uuid(),
+        parent.map(DepartmentId::uuid),
+        COUNTED,
+    );
+    Ok(count.fetch_one(db).await?)
 }
 
 /// Adds a department.
@@ -203,17 +327,10 @@ pub async fn update(db: impl PgExecutor<'_>, department: &Department) -> Result<
     Ok(())
 }
 
-/// Removes a department that nothing is in. Users that were deleted leave it.
-pub async fn delete(db: &mut sqlx::PgConnection, id: DepartmentId) -> Result<()> {
+/// Removes a department that nothing is in.
+pub async fn delete(db: impl PgExecutor<'_>, id: DepartmentId) -> Result<()> {
     let not_empty =
         || Error::Conflict("the department still has users, groups or departments".to_owned());
-    sqlx::query!(
-        "UPDATE account SET department_id = NULL
-          WHERE department_id = $1 AND deleted_at IS NOT NULL",
-        id.uuid(),
-    )
-    .execute(&mut *db)
-    .await?;
     sqlx::query!("DELETE FROM department WHERE id = $1", id.uuid())
         .execute(db)
         .await

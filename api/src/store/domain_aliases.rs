@@ -60,10 +60,10 @@ pub async fn list(
     sqlx::query_as!(
         Row,
         "SELECT id, domain_id, name, created_at FROM domain_alias
-          WHERE domain_id = $1 AND ($2::uuid IS NULL OR id > $2)
+          WHERE domain_id = $1 AND id > $2
           ORDER BY id LIMIT $3",
         domain.uuid(),
-        page.after,
+        page.after(),
         page.limit,
     )
     .fetch_all(db)

@@ -13,9 +13,13 @@ use crate::{
         deletion::Deletion,
         domain::{Domain, DomainRef},
         functions,
-        page::Page,
+        page::{COUNTED, Found, Page},
+        search::Search,
     },
-    store::uuids,
+    store::{
+        searches::{Wanted, count, search},
+        uuids,
+    },
 };
 
 struct Row {
@@ -131,49 +135,121 @@ pub async fn hold_all(
     .collect()
 }
 
+/// Domains, and what follows `WHERE`: each way to list them is a statement of its own.
+macro_rules! select_domains {
+    ($conditions:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            "SELECT id, name, status, functions, catch_all, deferred_until, deleted_at, purge_at,
+                    revision, created_at, updated_at
+               FROM domain WHERE " + $conditions,
+            $($argument),+
+        )
+    };
+}
+
+fn domains(rows: Vec<Row>) -> Result<Vec<Domain>> {
+    rows.into_iter().map(Domain::try_from).collect()
+}
+
 /// A page of all domains, or of those among these.
 pub async fn list(
     db: impl PgExecutor<'_>,
     among: Option<&[DomainId]>,
     page: Page,
-) -> Result<Vec<Domain>> {
-    let among = uuids(among);
-    sqlx::query_as!(
-        Row,
-        "SELECT id, name, status, functions, catch_all, deferred_until, deleted_at, purge_at,
-                revision, created_at, updated_at
-           FROM domain
-          WHERE deleted_at IS NULL AND ($1::uuid IS NULL OR id > $1)
-            AND ($2::uuid[] IS NULL OR id = ANY ($2))
-          ORDER BY id LIMIT $3",
-        page.after,
-        among.as_deref(),
+) -> Result<Found<Domain>> {
+    if let Some(among) = among {
+        let ids = page.of(among);
+        let rows = select_domains!("id = ANY ($1) AND deleted_at IS NULL ORDER BY id", &ids);
+        return Ok(Found::of_ids(domains(rows.fetch_all(db).await?)?, &ids, page));
+    }
+    let rows = select_domains!(
+        "deleted_at IS NULL AND id > $1 ORDER BY id LIMIT $2",
+        page.after(),
         page.limit,
-    )
-    .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(Domain::try_from)
-    .collect()
+    );
+    Ok(domains(rows.fetch_all(db).await?)?.into())
 }
 
-/// A page of the domains that were deleted.
-pub async fn list_deleted(db: impl PgExecutor<'_>, page: Page) -> Result<Vec<Domain>> {
-    sqlx::query_as!(
-        Row,
-        "SELECT id, name, status, functions, catch_all, deferred_until, deleted_at, purge_at,
-                revision, created_at, updated_at
-           FROM domain
-          WHERE deleted_at IS NOT NULL AND ($1::uuid IS NULL OR id > $1)
-          ORDER BY id LIMIT $2",
-        page.after,
+/// The same, of those that have this in their names.
+pub async fn search(
+    db: impl PgExecutor<'_> + Copy,
+    among: Option<&[DomainId]>,
+    search: &Search,
+    page: Page,
+) -> Result<Found<Domain>> {
+    let term = search.of_domains();
+    if let Some(among) = uuids(among) {
+        let rows = select_domains!(
+            "id = ANY ($1) AND id > $2 AND deleted_at IS NULL AND search_text LIKE like_pattern($3)
+             ORDER BY id LIMIT $4",
+            &among,
+            page.after(),
+            term,
+            page.limit,
+        );
+        return Ok(domains(rows.fetch_all(db).await?)?.into());
+    }
+    let wanted = Wanted { term: Some(term), ..Wanted::default() };
+    let (ids, upto) = search!("domain_search", db, wanted, page);
+    let rows = select_domains!("id = ANY ($1) AND deleted_at IS NULL ORDER BY id", &ids);
+    let found = Found::of_ids(domains(rows.fetch_all(db).await?)?, &ids, page);
+    Ok(Found { upto: upto.or(found.upto), ..found })
+}
+
+/// How many those are, up to the bound of counts and one more.
+pub async fn count(
+    db: impl PgExecutor<'_>,
+    among: Option<&[DomainId]>,
+    search: Option<&Search>,
+) -> Result<i32> {
+    let term = search.map(Search::of_domains);
+    let Some(among) = uuids(among) else {
+        let wanted = Wanted { term, ..Wanted::default() };
+        return Ok(count!("domain_count", db, wanted));
+    };
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*)::integer AS "count!"
+             FROM (SELECT FROM domain
+                    WHERE id = ANY ($1) AND deleted_at IS NULL
+                      AND ($2::text IS NULL OR search_text LIKE like_pattern($2))
+                    LIMIT $3::integer + 1) AS counted"#,
+        &among,
+        term,
+        COUNTED,
+    );
+    Ok(count.fetch_one(db).await?)
+}
+
+/// A page of the domains that were deleted, and have this in their names.
+pub async fn list_deleted(
+    db: impl PgExecutor<'_>,
+    search: Option<&Search>,
+    page: Page,
+) -> Result<Vec<Domain>> {
+    let rows = select_domains!(
+        "deleted_at IS NOT NULL AND id > $1
+         AND ($3::text IS NULL OR search_text LIKE like_pattern($3))
+         ORDER BY id LIMIT $2",
+        page.after(),
         page.limit,
-    )
-    .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(Domain::try_from)
-    .collect()
+        search.map(Search::of_domains),
+    );
+    domains(rows.fetch_all(db).await?)
+}
+
+/// How many those are, up to the bound of counts and one more.
+pub async fn count_deleted(db: impl PgExecutor<'_>, search: Option<&Search>) -> Result<i32> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*)::integer AS "count!"
+             FROM (SELECT FROM domain
+                    WHERE deleted_at IS NOT NULL
+                      AND ($1::text IS NULL OR search_text LIKE like_pattern($1))
+                    LIMIT $2::integer + 1) AS counted"#,
+        search.map(Search::of_domains),
+        COUNTED,
+    );
+    Ok(count.fetch_one(db).await?)
 }
 
 /// Adds a domain, whose name was taken for it.

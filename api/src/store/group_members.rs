@@ -59,9 +59,9 @@ macro_rules! select_members {
 /// A page of the members of a group.
 pub async fn list(db: impl PgExecutor<'_>, group: GroupId, page: Page) -> Result<Vec<GroupMember>> {
     select_members!(
-        "AND ($2::uuid IS NULL OR group_member.id > $2) ORDER BY group_member.id LIMIT $3",
+        "AND group_member.id > $2 ORDER BY group_member.id LIMIT $3",
         group.uuid(),
-        page.after,
+        page.after(),
         page.limit,
     )
     .fetch_all(db)

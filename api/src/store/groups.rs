@@ -5,15 +5,22 @@ use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use umail_api_types::groups::Posting;
 use umail_proto::ids::{DepartmentId, DomainId, GroupId};
+use uuid::Uuid;
 
 use crate::{
     error::{Error, OnConstraint, Result},
     model::{
         address::{EmailAddress, LocalPart},
+        domain::Domain,
         group::{Group, GroupRef},
-        page::Page,
+        page::{Found, Page},
+        search::Search,
     },
-    store::{departments::no_department, uuids},
+    store::{
+        departments::no_department,
+        searches::{Wanted, count, of_departments, search},
+        uuids,
+    },
 };
 
 struct Row {
@@ -96,28 +103,67 @@ pub async fn lock(db: impl PgExecutor<'_>, id: GroupId) -> Result<()> {
     Ok(())
 }
 
-/// A page of the groups of a domain, or of those in these departments.
+/// A page of the groups of a domain, or of those in these departments, that are searched for.
 pub async fn list(
-    db: impl PgExecutor<'_>,
-    domain: DomainId,
+    db: impl PgExecutor<'_> + Copy,
+    domain: &Domain,
     departments: Option<&[DepartmentId]>,
+    search: Option<&Search>,
     page: Page,
-) -> Result<Vec<Group>> {
-    let departments = uuids(departments);
-    select_groups!(
-        "mail_group.domain_id = $1 AND ($2::uuid IS NULL OR mail_group.id > $2)
-         AND ($3::uuid[] IS NULL OR department_id = ANY ($3))
-         ORDER BY mail_group.id LIMIT $4",
+) -> Result<Found<Group>> {
+    let Some(wanted) = wanted(domain, departments, search) else { return Ok(Vec::new().into()) };
+    if wanted.term.is_none() {
+        if wanted.departments.is_none() {
+            return Ok(list_all(db, domain.id, page).await?.into());
+        }
+        let ids = of_departments!("mail_group_of_departments", db, wanted, page);
+        return Ok(Found::of_ids(list_these(db, &ids).await?, &ids, page));
+    }
+    let (ids, upto) = search!("mail_group_search", db, wanted, page);
+    let found = Found::of_ids(list_these(db, &ids).await?, &ids, page);
+    Ok(Found { upto: upto.or(found.upto), ..found })
+}
+
+/// How many those are, up to the bound of counts and one more.
+pub async fn count(
+    db: impl PgExecutor<'_>,
+    domain: &Domain,
+    departments: Option<&[DepartmentId]>,
+    search: Option<&Search>,
+) -> Result<i32> {
+    let Some(wanted) = wanted(domain, departments, search) else { return Ok(0) };
+    Ok(count!("mail_group_count", db, wanted))
+}
+
+fn wanted(
+    domain: &Domain,
+    departments: Option<&[DepartmentId]>,
+    search: Option<&Search>,
+) -> Option<Wanted> {
+    Some(Wanted { departments: uuids(departments), ..Wanted::of(domain, search)? })
+}
+
+fn groups(rows: Vec<Row>) -> Result<Vec<Group>> {
+    rows.into_iter().map(Group::try_from).collect()
+}
+
+async fn list_all(db: impl PgExecutor<'_>, domain: DomainId, page: Page) -> Result<Vec<Group>> {
+    let rows = select_groups!(
+        "mail_group.domain_id = $1 AND mail_group.id > $2 ORDER BY mail_group.id LIMIT $3",
         domain.uuid(),
-        page.after,
-        departments.as_deref(),
+        page.after(),
         page.limit,
-    )
-    .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(Group::try_from)
-    .collect()
+    );
+    groups(rows.fetch_all(db).await?)
+}
+
+/// The groups of these ids in their order.
+async fn list_these(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Group>> {
+    let rows = select_groups!(
+        "mail_group.id = ANY ((SELECT $1::uuid[])::uuid[]) ORDER BY mail_group.id",
+        ids,
+    );
+    groups(rows.fetch_all(db).await?)
 }
 
 /// Adds a group.

@@ -40,10 +40,10 @@ pub async fn list(db: impl PgExecutor<'_>, page: Page) -> Result<Vec<JoinToken>>
         Row,
         "SELECT id, node_name, roles, expires_at, used_at, created_at
            FROM join_token
-          WHERE $1::uuid IS NULL OR id > $1
+          WHERE id > $1
           ORDER BY id
           LIMIT $2",
-        page.after,
+        page.after(),
         page.limit,
     )
     .fetch_all(db)

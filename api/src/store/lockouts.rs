@@ -19,7 +19,7 @@ pub async fn find(db: impl PgExecutor<'_>, names: &[String]) -> Result<Option<Lo
     Ok(row.fetch_optional(db).await?)
 }
 
-/// Counts a failure; the first one again after a pause.
+/// Counts an attempt as a failure; the first one again after a pause.
 pub async fn count(db: impl PgExecutor<'_>, name: &str, now: OffsetDateTime) -> Result<Lockout> {
     let row = sqlx::query_as!(
         Lockout,
@@ -33,6 +33,14 @@ pub async fn count(db: impl PgExecutor<'_>, name: &str, now: OffsetDateTime) -> 
         now - PAUSE,
     );
     Ok(row.fetch_one(db).await?)
+}
+
+/// Takes back the last attempt, which was no failure.
+pub async fn take_back(db: impl PgExecutor<'_>, name: &str) -> Result<()> {
+    sqlx::query!("UPDATE lockout SET failures = greatest(failures - 1, 0) WHERE name = $1", name)
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 /// Forgets the failures of these names.

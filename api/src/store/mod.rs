@@ -39,6 +39,7 @@ pub mod placements;
 pub mod plans;
 pub mod recovery_codes;
 pub mod role_assignments;
+mod searches;
 pub mod seats;
 pub mod secrets;
 pub mod services;

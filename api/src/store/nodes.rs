@@ -53,10 +53,10 @@ pub async fn list(db: impl PgExecutor<'_>, page: Page) -> Result<Vec<Node>> {
         r#"SELECT id, name, host(address) AS "address!", roles, eligible, generation, revoked_at,
                   revision, created_at, updated_at
              FROM node
-            WHERE $1::uuid IS NULL OR id > $1
+            WHERE id > $1
             ORDER BY id
             LIMIT $2"#,
-        page.after,
+        page.after(),
         page.limit,
     )
     .fetch_all(db)

@@ -107,8 +107,8 @@ pub async fn list(
         Operation,
         r#"SELECT id AS "id: OperationId", kind, state, step, input, result, error,
                   cancel_requested, created_by, created_at, updated_at
-             FROM operation WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2"#,
-        before.map(OperationId::uuid),
+             FROM operation WHERE id < $1 ORDER BY id DESC LIMIT $2"#,
+        before.map_or(Uuid::max(), OperationId::uuid),
         limit,
     )
     .fetch_all(db)

@@ -80,8 +80,8 @@ pub async fn list(db: impl PgExecutor<'_>, page: Page) -> Result<Vec<Operator>> 
     sqlx::query_as!(
         Row,
         "SELECT id, name, role, active, must_change_password, revision, created_at, updated_at
-           FROM operator WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2",
-        page.after,
+           FROM operator WHERE id > $1 ORDER BY id LIMIT $2",
+        page.after(),
         page.limit,
     )
     .fetch_all(db)

@@ -103,8 +103,8 @@ pub async fn list(db: impl PgExecutor<'_>, page: Page) -> Result<Vec<Plan>> {
         "SELECT id, name, quota_bytes, message_size_bytes, messages_per_hour, messages_per_day,
                 recipients_per_hour, recipients_per_day, functions, revision, created_at,
                 updated_at
-           FROM plan WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2",
-        page.after,
+           FROM plan WHERE id > $1 ORDER BY id LIMIT $2",
+        page.after(),
         page.limit,
     );
     Ok(rows.fetch_all(db).await?.into_iter().map(Plan::from).collect())

@@ -76,13 +76,13 @@ pub async fn list_of_user(
            JOIN domain ON domain.id = role_assignment.domain_id
            JOIN account ON account.id = account_id
            JOIN domain home ON home.id = account.domain_id
-          WHERE account_id = $1 AND ($2::uuid IS NULL OR role_assignment.id > $2)
+          WHERE account_id = $1 AND role_assignment.id > $2
             AND ($3::uuid[] IS NULL OR role_assignment.domain_id = ANY ($3)
                  OR role_assignment.department_id = ANY ($4))
             AND domain.deleted_at IS NULL
           ORDER BY role_assignment.id LIMIT $5",
         user.uuid(),
-        page.after,
+        page.after(),
         domains.as_deref(),
         departments.as_deref(),
         page.limit,
@@ -111,12 +111,12 @@ pub async fn list_of_domain(
            JOIN account ON account.id = account_id
            JOIN domain home ON home.id = account.domain_id
           WHERE role_assignment.domain_id = $1
-            AND ($2::uuid IS NULL OR role_assignment.id > $2)
+            AND role_assignment.id > $2
             AND ($3::uuid[] IS NULL OR role_assignment.department_id = ANY ($3))
             AND account.deleted_at IS NULL AND home.deleted_at IS NULL
           ORDER BY role_assignment.id LIMIT $4",
         domain.uuid(),
-        page.after,
+        page.after(),
         departments.as_deref(),
         page.limit,
     )

@@ -132,11 +132,11 @@ pub async fn list(
         SignIn,
         "SELECT id, client_address, user_agent, created_at, last_used_at, expires_at FROM session
           WHERE (operator_id = $1 OR account_id = $1) AND revoked_at IS NULL AND expires_at > $2
-            AND ($3::uuid IS NULL OR id > $3)
+            AND id > $3
           ORDER BY id LIMIT $4",
         owner,
         now,
-        page.after,
+        page.after(),
         page.limit,
     );
     Ok(rows.fetch_all(db).await?)

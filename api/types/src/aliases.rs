@@ -3,9 +3,22 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use umail_proto::ids::{AliasId, DomainId, UserId};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::patch::present;
+
+/// Which aliases of a domain are wanted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct AliasFilter {
+    /// Only aliases whose address has this, as in the list of users.
+    #[param(nullable = false, min_length = 1, max_length = 254)]
+    pub search: Option<String>,
+    /// Whether to say how many there are, up to 10,000.
+    #[param(nullable = false)]
+    pub count: Option<bool>,
+}
 
 /// Another address.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

@@ -3,9 +3,25 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use umail_proto::ids::{DepartmentId, DomainId, PlanId};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{functions::FunctionName, patch::present};
+
+/// Which departments of a domain are wanted.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct DepartmentFilter {
+    /// Only those directly below this one.
+    #[param(nullable = false)]
+    pub parent_id: Option<DepartmentId>,
+    /// Only those at the top, below none.
+    #[param(nullable = false)]
+    pub top: Option<bool>,
+    /// Whether to say how many there are, up to 10,000.
+    #[param(nullable = false)]
+    pub count: Option<bool>,
+}
 
 /// A department.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

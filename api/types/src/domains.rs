@@ -41,7 +41,7 @@ pub struct Domain {
 }
 
 /// Which domains are wanted.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct DomainFilter {
@@ -49,6 +49,13 @@ pub struct DomainFilter {
     /// when absent or false.
     #[param(nullable = false)]
     pub deleted: Option<bool>,
+    /// Only domains whose name has this: three characters or more anywhere in it, fewer at its
+    /// beginning; international names in either spelling, of those whole labels.
+    #[param(nullable = false, min_length = 1, max_length = 254)]
+    pub search: Option<String>,
+    /// Whether to say how many there are, up to 10,000.
+    #[param(nullable = false)]
+    pub count: Option<bool>,
 }
 
 /// A domain to be.

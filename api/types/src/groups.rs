@@ -102,13 +102,19 @@ pub struct GroupPatch {
 }
 
 /// Which groups of a domain are wanted.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct GroupFilter {
     /// Only groups of this department, those below not included.
     #[param(nullable = false)]
     pub department_id: Option<DepartmentId>,
+    /// Only groups whose address or name has this, as in the list of users.
+    #[param(nullable = false, min_length = 1, max_length = 254)]
+    pub search: Option<String>,
+    /// Whether to say how many there are, up to 10,000.
+    #[param(nullable = false)]
+    pub count: Option<bool>,
 }
 
 /// One of those who get what is written to a group.

@@ -8,8 +8,23 @@ use utoipa::{IntoParams, ToSchema};
 pub struct Page<T> {
     /// What is on this page, in the order of creation.
     pub items: Vec<T>,
-    /// Asks for the next page as `page_token`; null on the last page.
+    /// Asks for the next page as `page_token`; null on the last page. A page may have fewer items than
+    /// were wanted, even none, and not be the last one.
     pub next_page_token: Option<String>,
+    /// How many items all pages have together, if `count=true` asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub total: Option<Total>,
+}
+
+/// How many items a list has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Total {
+    /// How many; at most 10,000.
+    #[schema(minimum = 0, maximum = 10_000)]
+    pub count: i32,
+    /// Whether that is all of them; there are more if not.
+    pub is_exact: bool,
 }
 
 /// Which page of a list is wanted.

@@ -324,6 +324,20 @@ pub struct UserFilter {
     /// Those that were deleted and can be restored still; the others when absent or false.
     #[param(nullable = false)]
     pub deleted: Option<bool>,
+    /// Only users with this status.
+    #[param(nullable = false)]
+    pub status: Option<Status>,
+    /// Only users with this plan.
+    #[param(nullable = false)]
+    pub plan_id: Option<PlanId>,
+    /// Only users whose address or names have this. Three characters or more may be anywhere in
+    /// them, fewer begin the address or a word of the names; upper and lower case are the same. With
+    /// an `@`, what is before it ends the local part, and what is behind it begins the domain.
+    #[param(nullable = false, min_length = 1, max_length = 254)]
+    pub search: Option<String>,
+    /// Whether to say how many there are, up to 10,000.
+    #[param(nullable = false)]
+    pub count: Option<bool>,
 }
 
 /// Where mail of a user goes besides, or instead of, the mailbox.

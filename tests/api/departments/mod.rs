@@ -75,6 +75,37 @@ async fn departments_are_not_nested_without_end() {
 }
 
 #[tokio::test]
+async fn departments_are_not_moved_deeper_than_they_are_made() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let top = department(&api, "T", None).await;
+    let token = api.department_admin("anna@example.com", &top).await;
+    let add = async |name: String, parent: &str| {
+        let body = json!({"name": name, "parent_id": parent});
+        api.ask(Method::POST, PATH).by(&token).json(body).send().await.is(StatusCode::CREATED).id()
+    };
+    let (mut deep, mut high) = (vec![top.clone()], vec![top]);
+    for level in 1..16 {
+        deep.push(add(format!("c{level}"), &deep[level - 1]).await);
+    }
+    for level in 1..8 {
+        high.push(add(format!("d{level}"), &high[level - 1]).await);
+    }
+    let go = async |id: &str, parent: &str| {
+        let body = json!({"parent_id": parent});
+        let ask = api.ask(Method::PATCH, format!("/v1/departments/{id}")).by(&token);
+        ask.header("if-match", "*").json(body).send().await
+    };
+    // What moves along counts: nothing comes to be on a seventeenth level.
+    let refused = go(&deep[1], &high[7]).await.is_invalid(&["/parent_id"]);
+    let reason = &refused.body["errors"][0]["detail"];
+    assert_eq!(reason, "must not be nested deeper than 16", "{:#}", refused.body);
+    go(&deep[7], &high[7]).await.is_invalid(&["/parent_id"]);
+    go(&deep[8], &high[7]).await.is(StatusCode::OK);
+    go(&deep[8], &deep[7]).await.is(StatusCode::OK);
+}
+
+#[tokio::test]
 async fn delete_department_removes_only_an_empty_one() {
     let api = Api::start().await;
     api.domain("example.com").await;
@@ -162,4 +193,46 @@ async fn department_admins_add_departments_within_the_allowances_above() {
     let remove = remove.header("if-match", "*").by(&admin).send().await;
     remove.is(StatusCode::NO_CONTENT);
     add("C").await.is(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn department_admins_remove_departments_that_deleted_users_are_in() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    api.domain("example.org").await;
+    let top = department(&api, "A", None).await;
+    let below = department(&api, "B", Some(&top)).await;
+    let admin = api.department_admin("admin@example.com", &top).await;
+    let inside = json!({"department_id": below});
+    for address in ["anna@example.com", "bert@example.com"] {
+        api.user(address).await;
+        api.patch(format!("/v1/users/{address}"), inside.clone()).await.is(StatusCode::OK);
+    }
+    let remove =
+        |path: String| api.ask(Method::DELETE, path).by(&admin).header("if-match", "*").send();
+    let path = format!("/v1/departments/{below}");
+    remove("/v1/users/anna@example.com".to_owned()).await.is(StatusCode::NO_CONTENT);
+    // Whoever is there keeps it there.
+    remove(path.clone()).await.is_problem(StatusCode::CONFLICT);
+    remove("/v1/users/bert@example.com".to_owned()).await.is(StatusCode::NO_CONTENT);
+    remove(path).await.is(StatusCode::NO_CONTENT);
+    let restored = api.post("/v1/users/anna@example.com/restore", json!(null)).await;
+    assert!(restored.is(StatusCode::OK).body["department_id"].is_null());
+}
+
+#[tokio::test]
+async fn domain_admins_remove_departments_that_others_administer_from_elsewhere() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    api.domain("example.org").await;
+    let top = department(&api, "A", None).await;
+    let admin = api.domain_admin("admin@example.com").await;
+    let domain = api.get("/v1/domains/example.com").await.id();
+    api.user("anna@example.org").await;
+    let role = json!({"role": "department_admin", "domain_id": domain, "department_id": top});
+    let path = "/v1/users/anna@example.org/role_assignments";
+    api.post(path, role).await.is(StatusCode::CREATED);
+    let ask = api.ask(Method::DELETE, format!("/v1/departments/{top}")).by(&admin);
+    ask.header("if-match", "*").send().await.is(StatusCode::NO_CONTENT);
+    assert!(api.get(path).await.items("id").is_empty());
 }

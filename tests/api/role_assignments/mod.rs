@@ -463,3 +463,72 @@ async fn racing_appointments_make_one_role_and_leave_none_behind() {
     let (first, second) = (keyed().await, keyed().await);
     assert_eq!(first.is(StatusCode::CREATED).body, second.is(StatusCode::CREATED).body);
 }
+
+#[tokio::test]
+async fn appointments_count_as_changes_of_the_user() {
+    let fleet = Fleet::start().await;
+    let api = &fleet.api;
+    api.user("anna@example.com").await;
+    let user = "/v1/users/anna@example.com";
+    let body = json!({"role": "department_admin", "department_id": fleet.a});
+    let role = api.post(path("anna@example.com"), body.clone()).await.is(StatusCode::CREATED).id();
+    assert_eq!(api.get(user).await.etag(), "\"2\"");
+    let stale = api.ask(Method::PATCH, user).header("if-match", "\"1\"");
+    let stale = stale.json(json!({"display_name": "Anna"})).send().await;
+    stale.is_problem(StatusCode::PRECONDITION_FAILED);
+    api.delete(format!("/v1/role_assignments/{role}")).await.is(StatusCode::NO_CONTENT);
+    assert_eq!(api.get(user).await.etag(), "\"3\"");
+    // By whoever administers the domain, and with the department that goes.
+    let admin = api.domain_admin("admin@example.com").await;
+    fleet.appoint(&admin, "anna@example.com", body).await.is(StatusCode::CREATED);
+    assert_eq!(api.get(user).await.etag(), "\"4\"");
+    for id in [&fleet.b, &fleet.a] {
+        let ask = api.ask(Method::DELETE, format!("/v1/departments/{id}")).by(&admin);
+        ask.header("if-match", "*").send().await.is(StatusCode::NO_CONTENT);
+    }
+    assert_eq!(api.get(user).await.etag(), "\"5\"");
+}
+
+#[tokio::test]
+async fn who_is_appointed_meanwhile_is_no_longer_changed_from_below() {
+    let fleet = Fleet::start().await;
+    let api = &fleet.api;
+    let head = api.department_admin("head@example.com", &fleet.a).await;
+    fleet.user("anna@example.com", &fleet.a).await;
+    // The appointment has locked the user, and waits; the change has seen the user before.
+    let mut gate = api.owner().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE role_assignment IN SHARE MODE")
+        .execute(&mut gate)
+        .await
+        .unwrap();
+    let appoint =
+        async { fleet.api.post(path("anna@example.com"), json!({"role": "domain_admin"})).await };
+    let change = async {
+        until_waiting(api, 1).await;
+        let ask = api.ask(Method::PATCH, "/v1/users/anna@example.com").by(&head);
+        ask.header("if-match", "*").json(json!({"status": "locked"})).send().await
+    };
+    let open = async {
+        until_waiting(api, 2).await;
+        sqlx::raw_sql("COMMIT").execute(&mut gate).await.unwrap();
+    };
+    let (appointed, changed, ()) = tokio::join!(appoint, change, open);
+    appointed.is(StatusCode::CREATED);
+    changed.is_problem(StatusCode::FORBIDDEN);
+    let user = api.get("/v1/users/anna@example.com").await.body;
+    assert_eq!(user["status"], "active");
+}
+
+/// Waits until so many connections to the database of the test wait for a lock.
+async fn until_waiting(api: &Api, wanted: i64) {
+    let sql = "SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    loop {
+        // The statistics of others are shown to the owner only.
+        let waiting: i64 = sqlx::query_scalar(sql).fetch_one(&mut api.owner().await).await.unwrap();
+        if waiting >= wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

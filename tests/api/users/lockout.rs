@@ -1,5 +1,6 @@
 //! `/v1/users/{user}/lockout` and `/v1/operators/{id}/lockout`
 
+use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
@@ -140,4 +141,58 @@ async fn operators_are_locked_out_and_let_in_again() {
     let nobody = "/v1/operators/01936d5e-0000-7000-8000-000000000000/lockout";
     api.get(nobody).await.is_problem(StatusCode::NOT_FOUND);
     api.delete(nobody).await.is_problem(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn guesses_at_the_same_time_are_ten_as_well() {
+    let (api, _clock) = start().await;
+    let wrong = join_all((0..40).map(|_| guess(&api, "anna@example.com", "not the password")));
+    // The right one is let in while hardly any is counted, and verified after all others.
+    let right = async {
+        until_counted(&api, "anna@example.com").await;
+        guess(&api, "anna@example.com", PASSWORD).await
+    };
+    let (wrong, right) = tokio::join!(wrong, right);
+    let told = wrong.iter().filter(|one| one.status == StatusCode::UNAUTHORIZED).count();
+    assert_eq!(told, 10);
+    right.is_problem(StatusCode::TOO_MANY_REQUESTS);
+    assert!(wrong.iter().all(|one| one.status != StatusCode::CREATED));
+}
+
+#[tokio::test]
+async fn current_passwords_and_codes_are_not_guessed_at_the_same_time() {
+    let (api, clock) = start().await;
+    let anna = crate::me::totp::enrol(&api, &clock, "anna@example.com").await;
+    clock.advance(Duration::seconds(30));
+    let change = |current: &'static str| {
+        let body = json!({"current_password": current, "new_password": "another password"});
+        api.ask(Method::PUT, "/v1/me/password").by(&anna.token).json(body).send()
+    };
+    let answers = join_all((0..40).map(|_| change("not the password"))).await;
+    let told = answers.iter().filter(|one| one.status == StatusCode::UNPROCESSABLE_ENTITY).count();
+    assert_eq!(told, 10);
+    api.delete(PATH).await.is(StatusCode::NO_CONTENT);
+    // Whoever has the password guesses codes.
+    let code = |code: &'static str| crate::me::totp::sign_in(&api, "anna@example.com", Some(code));
+    let answers = join_all((0..40).map(|_| code("000000"))).await;
+    let told = answers.iter().filter(|one| one.status == StatusCode::UNPROCESSABLE_ENTITY).count();
+    assert_eq!(told, 10);
+    // A right password that lacks its code is no failure.
+    api.delete(PATH).await.is(StatusCode::NO_CONTENT);
+    for _ in 0..12 {
+        let asked = crate::me::totp::sign_in(&api, "anna@example.com", None).await;
+        asked.is_problem(StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(api.get(PATH).await.body["failures"], 0);
+    let right = crate::me::totp::sign_in(&api, "anna@example.com", Some(&anna.code(&clock))).await;
+    right.is(StatusCode::CREATED);
+}
+
+/// Waits until a failure of this name is counted.
+async fn until_counted(api: &Api, name: &str) {
+    let sql = "SELECT EXISTS (SELECT FROM lockout WHERE name = $1)";
+    while !sqlx::query_scalar::<_, bool>(sql).bind(name).fetch_one(api.state.pool()).await.unwrap()
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
 }

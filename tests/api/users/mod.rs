@@ -6,6 +6,7 @@ mod lockout;
 mod password;
 mod profile;
 mod rename;
+mod search;
 mod totp;
 
 use futures_util::future::join_all;

@@ -128,3 +128,39 @@ async fn users_do_not_rename_themselves() {
     rename(&bert).await.is_problem(StatusCode::NOT_FOUND);
     rename(&admin).await.is(StatusCode::OK);
 }
+
+#[tokio::test]
+async fn department_admins_rename_and_whoever_names_the_old_address_names_the_new_one() {
+    let (api, _) = start().await;
+    let departments = "/v1/domains/example.com/departments";
+    let own = api.post(departments, json!({"name": "A"})).await.is(StatusCode::CREATED).id();
+    let admin = api.department_admin("admin@example.com", &own).await;
+    api.patch(ANNA, json!({"department_id": own})).await.is(StatusCode::OK);
+    api.user("bert@example.com").await;
+    // Nothing of this is within the department.
+    let all = json!({"local_part": "all", "targets": ["anna@example.com", "bert@example.com"]});
+    let all = api.post(ALIASES, all).await.is(StatusCode::CREATED).id();
+    let forwarding = json!({"targets": ["anna@example.com"], "keep_copy": true});
+    let berts = "/v1/users/bert@example.com/forwarding";
+    api.put(berts, forwarding).await.is(StatusCode::OK);
+    let catch_all = json!({"catch_all": "anna@example.com"});
+    api.patch("/v1/domains/example.com", catch_all).await.is(StatusCode::OK);
+    let last = "SELECT max(id) FROM change";
+    let last: i64 = sqlx::query_scalar(last).fetch_one(api.state.pool()).await.unwrap();
+    let ask = api.ask(Method::PATCH, format!("{ANNA}?leave_alias=false")).by(&admin);
+    let ask = ask.header("if-match", "*").json(json!({"local_part": "berta"}));
+    ask.send().await.is(StatusCode::OK);
+    let targets = api.get(format!("/v1/aliases/{all}")).await.is(StatusCode::OK);
+    assert_eq!(targets.body["targets"], json!(["berta@example.com", "bert@example.com"]));
+    assert_eq!(api.get(berts).await.body["targets"], json!(["berta@example.com"]));
+    let domain = api.get("/v1/domains/example.com").await.body;
+    assert_eq!(domain["catch_all"], "berta@example.com");
+    // Nodes learn of each: the domain, the user, the alias and the forwarding.
+    let logged = "SELECT entity FROM change WHERE id > $1 ORDER BY entity";
+    let logged: Vec<i16> =
+        sqlx::query_scalar(logged).bind(last).fetch_all(api.state.pool()).await.unwrap();
+    assert_eq!(logged, [1, 2, 3, 3]);
+    // What the caller sees is narrow again.
+    let ask = api.ask(Method::GET, "/v1/users/bert@example.com").by(&admin);
+    ask.send().await.is_problem(StatusCode::NOT_FOUND);
+}

@@ -168,8 +168,7 @@ async fn a_user_sees_no_foreign_row_whatever_is_asked() {
         let far: DomainId = w.far.domain.parse().unwrap();
         let page = Page { after: None, limit: 100 };
         let users = store::accounts::list(cx.pool(), far, None, page).await.unwrap();
-        let aliases = store::aliases::list(cx.pool(), far, page).await.unwrap();
-        assert!(users.is_empty() && aliases.is_empty(), "{who}");
+        assert!(users.is_empty(), "{who}");
     }
 }
 
@@ -184,11 +183,10 @@ async fn a_user_changes_no_foreign_row_whatever_is_asked() {
             format!("UPDATE domain SET status = 5 WHERE id = '{}'", far.domain),
             format!("UPDATE department SET name = 'y' WHERE id = '{}'", far.department),
             format!("DELETE FROM alias WHERE domain_id = '{}'", far.domain),
-            format!("DELETE FROM role_assignment WHERE account_id = '{}'", far.head),
             format!("UPDATE mail_group SET posting = 1 WHERE id = '{}'", far.group),
             format!("DELETE FROM group_member WHERE group_id = '{}'", far.group),
             format!("UPDATE credential SET hash = '' WHERE account_id = '{}'", far.member),
-            format!("DELETE FROM session WHERE account_id = '{}'", far.other),
+            format!("UPDATE session SET revoked_at = now() WHERE account_id = '{}'", far.other),
             format!("UPDATE allowance SET users = 0 WHERE id = '{}'", far.domain),
             format!("DELETE FROM department WHERE id = '{}'", far.department),
         ] {
@@ -214,11 +212,156 @@ async fn a_user_changes_no_foreign_row_whatever_is_asked() {
             VALUES (gen_random_uuid(), now(), 'change', 'user', gen_random_uuid(), 'x', 'x', 'x')";
         for sql in [grant, theirs, ours, name, audit.to_owned(), "SELECT FROM operator".to_owned()]
         {
-            let refused = sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(cx.pool()).await;
-            let cause = refused.unwrap_err().to_string();
-            let is_refused = cause.contains("row-level security") || cause.contains("denied");
-            assert!(is_refused, "{who}: {sql}: {cause}");
+            refused(&cx, who, &sql).await;
         }
+    }
+}
+
+/// What is asked is refused by the database.
+async fn refused(cx: &Context, who: &str, sql: &str) {
+    let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(cx.pool()).await;
+    let cause = done.map(|done| done.rows_affected()).unwrap_err().to_string();
+    let is_refused = cause.contains("row-level security") || cause.contains("denied");
+    assert!(is_refused, "{who}: {sql}: {cause}");
+}
+
+#[tokio::test]
+async fn a_user_makes_no_own_row_a_foreign_one() {
+    let w = world().await;
+    for who in ["admin", "head", "member", "other"] {
+        let cx = request_of(&w, who).await;
+        let (near, far) = (&w.near, &w.far);
+        let own = match who {
+            "admin" => &near.admin,
+            "head" => &near.head,
+            "member" => &near.member,
+            _ => &near.other,
+        };
+        let role = |role: &str, domain: &str, department: &str| {
+            format!(
+                "INSERT INTO role_assignment (account_id, role, domain_id, department_id, id, created_at)
+                 VALUES ('{own}', '{role}', '{domain}', {department}, gen_random_uuid(), now())"
+            )
+        };
+        let alias = |domain: &str, holder: &str| {
+            format!(
+                "INSERT INTO alias (id, domain_id, local_part, targets, account_id, created_at, updated_at)
+                 VALUES (gen_random_uuid(), '{domain}', gen_random_uuid()::text, '{{x@y}}', '{holder}',
+                         now(), now())"
+            )
+        };
+        let totp = |of: &str| {
+            format!(
+                "INSERT INTO totp (owner_id, account_id, sealed, created_at)
+                 VALUES ('{of}', '{of}', '', now())"
+            )
+        };
+        let key = format!(
+            "INSERT INTO api_key (id, account_id, name, prefix, secret_hash, role, read_only, networks,
+                                  created_at, expires_at)
+             VALUES (gen_random_uuid(), '{own}', 'x', 'x', sha256(random()::text::bytea),
+                     'system_admin', false, '{{}}', now(), now())"
+        );
+        let event = format!(
+            "INSERT INTO audit_event (id, at, kind, actor_kind, actor_id, action, resource,
+                                      request_id, domain_id)
+             VALUES (gen_random_uuid(), now(), 'change', 'user', '{own}', 'x', 'x', 'x', '{}')",
+            far.domain
+        );
+        let import = format!("UPDATE import SET by_operator = true WHERE created_by = '{own}'");
+        let sqls = [
+            role("domain_admin", &far.domain, "NULL"),
+            role("domain_admin", &near.domain, "NULL"),
+            role("department_admin", &far.domain, &format!("'{}'", far.department)),
+            "UPDATE role_assignment SET role = 'domain_admin', department_id = NULL".to_owned(),
+            "DELETE FROM role_assignment".to_owned(),
+            format!(
+                "UPDATE account SET domain_id = '{}', department_id = NULL WHERE id = '{own}'",
+                far.domain
+            ),
+            "DELETE FROM account".to_owned(),
+            alias(&far.domain, own),
+            alias(&near.domain, &far.other),
+            format!("UPDATE alias SET domain_id = '{}' WHERE account_id = '{own}'", far.domain),
+            format!(
+                "INSERT INTO address (domain_id, local_part, owner_id) VALUES ('{}', 'z', '{own}')",
+                far.domain
+            ),
+            "UPDATE address SET owner_id = gen_random_uuid()".to_owned(),
+            "UPDATE allowance SET id = gen_random_uuid(), domain_id = NULL".to_owned(),
+            format!("UPDATE seat SET level_id = '{}'", far.domain),
+            "DELETE FROM seat".to_owned(),
+            format!(
+                "INSERT INTO session (id, account_id, refresh_hash, created_at, expires_at, last_used_at)
+                 VALUES (gen_random_uuid(), '{own}', 'x', now(), now(), now())"
+            ),
+            format!("UPDATE session SET account_id = '{own}'"),
+            "DELETE FROM session".to_owned(),
+            totp(&far.other),
+            totp(if who == "admin" { &near.other } else { &near.admin }),
+            "DELETE FROM mailbox_removal".to_owned(),
+            format!(
+                "INSERT INTO operation (id, kind, state, input, created_by, created_at, updated_at)
+                 VALUES (gen_random_uuid(), 'move_mailbox', 'running', '{{}}', '{own}', now(), now())"
+            ),
+            key,
+            event,
+        ];
+        for sql in sqls {
+            refused(&cx, who, &sql).await;
+        }
+        if who == "admin" || who == "head" {
+            refused(&cx, who, &import).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn limits_are_set_from_above() {
+    let w = world().await;
+    let path = "/v1/domains/near.example/departments";
+    let below = json!({"name": "below", "parent_id": w.near.department});
+    let below = w.api.post(path, below).await.is(StatusCode::CREATED).id();
+    let (domain, own) = (w.near.domain.clone(), w.near.department.clone());
+    let system = uuid::Uuid::nil().to_string();
+    let plan = "00000000-0000-7000-8000-000000000001";
+    for (who, limited) in [
+        ("admin", vec![&own, &below]),
+        ("head", vec![&below]),
+        ("member", Vec::new()),
+        ("other", Vec::new()),
+    ] {
+        let cx = request_of(&w, who).await;
+        let changed = async |sql: String| {
+            sqlx::raw_sql(AssertSqlSafe(sql))
+                .execute(cx.pool())
+                .await
+                .map_or(0, |done| done.rows_affected())
+        };
+        for level in [&system, &domain, &own, &below] {
+            let wanted = u64::from(limited.contains(&level));
+            let limit = format!("UPDATE allowance SET users_limit = 7 WHERE id = '{level}'");
+            assert_eq!(changed(limit).await, wanted, "{who} {level}");
+            let seats = format!(
+                "INSERT INTO seat (level_id, plan_id, users_limit) VALUES ('{level}', '{plan}', 7)
+                 ON CONFLICT (level_id, plan_id) DO UPDATE SET users_limit = 7"
+            );
+            assert_eq!(changed(seats).await, wanted, "{who} {level}");
+            // What is given away is counted above, by those who give anything away.
+            let count = format!("UPDATE allowance SET users = users + 1 WHERE id = '{level}'");
+            let wanted = u64::from(!["member", "other"].contains(&who));
+            assert_eq!(changed(count).await, wanted, "{who} {level}");
+            // An allowance goes with its department.
+            let delete = format!("DELETE FROM allowance WHERE id = '{level}'");
+            assert_eq!(changed(delete).await, 0, "{who} {level}");
+        }
+        let free = format!("DELETE FROM address WHERE domain_id = '{domain}' AND local_part = 'x'");
+        let take = format!(
+            "INSERT INTO address (domain_id, local_part, owner_id)
+             VALUES ('{domain}', 'x', gen_random_uuid())"
+        );
+        let wanted = u64::from(!["member", "other"].contains(&who));
+        assert_eq!((changed(take).await, changed(free).await), (wanted, wanted), "{who}");
     }
 }
 
@@ -265,6 +408,65 @@ async fn who_administers_a_department_changes_those_below_it_only() {
         for id in [beside, own] {
             let delete = format!("DELETE FROM department WHERE id = '{id}'");
             assert_eq!(changed(delete).await.unwrap(), 0, "{who} {id}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_user_finds_and_counts_no_foreign_row_whatever_is_asked() {
+    let w = world().await;
+    let (near, far) = (&w.near, &w.far);
+    for who in ["admin", "head", "member", "other"] {
+        let cx = request_of(&w, who).await;
+        let asked = async |sql: String| column(cx.pool(), sql).await;
+        let kinds =
+            [("account", "member"), ("account", "@"), ("mail_group", "team"), ("alias", "info")];
+        for (table, term) in kinds {
+            for departments in ["NULL".to_owned(), format!("ARRAY['{}'::uuid]", far.department)] {
+                let (nil, place) = ("'00000000-0000-0000-0000-000000000000'", &far.domain);
+                let all = format!("'{place}', {departments}, NULL, NULL");
+                let ids = [
+                    format!("{table}_of_departments({all}, {nil}, 100)"),
+                    format!("(SELECT ids FROM {table}_search({all}, '{term}', {nil}, 100, 1000))"),
+                ];
+                for ids in ids {
+                    let found = asked(format!("SELECT unnest({ids})::text")).await;
+                    assert!(found.is_empty(), "{who}: {ids}: {found:?}");
+                }
+                for term in ["NULL".to_owned(), format!("'{term}'")] {
+                    let count = format!("SELECT {table}_count({all}, {term}, 100)::text");
+                    assert_eq!(
+                        asked(count.clone()).await,
+                        BTreeSet::from(["0".to_owned()]),
+                        "{who}: {count}"
+                    );
+                }
+            }
+        }
+        // What is within reach is there, so that the above says something.
+        let own = format!(
+            "SELECT unnest(ids)::text FROM account_search('{}', NULL, NULL, NULL, '@',
+                '00000000-0000-0000-0000-000000000000', 100, 1000)",
+            near.domain
+        );
+        let reached = match who {
+            "admin" => w.near.people("admin"),
+            "head" => w.near.people("head"),
+            _ => BTreeSet::new(),
+        };
+        assert_eq!(asked(own).await, reached, "{who}");
+        let mut closed = vec![
+            "domain_search(NULL, NULL, NULL, NULL, 'exa', NULL, 1, 1)",
+            "domain_count(NULL, NULL, NULL, NULL, NULL, 1)",
+        ];
+        closed.extend([
+            "account_walk(NULL, NULL, NULL, NULL, '%', NULL, 1)",
+            "account_indexed(NULL, NULL, NULL, NULL, 'e', 'e', NULL, 1)",
+        ]);
+        for function in closed {
+            let refused =
+                sqlx::raw_sql(AssertSqlSafe(format!("SELECT {function}"))).execute(cx.pool()).await;
+            assert!(refused.unwrap_err().to_string().contains("denied"), "{who}: {function}");
         }
     }
 }

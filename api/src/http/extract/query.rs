@@ -7,12 +7,12 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use umail_api_types::page::{Page as Body, PageQuery};
+use umail_api_types::page::{Page as Body, PageQuery, Total};
 use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
-    model::page::Page,
+    model::page::{COUNTED, Found, Page},
 };
 
 const DEFAULT_SIZE: u16 = 50;
@@ -74,17 +74,21 @@ impl<F> Pages<F> {
     /// The page of these rows, and the link to the next one.
     pub fn answer<M, T: Serialize>(
         &self,
-        mut rows: Vec<M>,
+        found: impl Into<Found<M>>,
         id: impl Fn(&M) -> Uuid,
         show: impl Fn(M) -> T,
     ) -> (HeaderMap, Json<Body<T>>) {
+        let Found { mut rows, upto, total } = found.into();
         let has_next = rows.len() > usize::from(self.size);
         rows.truncate(usize::from(self.size));
-        let next = rows.last().filter(|_| has_next).map(|row| write_token(id(row)));
+        let last = rows.last().filter(|_| has_next).map(id);
+        let next = last.or(upto).map(write_token);
         let link = next.as_deref().and_then(|token| self.link(token));
         let headers = link.map(|link| (LINK, link)).into_iter().collect();
         let items = rows.into_iter().map(show).collect();
-        (headers, Json(Body { items, next_page_token: next }))
+        let total =
+            total.map(|total| Total { count: total.min(COUNTED), is_exact: total <= COUNTED });
+        (headers, Json(Body { items, next_page_token: next, total }))
     }
 
     fn link(&self, token: &str) -> Option<HeaderValue> {
