@@ -11,7 +11,7 @@ use umail_api::{app, context::Context, store};
 use umail_proto::ids::DomainId;
 use umail_tests::api::{Api, PASSWORD};
 
-use super::{DOMAIN, HASH, begin, count, counts, errors, import, send, skip, start, work};
+use super::{DOMAIN, HASH, begin, count, counts, errors, import, send, skip, start, users, work};
 
 /// Whoever waits longer waits for a lock.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -249,4 +249,36 @@ async fn an_import_has_twenty_thousand_passwords_in_clear() {
     let reason =
         "an import has at most 20000 passwords in clear: give hashes, or import the rest apart";
     assert_eq!(errors(&api, &done).await, [(20_003, "password".to_owned(), reason.to_owned())]);
+}
+
+#[tokio::test]
+async fn whoever_is_demoted_meanwhile_has_written_nothing() {
+    let api = start().await;
+    api.user("second@example.com").await;
+    let admin = api.domain_admin("admin@example.com").await;
+    let content = format!("{}second,Second,{HASH}\n", users(2_000));
+    let id = send_by(&api, &admin, json!({}), content).await;
+    // It waits in its second block, with the first one in its transaction.
+    let mut owner = api.owner().await;
+    let mut held = owner.begin().await.unwrap();
+    let lock = "SELECT id FROM account WHERE local_part = 'second' FOR UPDATE";
+    sqlx::query(lock).execute(&mut *held).await.unwrap();
+    let cx = Context::system(api.state.clone());
+    let run = app::imports::carry_on(&cx, id.parse().unwrap());
+    let demote = async {
+        let import = format!("/v1/imports/{id}");
+        while api.get(&import).await.body["done_lines"].as_i64().unwrap() < 2_000 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let roles = api.get("/v1/users/admin@example.com/role_assignments").await;
+        let role = roles.items("id").pop().unwrap();
+        api.delete(format!("/v1/role_assignments/{role}")).await.is(StatusCode::NO_CONTENT);
+        held.rollback().await.unwrap();
+    };
+    let demote = async { tokio::time::timeout(PATIENCE, demote).await.unwrap() };
+    let (run, ()) = tokio::join!(run, demote);
+    run.unwrap_err();
+    let done = work(&api, &id).await;
+    assert_eq!((&done["state"], counts(&done)), (&json!("failed"), [0, 0, 0, 2_001]));
+    assert_eq!(count(&api, "SELECT count(*) FROM account").await, 2);
 }
