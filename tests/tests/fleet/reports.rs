@@ -118,7 +118,7 @@ async fn reports_of_the_future_are_dated_now_and_nonsense_is_refused() {
     send(&agent, vec![unknown, report(&agent, 3, 1, now - time::Duration::days(9_000))])
         .await
         .unwrap();
-    let oldest: (time::OffsetDateTime, i64) =
+    let oldest: (OffsetDateTime, i64) =
         sqlx::query_as("SELECT min(minute), count(DISTINCT kind) FROM traffic")
             .fetch_one(server.api.state.pool())
             .await
