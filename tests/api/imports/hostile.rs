@@ -48,7 +48,7 @@ async fn passwords_of_lines_that_are_refused_are_not_even_looked_at() {
     let head = head(&api).await;
     // So that it can be seen afterwards what was hashed.
     let rule = "CREATE RULE kept AS ON DELETE TO import_hash DO INSTEAD NOTHING";
-    sqlx::query(rule).execute(&mut api.owner().await).await.unwrap();
+    sqlx::raw_sql(rule).execute(&mut api.owner().await).await.unwrap();
     let lines = [
         ("root@other.example", "", PASSWORD),
         ("root@other.example", "", "another horse battery"),
@@ -131,7 +131,7 @@ async fn whoever_is_refused_in_a_file_is_not_locked_by_it() {
     let mut owner = api.owner().await;
     let mut held = owner.begin().await.unwrap();
     let lock = "SELECT id FROM account WHERE local_part = 'admin' FOR UPDATE";
-    sqlx::query(lock).execute(&mut *held).await.unwrap();
+    sqlx::raw_sql(lock).execute(&mut *held).await.unwrap();
     for new in [json!({}), skip(), json!({"dry_run": true})] {
         let id = send_by(&api, &admin, new, format!("address,password_hash\nadmin,{HASH}\n")).await;
         let done = tokio::time::timeout(PATIENCE, work(&api, &id)).await.unwrap();
@@ -153,7 +153,7 @@ async fn all_or_nothing_holds_nobody_once_it_will_be_nothing() {
     let mut owner = api.owner().await;
     let mut held = owner.begin().await.unwrap();
     let lock = "SELECT id FROM account WHERE local_part = 'second' FOR UPDATE";
-    sqlx::query(lock).execute(&mut *held).await.unwrap();
+    sqlx::raw_sql(lock).execute(&mut *held).await.unwrap();
     let cx = Context::system(api.state.clone());
     let run = app::imports::carry_on(&cx, id.parse().unwrap());
     let watch = async {
@@ -164,7 +164,7 @@ async fn all_or_nothing_holds_nobody_once_it_will_be_nothing() {
         // The block before is given up at once, but by another task.
         let mut other = api.owner().await;
         let lock = "SELECT id FROM account WHERE local_part = 'first' FOR UPDATE NOWAIT";
-        while sqlx::query(lock).execute(&mut other).await.is_err() {
+        while sqlx::raw_sql(lock).execute(&mut other).await.is_err() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let operation = api.get(&import).await.body["operation_id"].as_str().unwrap().to_owned();
@@ -229,9 +229,10 @@ async fn many_passwords_are_hashed_in_turn_with_other_imports() {
     let api = start().await;
     let weak = json!({"password_min_strength": 0});
     api.patch("/v1/settings", weak).await.is(StatusCode::OK);
-    let lines: String = (0..300).map(|number| format!("u{number},{PASSWORD}\n")).collect();
     let id = begin(&api, DOMAIN, skip()).await;
-    send(&api, &id, format!("address,password\n{lines}")).await.is(StatusCode::ACCEPTED);
+    let line = |number| format!("u{number},{PASSWORD}\n");
+    let lines: Vec<_> = (0..300).map(line).collect();
+    send(&api, &id, format!("address,password\n{}", lines.concat())).await.is(StatusCode::ACCEPTED);
     assert_eq!(work(&api, &id).await["state"], "running");
     assert_eq!(count(&api, "SELECT count(*) FROM import_hash").await, 256);
     assert_eq!(counts(&work(&api, &id).await), [300, 0, 0, 0]);
@@ -242,7 +243,8 @@ async fn an_import_has_twenty_thousand_passwords_in_clear() {
     let api = start().await;
     let weak = json!({"password_min_strength": 0});
     api.patch("/v1/settings", weak).await.is(StatusCode::OK);
-    let lines: String = (0..20_001).map(|number| format!("u{number},{PASSWORD},\n")).collect();
+    let line = |number| format!("u{number},{PASSWORD},\n");
+    let lines = (0..20_001).map(line).collect::<Vec<_>>().concat();
     let content = format!("address,password,password_hash\nx,,{HASH}\n{lines}y,,{HASH}\n");
     let done = import(&api, json!({"mode": "skip_errors", "dry_run": true}), content).await;
     assert_eq!(counts(&done), [20_002, 0, 0, 1]);
@@ -262,7 +264,7 @@ async fn whoever_is_demoted_meanwhile_has_written_nothing() {
     let mut owner = api.owner().await;
     let mut held = owner.begin().await.unwrap();
     let lock = "SELECT id FROM account WHERE local_part = 'second' FOR UPDATE";
-    sqlx::query(lock).execute(&mut *held).await.unwrap();
+    sqlx::raw_sql(lock).execute(&mut *held).await.unwrap();
     let cx = Context::system(api.state.clone());
     let run = app::imports::carry_on(&cx, id.parse().unwrap());
     let demote = async {
