@@ -105,6 +105,14 @@ impl<'a> Work<'a> {
         store::imports::check_lock(turn).await
     }
 
+    /// Lets others work on it.
+    async fn leave(&mut self) -> Result<()> {
+        match self.turn.take() {
+            Some(turn) => turn.commit().await,
+            None => Ok(()),
+        }
+    }
+
     async fn run(mut self) -> Result<Import> {
         let is_one = self.import.dry_run || self.import.mode == ImportMode::AllOrNothing;
         let run = async {
@@ -146,7 +154,10 @@ impl<'a> Work<'a> {
                 }
             }
             Ok(Ended::Cancelled) => self.end(ImportState::Cancelled, "").await,
-            Ok(Ended::Waits) => Ok(self.import),
+            Ok(Ended::Waits) => {
+                self.leave().await?;
+                Ok(self.import)
+            }
             Err(Error::Unauthenticated(_)) => {
                 let text = "whoever began it may not sign in any more";
                 self.end(ImportState::Failed, text).await
@@ -449,9 +460,7 @@ impl<'a> Work<'a> {
         audit::record(&mut tx, self.cx, Action::Update, event.0, None, event.1).await?;
         self.check_turn().await?;
         tx.commit().await?;
-        if let Some(turn) = self.turn.take() {
-            turn.commit().await?;
-        }
+        self.leave().await?;
         self.cx.state().fleet().progressed();
         Ok(self.import)
     }
