@@ -328,6 +328,7 @@ async fn administrators_reach_as_far_as_their_scope() {
 /// Whoever has them speaks for the whole domain, to certificate authorities as well.
 #[tokio::test]
 async fn official_names_are_given_by_administrators_of_the_domain() {
+    const GROUPS: &str = "/v1/domains/example.com/groups";
     let api = Api::start().await;
     api.domain("example.com").await;
     let sales =
@@ -339,7 +340,6 @@ async fn official_names_are_given_by_administrators_of_the_domain() {
     let group =
         |name: &str| json!({"local_part": name, "display_name": "x", "department_id": sales});
     let post = |path, body, token| api.ask(Method::POST, path).by(token).json(body).send();
-    const GROUPS: &str = "/v1/domains/example.com/groups";
     for name in ["postmaster", "Admin", "hostmaster"] {
         post(PATH, user(name), &head).await.is_invalid(&["/local_part"]);
         post(GROUPS, group(name), &head).await.is_invalid(&["/local_part"]);
