@@ -163,7 +163,7 @@ async fn delete_import(cx: Context, Named(id): Named<ImportId>) -> Result<Status
 /// Send the content of an import
 ///
 /// In one request or in several: whoever is cut off goes on from `received_bytes`. With the last
-/// part the work begins.
+/// part the work begins. At most 20,000 lines have a password in clear; those beyond are refused.
 #[utoipa::path(put, path = "/v1/imports/{id}/content", tag = "imports",
     params(("id" = ImportId, Path, description = "Id of the import"), ContentQuery),
     request_body(content(

@@ -249,20 +249,3 @@ pub async fn rehash(
     );
     Ok(row.fetch_optional(db).await?)
 }
-
-/// The hash of the password of whoever has this address.
-pub async fn find_hash_of_address(
-    db: impl PgExecutor<'_>,
-    local_part: &str,
-    domain: &str,
-) -> Result<Option<String>> {
-    let row = sqlx::query_scalar!(
-        "SELECT hash FROM address
-           JOIN domain ON domain.id = address.domain_id
-           JOIN credential ON credential.account_id = address.owner_id AND credential.kind = 1
-          WHERE address.local_part = $1 AND domain.name = $2",
-        local_part,
-        domain,
-    );
-    Ok(row.fetch_optional(db).await?)
-}

@@ -1,5 +1,7 @@
 //! Imports of users.
 
+use std::collections::BTreeSet;
+
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use umail_api_types::imports::{Format, ImportKey, ImportMode, ImportState};
@@ -247,30 +249,53 @@ pub async fn update(db: impl PgExecutor<'_>, import: &Import) -> Result<()> {
     Ok(())
 }
 
-/// Lets nobody else work on an import of this domain, or on one of all domains, until the end of
-/// the transaction, however long that rests; false if somebody does.
-pub async fn try_lock(db: &mut sqlx::PgConnection, domain: Option<DomainId>) -> Result<bool> {
-    let got = match domain {
-        None => {
-            sqlx::query_scalar!(
-                r#"SELECT pg_try_advisory_xact_lock(hashtext('umail.imports')) AS "got!""#
-            )
-            .fetch_one(&mut *db)
-            .await?
-        }
-        Some(domain) => {
-            sqlx::query_scalar!(
-                r#"SELECT pg_try_advisory_xact_lock_shared(hashtext('umail.imports'))
-                      AND pg_try_advisory_xact_lock(hashtext('umail.imports'), hashtext($1))
-                      AS "got!""#,
-                domain.to_string(),
-            )
-            .fetch_one(&mut *db)
-            .await?
-        }
+/// Lets the imports of somebody be counted and added to by one at a time, until the end of the
+/// transaction.
+pub async fn lock_all(db: impl PgExecutor<'_>, created_by: Uuid) -> Result<()> {
+    let name = format!("imports of {created_by}");
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name)
+        .fetch_one(db)
+        .await?;
+    Ok(())
+}
+
+/// Lets nobody else work on this import until the end of the transaction, however long that rests;
+/// false if somebody does.
+pub async fn try_lock(db: &mut sqlx::PgConnection, id: ImportId) -> Result<bool> {
+    let name = format!("import {id}");
+    let got = sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS "got!""#,
+        name,
+    );
+    if !got.fetch_one(&mut *db).await? {
+        return Ok(false);
+    }
+    sqlx::raw_sql("SET LOCAL idle_in_transaction_session_timeout = 0").execute(db).await?;
+    Ok(true)
+}
+
+/// Lets no other import write into these domains, or with nothing into any, until the end of the
+/// transaction. False if one does; what was got until then is kept as well.
+pub async fn try_turn(
+    db: &mut sqlx::PgConnection,
+    domains: Option<&BTreeSet<DomainId>>,
+) -> Result<bool> {
+    let Some(domains) = domains else {
+        let got = sqlx::query_scalar!(
+            r#"SELECT pg_try_advisory_xact_lock(hashtext('umail.imports')) AS "got!""#
+        );
+        return Ok(got.fetch_one(db).await?);
     };
-    if got {
-        sqlx::raw_sql("SET LOCAL idle_in_transaction_session_timeout = 0").execute(db).await?;
+    let got = sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_xact_lock_shared(hashtext('umail.imports')) AS "got!""#
+    );
+    let mut got = got.fetch_one(&mut *db).await?;
+    for domain in domains {
+        let next = sqlx::query_scalar!(
+            r#"SELECT pg_try_advisory_xact_lock(hashtext('umail.imports'), hashtext($1)) AS "got!""#,
+            domain.to_string(),
+        );
+        got = got && next.fetch_one(&mut *db).await?;
     }
     Ok(got)
 }

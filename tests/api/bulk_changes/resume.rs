@@ -85,7 +85,8 @@ async fn two_of_a_domain_wait_for_each_other_and_for_imports() {
     // Somebody works on the import.
     let domain = w.api.get("/v1/domains/example.com").await.id().parse().unwrap();
     let mut turn = w.api.state.pool().begin().await.unwrap();
-    assert!(umail_api::store::imports::try_lock(&mut turn, Some(domain)).await.unwrap());
+    let domains = std::collections::BTreeSet::from([domain]);
+    assert!(umail_api::store::imports::try_turn(&mut turn, Some(&domains)).await.unwrap());
     assert_eq!(w.finish(&ids[0]).await["state"], "running");
     turn.commit().await.unwrap();
     tokio::join!(w.finish(&ids[0]), w.finish(&ids[1]), work(&w.api, &import));

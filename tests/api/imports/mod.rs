@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod bad;
+mod hostile;
 mod keys;
 mod limits;
 mod resume;

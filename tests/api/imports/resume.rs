@@ -1,6 +1,6 @@
 //! Imports that are cut off, that stop in the middle, and that meet.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use reqwest::{Method, StatusCode};
@@ -127,7 +127,8 @@ async fn two_imports_of_a_domain_wait_for_each_other() {
     // Somebody works on the first one.
     let domain = api.get("/v1/domains/example.com").await.id().parse().unwrap();
     let mut turn = api.state.pool().begin().await.unwrap();
-    assert!(store::imports::try_lock(&mut turn, Some(domain)).await.unwrap());
+    let domains = BTreeSet::from([domain]);
+    assert!(store::imports::try_turn(&mut turn, Some(&domains)).await.unwrap());
     assert_eq!(work(&api, &two).await["state"], "running");
     let all = begin(&api, "/v1/imports", skip()).await;
     send(&api, &all, "address\nx@example.com\n").await.is(StatusCode::ACCEPTED);

@@ -13,6 +13,7 @@ use crate::{
     app::{
         allowances::{self, Given, Share},
         audit::{self, Subject, shown},
+        domains,
         imports::frame::{Frame, taken},
         users,
     },
@@ -51,7 +52,7 @@ pub(super) type Sums = BTreeMap<(DomainId, Option<DepartmentId>), Given>;
 pub(super) enum Taking<'a> {
     /// Each line by itself, in their order.
     Each,
-    /// The same in a dry run: behind what was taken in it before, and is given back each time.
+    /// The same in a trial: behind what was taken in it before, and is given back each time.
     Rehearsed(&'a mut Sums),
     /// All lines together at the end.
     Together(&'a mut Sums),
@@ -85,6 +86,8 @@ pub(super) struct Chunk<'a> {
     pub(super) cx: &'a Context,
     pub(super) import: &'a Import,
     pub(super) lines: Vec<Line>,
+    /// Whether nothing will be kept of it.
+    pub(super) is_trial: bool,
     /// Of the passwords that came in clear, by line.
     pub(super) hashes: HashMap<i64, String>,
 }
@@ -117,10 +120,10 @@ pub(super) async fn apply(
     tx: &mut Transaction,
     taking: Taking<'_>,
 ) -> Result<Outcome> {
-    let Chunk { cx, import, lines, hashes } = chunk;
+    let Chunk { cx, import, lines, is_trial, hashes } = chunk;
     let mut frame = Frame::load(cx, tx, import, &lines).await?;
     let policy = store::settings::get(&mut **tx).await?.password_policy;
-    let decide = Decide { cx, hashes, policy, dry_run: import.dry_run };
+    let decide = Decide { cx, hashes, policy, is_trial };
     let (mut outcome, mut ready) = (Outcome::default(), Vec::with_capacity(lines.len()));
     for line in lines {
         match decide.line(&mut frame, &line)? {
@@ -146,10 +149,31 @@ pub(super) async fn apply(
             Some(_) => outcome.counts.changed += 1,
         }
     }
-    if !import.dry_run {
+    if !is_trial {
         write(cx, tx, ready).await?;
     }
     Ok(outcome)
+}
+
+/// The lines that would be written as far as it can be seen without writing, each with the hash of
+/// the password that is there.
+pub(super) async fn accepted(
+    cx: &Context,
+    tx: &mut Transaction,
+    import: &Import,
+    lines: Vec<Line>,
+) -> Result<Vec<(Line, Option<String>)>> {
+    let mut frame = Frame::load(cx, tx, import, &lines).await?;
+    let policy = store::settings::get(&mut **tx).await?.password_policy;
+    let decide = Decide { cx, hashes: HashMap::new(), policy, is_trial: true };
+    let mut accepted = Vec::with_capacity(lines.len());
+    for line in lines {
+        if let Ok(Some(one)) = decide.line(&mut frame, &line)? {
+            let there = frame.passwords.get(&one.user.id).map(|(hash, _)| hash.clone());
+            accepted.push((line, there));
+        }
+    }
+    Ok(accepted)
 }
 
 /// Decides what becomes of a line, without asking the database.
@@ -157,7 +181,7 @@ struct Decide<'a> {
     cx: &'a Context,
     hashes: HashMap<i64, String>,
     policy: crate::model::password::Policy,
-    dry_run: bool,
+    is_trial: bool,
 }
 
 type Decision = Result<Option<Ready>, Vec<Fault>>;
@@ -210,6 +234,9 @@ impl Decide<'_> {
         let Some(local_part) = line.local_part.clone() else {
             return Ok(Err(vec![Fault::cell(Column::Address, "must not be empty")]));
         };
+        if let Err(reason) = domains::name(self.cx, domain.id, local_part.as_str()) {
+            return Ok(Err(vec![Fault::cell(Column::Address, reason)]));
+        }
         let place = (domain.id, &domain.name);
         let blank = User::new(local_part, place, plan.id, self.cx.now());
         let blank = User { department_id: department, ..blank };
@@ -283,9 +310,11 @@ impl Decide<'_> {
                 let clear = secrecy::ExposeSecret::expose_secret(clear);
                 self.policy.check(clear, &user.names()).map_err(fault)?;
                 let hash = self.hashes.get(&line.number).cloned();
-                // A dry run hashes nothing; else every one is hashed before.
-                let hash = hash.or_else(|| self.dry_run.then(String::new));
-                Some(hash.ok_or_else(|| fault("was not hashed".to_owned()))?)
+                // A trial needs no hashes; else every one is hashed before, of the lines that were
+                // good then.
+                let hash = hash.or_else(|| self.is_trial.then(String::new));
+                let reason = "was not hashed, as the line was refused at first: import it again";
+                Some(hash.ok_or_else(|| fault(reason.to_owned()))?)
             }
         };
         let Some(hash) = hash else { return Ok(None) };

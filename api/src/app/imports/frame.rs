@@ -57,7 +57,7 @@ impl Frame {
         // All users count, in reach or not.
         frame.places = store::nodes::list_places(cx.state().pool()).await?;
         frame.load_domains(cx, tx, lines).await?;
-        frame.load_users(tx, lines).await?;
+        frame.load_users(cx, tx, lines).await?;
         frame.load_plans(tx, lines).await?;
         frame.load_departments(tx, lines).await?;
         Ok(frame)
@@ -84,17 +84,30 @@ impl Frame {
         Ok(())
     }
 
-    async fn load_users(&mut self, tx: &mut Transaction, lines: &[Line]) -> Result<()> {
+    /// Locks those whom the caller may change, and no others: nobody waits for a line that is refused.
+    async fn load_users(
+        &mut self,
+        cx: &Context,
+        tx: &mut Transaction,
+        lines: &[Line],
+    ) -> Result<()> {
         let owners = self.find_users(tx, lines).await?;
         if owners.is_empty() {
             return Ok(());
         }
-        store::accounts::lock_all(&mut **tx, &owners).await?;
-        let users = store::accounts::list_by_ids(&mut **tx, &owners).await?;
-        self.users = users.into_iter().map(|user| (user.id, user)).collect();
+        let may = |user: &User| cx.authorize(Action::Update, Resource::User(user.scope())).is_ok();
+        let found = store::accounts::list_by_ids(&mut **tx, &owners).await?;
+        let (mut users, others): (Vec<_>, Vec<_>) = found.into_iter().partition(may);
+        let owners: Vec<_> = users.iter().map(|user| user.id).collect();
+        if !owners.is_empty() {
+            store::accounts::lock_all(&mut **tx, &owners).await?;
+            // As whoever was waited for has left them.
+            users = store::accounts::list_by_ids(&mut **tx, &owners).await?;
+        }
         if lines.iter().any(|line| line.secret.is_some() || line.must_change.is_some()) {
             self.passwords = store::credentials::list_passwords(&mut **tx, &owners).await?;
         }
+        self.users = users.into_iter().chain(others).map(|user| (user.id, user)).collect();
         Ok(())
     }
 

@@ -17,13 +17,16 @@ use crate::{
     model::{
         address::LocalPart,
         domain::DomainRef,
-        import::{Bulk, Column, Fault, Import, Line},
+        import::{Bulk, Column, Fault, Import, Line, Secret},
         page::Page,
         profile::external_id,
     },
     store::{self, accounts::Selection},
     transaction::Transaction,
 };
+
+/// Passwords in clear of an import: each costs as much time as a sign-in.
+const MAX_CLEAR: usize = 20_000;
 
 /// Lines that are to be worked on together.
 pub(super) struct Lines {
@@ -49,6 +52,9 @@ pub(super) struct Source<'a> {
     /// The line of each address and external id of the file, by its hash.
     seen: HashMap<u64, i64>,
     hasher: RandomState,
+    /// Passwords in clear up to a line, and the last one for which there is room.
+    clear: (usize, i64),
+    last_clear: Option<i64>,
 }
 
 impl<'a> Source<'a> {
@@ -59,11 +65,12 @@ impl<'a> Source<'a> {
         };
         let own = domain.map_or_else(String::new, |domain| domain.name.as_str().to_owned());
         let (seen, hasher) = (HashMap::new(), RandomState::new());
-        Ok(Self { cx, import: import.clone(), own, seen, hasher })
+        let import = import.clone();
+        Ok(Self { cx, import, own, seen, hasher, clear: (0, 0), last_clear: None })
     }
 
     /// The domain of a line.
-    pub(super) fn domain<'b>(&'b self, line: &'b Line) -> &'b str {
+    fn domain<'b>(&'b self, line: &'b Line) -> &'b str {
         line.domain.as_ref().map_or(self.own.as_str(), |name| name.as_str())
     }
 
@@ -80,12 +87,13 @@ impl<'a> Source<'a> {
         }
     }
 
-    async fn next_block(&mut self, after: i64) -> Result<Option<Lines>> {
+    /// Reads on behind a line. What was read before may be read again.
+    pub(super) async fn next_block(&mut self, after: i64) -> Result<Option<Lines>> {
         let Some((last, lines)) = self.block(after).await? else { return Ok(None) };
         let (mut good, mut outcome) = (Vec::with_capacity(lines.len()), Outcome::default());
         for (number, line) in lines {
             match self.parse(number, &line) {
-                Ok(line) => match self.see(&line) {
+                Ok(line) => match self.see(&line).and_then(|()| self.count_clear(&line)) {
                     Ok(()) => good.push(line),
                     Err(fault) => outcome.refuse(number, [fault]),
                 },
@@ -96,7 +104,7 @@ impl<'a> Source<'a> {
     }
 
     /// The lines behind one, as they were received: what the block has, and its last line.
-    pub(super) async fn block(&self, after: i64) -> Result<Option<(i64, Vec<(i64, Vec<u8>)>)>> {
+    async fn block(&self, after: i64) -> Result<Option<(i64, Vec<(i64, Vec<u8>)>)>> {
         let found = store::import_blocks::next(self.cx.pool(), self.import.id, after).await?;
         let Some(block) = found else { return Ok(None) };
         let name = seal_name(self.import.id, block.first_line);
@@ -108,7 +116,7 @@ impl<'a> Source<'a> {
         Ok(Some((block.first_line + block.lines - 1, lines)))
     }
 
-    pub(super) fn parse(&self, number: i64, line: &[u8]) -> Result<Line, Vec<Fault>> {
+    fn parse(&self, number: i64, line: &[u8]) -> Result<Line, Vec<Fault>> {
         let Import { columns, format, key, .. } = &self.import;
         let columns = (*format == Some(Format::Csv)).then_some(columns.as_slice());
         Line::parse(number, line, columns, *key)
@@ -139,6 +147,27 @@ impl<'a> Source<'a> {
         }
         self.seen.extend(address.into_iter().chain(id).map(|hash| (hash, line.number)));
         Ok(())
+    }
+
+    /// Refuses a password in clear for which there is no room.
+    fn count_clear(&mut self, line: &Line) -> Result<(), Fault> {
+        if !matches!(line.secret, Some(Secret::Clear(_))) {
+            return Ok(());
+        }
+        // What is read again has been counted.
+        if line.number > self.clear.1 {
+            self.clear = (self.clear.0 + 1, line.number);
+            if self.clear.0 == MAX_CLEAR {
+                self.last_clear = Some(line.number);
+            }
+        }
+        if self.last_clear.is_none_or(|last| line.number <= last) {
+            return Ok(());
+        }
+        let reason = format!(
+            "an import has at most {MAX_CLEAR} passwords in clear: give hashes, or import the rest apart"
+        );
+        Err(Fault::cell(Column::Password, reason))
     }
 
     /// Remembers the lines up to this one, which are done.

@@ -98,6 +98,7 @@ pub(super) fn blank(
 
 /// Adds an import, or a bulk change, unless too many of the caller are open.
 pub(super) async fn insert(tx: &mut Transaction, import: &Import) -> Result<()> {
+    store::imports::lock_all(&mut **tx, import.created_by).await?;
     if store::imports::count_open(&mut **tx, import.created_by).await? >= OPEN {
         let text = format!("{OPEN} imports or bulk changes are open: let them end, or remove some");
         return Err(Error::Conflict(text));

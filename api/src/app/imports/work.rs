@@ -1,14 +1,17 @@
 //! The work on an import: block by block, each in a transaction with what is known of the import,
 //! or all of them in one. Whoever takes it over goes on where that stands.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use secrecy::ExposeSecret as _;
 use umail_api_types::{
     imports::{Format, ImportMode, ImportState},
     operations::{OperationResult, OperationState},
 };
-use umail_proto::ids::{ImportId, OperatorId, UserId};
+use umail_proto::ids::{DomainId, ImportId, OperatorId, UserId};
 
 use crate::{
     app::{
@@ -25,12 +28,11 @@ use crate::{
         api_keys,
         callers::{self, Credential},
     },
-    authz::Action,
+    authz::{self, Action},
     context::Context,
     database::pool,
     error::{Error, Result},
     model::{
-        address::EmailAddress,
         import::{Column, Counts, Fault, Import, Line, Refused, Secret},
         password::Password,
     },
@@ -42,17 +44,18 @@ use crate::{
 const ERRORS_KEPT: i64 = 10_000;
 /// Passwords that are hashed together, so that sign-ins get their turn.
 const HASHED_AT_ONCE: usize = 16;
+/// Passwords that are hashed before other imports get their turn.
+const HASHED_IN_A_ROW: usize = 256;
 
-/// Goes on with an import until it has ended, unless somebody else works on it or on another one
-/// of the same domain; returns how many lines were dealt with.
+/// Goes on with an import until it has ended, or others are to get their turn, unless somebody else
+/// works on it; returns how many lines were dealt with.
 pub async fn carry_on(cx: &Context, id: ImportId) -> Result<u64> {
-    let Some(import) = store::imports::find(cx.pool(), id).await? else { return Ok(0) };
     // Nothing else is done in it, so that it keeps nothing from being cleaned up.
     let mut turn = cx.state().pool().begin().await?;
-    if !store::imports::try_lock(&mut turn, import.domain_id).await? {
+    if !store::imports::try_lock(&mut turn, id).await? {
         return Ok(0);
     }
-    // As whoever had the turn before has left it.
+    // As whoever worked on it before has left it.
     let Some(import) = store::imports::find(cx.pool(), id).await? else { return Ok(0) };
     if import.state != ImportState::Running {
         return Ok(0);
@@ -76,6 +79,8 @@ pub async fn give_up(cx: &Context, id: ImportId) -> Result<()> {
 enum Ended {
     Done,
     Cancelled,
+    /// Not yet: others come first.
+    Waits,
 }
 
 /// An import that is worked on.
@@ -83,13 +88,15 @@ struct Work<'a> {
     /// The server itself.
     cx: &'a Context,
     import: Import,
-    /// Holds the lock that lets nobody else work on it.
+    /// Holds the locks that let nobody else work on it, and, once it writes, into its domains.
     turn: Option<pool::Transaction>,
+    /// The domains that it may write into, in the order in which they are locked; nothing: all.
+    domains: Option<BTreeSet<DomainId>>,
 }
 
 impl<'a> Work<'a> {
     const fn new(cx: &'a Context, import: Import, turn: Option<pool::Transaction>) -> Self {
-        Self { cx, import, turn }
+        Self { cx, import, turn, domains: None }
     }
 
     /// Fails if somebody else may have taken over.
@@ -105,9 +112,15 @@ impl<'a> Work<'a> {
                 return Ok(Ended::Done);
             }
             let mut source = Source::open(self.cx, &self.import).await?;
-            let has_passwords = !self.import.dry_run;
-            if has_passwords && matches!(self.hash_passwords(&source).await?, Ended::Cancelled) {
-                return Ok(Ended::Cancelled);
+            if !self.import.dry_run
+                && let one @ (Ended::Cancelled | Ended::Waits) =
+                    self.hash_passwords(&mut source).await?
+            {
+                return Ok(one);
+            }
+            if !self.take_turn().await? {
+                let ended = self.is_cancelled().await?;
+                return Ok(if ended { Ended::Cancelled } else { Ended::Waits });
             }
             self.say(if self.import.bulk.is_some() { "users" } else { "lines" }).await?;
             if self.import.bulk.is_some() && self.import.matched.is_none() {
@@ -133,6 +146,7 @@ impl<'a> Work<'a> {
                 }
             }
             Ok(Ended::Cancelled) => self.end(ImportState::Cancelled, "").await,
+            Ok(Ended::Waits) => Ok(self.import),
             Err(Error::Unauthenticated(_)) => {
                 let text = "whoever began it may not sign in any more";
                 self.end(ImportState::Failed, text).await
@@ -164,36 +178,62 @@ impl<'a> Work<'a> {
         Ok(Context::new(self.cx.state().clone(), Arc::new(caller), request_id))
     }
 
+    /// Lets no other import write into the domains that this one may write into; false if one does.
+    async fn take_turn(&mut self) -> Result<bool> {
+        self.domains = self.domains_of(&self.caller().await?);
+        let Some(turn) = &mut self.turn else {
+            return Err(Error::internal("an import that nobody has locked"));
+        };
+        store::imports::try_turn(turn, self.domains.as_ref()).await
+    }
+
+    fn domains_of(&self, cx: &Context) -> Option<BTreeSet<DomainId>> {
+        match self.import.domain_id {
+            Some(domain) => Some(BTreeSet::from([domain])),
+            None => authz::visible_domains(cx.caller()).map(BTreeSet::from_iter),
+        }
+    }
+
+    /// The caller, as long as that is nobody who may write into other domains meanwhile: those may be
+    /// somebody else's turn.
+    async fn writer(&self) -> Result<Context> {
+        let cx = self.caller().await?;
+        if self.domains_of(&cx) == self.domains { Ok(cx) } else { Err(other_rights()) }
+    }
+
     async fn is_cancelled(&self) -> Result<bool> {
         let Some(operation) = self.import.operation_id else { return Ok(false) };
         let row = store::operations::find(self.cx.pool(), operation).await?;
         Ok(row.is_none_or(|row| row.cancel_requested))
     }
 
-    /// Hashes the passwords that came in clear. One that is right already keeps its hash.
-    async fn hash_passwords(&mut self, source: &Source<'_>) -> Result<Ended> {
+    /// Hashes the passwords that came in clear, of lines that would not be refused otherwise. One that
+    /// is right already keeps its hash.
+    async fn hash_passwords(&mut self, source: &mut Source<'_>) -> Result<Ended> {
         let can_have = self.import.format == Some(Format::Ndjson)
             || self.import.columns.contains(&Column::Password);
-        if !can_have {
+        if !can_have || self.import.hashed_lines >= self.import.received_lines {
             return Ok(Ended::Done);
         }
+        let mut hashed = 0;
         self.say("passwords").await?;
-        while let Some((last, lines)) = source.block(self.import.hashed_lines).await? {
-            let lines =
-                lines.into_iter().filter_map(|(number, line)| source.parse(number, &line).ok());
-            let lines: Vec<_> =
-                lines.filter(|line| matches!(line.secret, Some(Secret::Clear(_)))).collect();
-            for some in lines.chunks(HASHED_AT_ONCE) {
+        source.recall(self.import.hashed_lines).await?;
+        while let Some(Lines { last, good, .. }) =
+            source.next_block(self.import.hashed_lines).await?
+        {
+            for some in self.accepted(good).await?.chunks(HASHED_AT_ONCE) {
                 if self.is_cancelled().await? {
                     return Ok(Ended::Cancelled);
                 }
+                if hashed >= HASHED_IN_A_ROW {
+                    return Ok(Ended::Waits);
+                }
                 let done = self.known_hashes(some).await?;
-                let rest = some.iter().filter(|line| !done.contains_key(&line.number));
-                let hashes = futures_util::future::try_join_all(
-                    rest.map(|line| self.hash(line, source.domain(line))),
-                );
-                let hashes = hashes.await?;
+                let rest = some.iter().filter(|(line, _)| !done.contains_key(&line.number));
+                let hashes = rest.map(|(line, there)| self.hash(line, there.as_deref()));
+                let hashes = futures_util::future::try_join_all(hashes).await?;
                 store::import_hashes::insert_all(self.cx.pool(), self.import.id, &hashes).await?;
+                hashed += hashes.len();
             }
             self.import.hashed_lines = last;
             self.keep().await?;
@@ -201,35 +241,35 @@ impl<'a> Work<'a> {
         Ok(Ended::Done)
     }
 
-    async fn known_hashes(&self, lines: &[Line]) -> Result<HashMap<i64, String>> {
+    /// The lines with a password in clear that whoever began the import may have written now, each
+    /// with the hash that is there. How long others take must not tell of the passwords of others.
+    async fn accepted(&self, mut lines: Vec<Line>) -> Result<Vec<(Line, Option<String>)>> {
+        lines.retain(|line| matches!(line.secret, Some(Secret::Clear(_))));
+        if lines.is_empty() {
+            return Ok(Vec::new());
+        }
+        let cx = self.caller().await?;
+        let mut tx = cx.begin().await?;
+        // Given up at the end: nothing is held while passwords are hashed.
+        chunk::accepted(&cx, &mut tx, &self.import, lines).await
+    }
+
+    async fn known_hashes(&self, lines: &[(Line, Option<String>)]) -> Result<HashMap<i64, String>> {
         let (first, last) = (lines.first(), lines.last());
-        let range = first.map_or(0, |one| one.number)..last.map_or(0, |one| one.number + 1);
+        let range = first.map_or(0, |one| one.0.number)..last.map_or(0, |one| one.0.number + 1);
         store::import_hashes::list(self.cx.pool(), self.import.id, range).await
     }
 
-    async fn hash(&self, line: &Line, domain: &str) -> Result<(i64, String)> {
+    async fn hash(&self, line: &Line, there: Option<&str>) -> Result<(i64, String)> {
         let Some(Secret::Clear(clear)) = &line.secret else {
             return Err(Error::internal("a line without a password"));
         };
-        // One that the rules do not allow is refused later, without a hash.
-        let Ok(password) = Password::any(clear.expose_secret()) else {
-            return Ok((line.number, String::new()));
-        };
+        let password = Password::any(clear.expose_secret()).map_err(Error::internal)?;
         let passwords = self.cx.state().passwords();
-        let address = line.local_part.as_ref();
-        let address =
-            address.and_then(|part| EmailAddress::parse(&format!("{part}@{domain}")).ok());
-        let there = match &address {
-            Some(address) => {
-                let (local_part, domain) = address.parts();
-                store::credentials::find_hash_of_address(self.cx.pool(), local_part, domain).await?
-            }
-            None => None,
-        };
         if let Some(there) = there
-            && passwords.verify_in_turn(password.clone(), there.clone()).await?
+            && passwords.verify_in_turn(password.clone(), there.to_owned()).await?
         {
-            return Ok((line.number, there));
+            return Ok((line.number, there.to_owned()));
         }
         Ok((line.number, passwords.hash_in_turn(password).await?))
     }
@@ -242,13 +282,13 @@ impl<'a> Work<'a> {
             if self.is_cancelled().await? {
                 return Ok(Ended::Cancelled);
             }
-            let cx = self.caller().await?;
+            let cx = self.writer().await?;
             let mut tx = cx.begin().await?;
             let Some(lines) = source.next((&cx, &mut tx), &self.import).await? else {
                 return Ok(Ended::Done);
             };
             let mut after = self.import.clone();
-            let done = self.apply((&cx, &mut tx), lines, Taking::Each, &mut after).await?;
+            let done = self.apply((&cx, &mut tx), lines, (Taking::Each, false), &mut after).await?;
             after.updated_at = self.cx.now();
             kept += keep_errors(&mut tx, &after, kept, done.refused).await?;
             store::imports::update(&mut *tx, &after).await?;
@@ -264,11 +304,12 @@ impl<'a> Work<'a> {
         &self,
         (cx, tx): (&Context, &mut Transaction),
         lines: Lines,
-        taking: Taking<'_>,
+        (taking, is_trial): (Taking<'_>, bool),
         after: &mut Import,
     ) -> Result<Outcome> {
         let Lines { last, done_user, good, names, outcome } = lines;
-        let chunk = self.chunk(cx, good).await?;
+        let hashes = self.hashes(&good).await?;
+        let chunk = Chunk { cx, import: &self.import, lines: good, is_trial, hashes };
         let mut done = chunk::apply(chunk, tx, taking).await?;
         for one in &mut done.refused {
             one.address = names.get(&one.line).cloned().unwrap_or_default();
@@ -281,14 +322,16 @@ impl<'a> Work<'a> {
         Ok(Outcome { counts, refused })
     }
 
-    /// Works on all blocks in one transaction, and keeps it if every line was good. A dry run gives
-    /// up each block at once, so that nobody waits for more than that.
+    /// Works on all blocks in one transaction, and keeps it if every line was good. As soon as it is
+    /// known that nothing will be kept, it is a trial: each block is given up at once, so that nobody
+    /// waits for more than that.
     async fn all_at_once(&mut self, source: &mut Source<'_>) -> Result<Ended> {
         let (mut sums, mut refused) = (Sums::new(), Vec::new());
         let Import { dry_run, mode, .. } = self.import;
         self.import.counts = Counts::default();
         (self.import.done_lines, self.import.done_user) = (0, None);
-        let mut cx = self.caller().await?;
+        let mut is_trial = dry_run;
+        let mut cx = self.writer().await?;
         let mut tx = cx.begin().await?;
         while let Some(lines) = source.next((&cx, &mut tx), &self.import).await? {
             if self.is_cancelled().await? {
@@ -299,16 +342,20 @@ impl<'a> Work<'a> {
                 ImportMode::AllOrNothing => Taking::Together(&mut sums),
             };
             let mut after = self.import.clone();
+            let taking = (taking, is_trial);
             let done = self.apply((&cx, &mut tx), lines, taking, &mut after).await?;
+            is_trial |= after.counts.refused > 0;
             self.import = after;
             let room = usize::try_from(ERRORS_KEPT).unwrap_or(usize::MAX) - refused.len();
             refused.extend(done.refused.into_iter().take(room));
-            self.keep().await?;
-            if dry_run {
+            if is_trial {
                 drop(tx);
-                cx = self.caller().await?;
+                cx = self.writer().await?;
                 tx = cx.begin().await?;
+            } else {
+                self.check_rights(&cx).await?;
             }
+            self.keep().await?;
         }
         if mode == ImportMode::AllOrNothing {
             for fault in give_together(&mut tx, &sums).await? {
@@ -316,10 +363,7 @@ impl<'a> Work<'a> {
                 refused.push(Refused { line: 0, address: String::new(), fault });
             }
         }
-        // The rights of now, not those of when it began: with others it is decided again.
-        if self.caller().await?.caller() != cx.caller() {
-            return Err(Error::Unavailable("whoever began it has other rights now".to_owned()));
-        }
+        self.check_rights(&cx).await?;
         if dry_run || self.import.counts.refused > 0 {
             drop(tx);
             let mut tx = self.cx.begin().await?;
@@ -328,6 +372,12 @@ impl<'a> Work<'a> {
             return Ok(Ended::Done);
         }
         self.keep_all(tx).await
+    }
+
+    /// Fails if these are not the rights of now any more: with others it is decided again.
+    async fn check_rights(&self, cx: &Context) -> Result<()> {
+        let is_same = self.caller().await?.caller() == cx.caller();
+        if is_same { Ok(()) } else { Err(other_rights()) }
     }
 
     /// Makes the work on all blocks durable. A server that dies then leaves only the end to the next.
@@ -341,16 +391,16 @@ impl<'a> Work<'a> {
         Ok(Ended::Done)
     }
 
-    async fn chunk<'b>(&'b self, cx: &'b Context, lines: Vec<Line>) -> Result<Chunk<'b>> {
+    /// The hashes of the passwords that came in clear, by line.
+    async fn hashes(&self, lines: &[Line]) -> Result<HashMap<i64, String>> {
         let has_clear = lines.iter().any(|line| matches!(line.secret, Some(Secret::Clear(_))));
-        let hashes = match (lines.first(), lines.last()) {
+        match (lines.first(), lines.last()) {
             (Some(first), Some(last)) if has_clear => {
                 let range = first.number..last.number + 1;
-                store::import_hashes::list(self.cx.pool(), self.import.id, range).await?
+                store::import_hashes::list(self.cx.pool(), self.import.id, range).await
             }
-            _ => HashMap::new(),
-        };
-        Ok(Chunk { cx, import: &self.import, lines, hashes })
+            _ => Ok(HashMap::new()),
+        }
     }
 
     fn tell(&self, counts: Counts) {
@@ -424,6 +474,11 @@ impl<'a> Work<'a> {
         row.updated_at = self.cx.now();
         store::operations::update(&mut **tx, &row).await
     }
+}
+
+/// The refusal to go on with what was begun with other rights.
+fn other_rights() -> Error {
+    Error::Unavailable("whoever began it has other rights now".to_owned())
 }
 
 /// Keeps errors as long as there is room for them; returns how many.
