@@ -11,7 +11,7 @@ pub mod identity;
 pub mod status;
 mod stream;
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -44,20 +44,25 @@ pub async fn serve(state: State, listener: TcpListener, stop: CancellationToken)
         .max_decoding_message_size(REPORT_BYTES);
     let agents = InterceptedService::new(agents, identity::require_node(state.clock().clone()));
     let fleet = state.fleet().clone();
-    // Streams end only when they are told to.
-    let stopped = async {
-        stop.cancelled_owned().await;
+    // Streams end only when they are told to, and connections only with their streams. Told beside the
+    // serving: it does not wait for its own signal any more once nothing comes in.
+    let told = async {
+        stop.cancelled().await;
         fleet.shut_down().await;
+        pending().await
     };
-    let served = Server::builder()
+    let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .add_service(health)
         .add_service(enrolment)
         .add_service(agents)
-        .serve_with_incoming_shutdown(incoming, stopped)
-        .await;
+        .serve_with_incoming_shutdown(incoming, stop.cancelled());
+    let served = tokio::select! {
+        served = serving => served,
+        never = told => never,
+    };
     tracker.close();
     tracker.wait().await;
     served.map_err(Error::internal)
