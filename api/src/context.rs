@@ -419,14 +419,6 @@ impl Context {
         &self.pool
     }
 
-    /// The same caller, who is to see rows beyond the own reach: only where it has been authorized
-    /// what is done with them. A request with an `Idempotency-Key` has begun its transaction already,
-    /// and stays within its reach in it.
-    #[must_use]
-    pub fn beyond(&self) -> Self {
-        Self { pool: self.state.pool().clone(), ..self.clone() }
-    }
-
     /// Refuses what the caller may not do.
     pub fn authorize(&self, action: Action, resource: Resource) -> Result<()> {
         authz::authorize(&self.caller, action, resource)

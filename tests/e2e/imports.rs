@@ -9,7 +9,10 @@ use reqwest::{Body, Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use umail_api::database::embedded;
-use umail_tests::harness::{fleet::SINGLE_NODE, process, until};
+use umail_tests::{
+    harness::{fleet::SINGLE_NODE, process, until},
+    scale::scale,
+};
 
 use crate::stage::{DOMAIN, Stage};
 
@@ -127,8 +130,7 @@ async fn send_half(stage: &mut Stage, path: &str, content: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_outlives_server_and_database() {
-    let factor = std::env::var("UMAIL_TEST_SCALE").ok().and_then(|text| text.parse().ok());
-    let file = File::new(LINES * factor.unwrap_or(1));
+    let file = File::new(scale(LINES));
     let mut stage = Stage::start(SINGLE_NODE).await;
     let known = stage.user("known", "mail-1").await.unwrap();
     let new = json!({ "mode": "skip_errors" });
@@ -159,13 +161,7 @@ async fn an_import_outlives_server_and_database() {
     refused_as_seeded(&stage, &path, &file).await;
     history_is_whole(&stage, file.good).await;
     // The node has followed.
-    until(LIMIT, async || {
-        let directory = stage.rest.get("/v1/directory?wait_seconds=30").await?;
-        let is_there = directory["converged"] == true;
-        Ok(if is_there { Ok(()) } else { Err(directory.to_string()) })
-    })
-    .await
-    .unwrap();
+    until(LIMIT, async || stage.rest.converged().await.map(Ok)).await.unwrap();
     let last = format!("user{}@{DOMAIN}", file.good + file.faults.len() - 2);
     for (address, code) in [(&*last, 250), (&format!("user{}@{DOMAIN}", BAD - 1), 550)] {
         assert_eq!(stage.accepts(address).await.unwrap().code, code, "{address}");

@@ -7,3 +7,5 @@ pub mod database;
 pub mod demo;
 pub mod harness;
 pub mod nodes;
+pub mod random;
+pub mod scale;

@@ -12,6 +12,7 @@ use crate::{
         audit::{self, Subject, shown},
         domains,
         fields::one,
+        lists::counted,
         users,
     },
     authz::{Action, Resource},
@@ -41,11 +42,8 @@ pub async fn list(
     let search = Search::parse_parameter(filter.search.as_deref())?;
     let domain = domains::find(cx, domain, |id| (Action::List, anybodys(id))).await?;
     let found = store::aliases::list(cx.pool(), &domain, search.as_ref(), page).await?;
-    if filter.count != Some(true) {
-        return Ok(found);
-    }
-    let total = store::aliases::count(cx.pool(), &domain, search.as_ref()).await?;
-    Ok(found.counted(Some(total)))
+    let count = store::aliases::count(cx.pool(), &domain, search.as_ref());
+    counted(found, filter.count, count).await
 }
 
 /// One alias.
@@ -188,8 +186,8 @@ pub(super) async fn check_end(
         return Ok(());
     }
     // Whatever stands between belongs to the domain, and is not shown.
-    let pool = cx.beyond();
-    if store::aliases::leads_to(pool.pool(), (domain, name), &inside, own.parts().0).await? {
+    let db = cx.state().pool();
+    if store::aliases::leads_to(db, (domain, name), &inside, own.parts().0).await? {
         return Err(Error::invalid("/targets", "must not lead back to the address itself"));
     }
     Ok(())

@@ -16,6 +16,7 @@ use crate::{
         audit::{self, Subject, shown},
         domains,
         fields::one,
+        lists::counted,
         role_assignments,
     },
     authz::{self, Action, Resource},
@@ -59,21 +60,14 @@ pub async fn list(
             None => {}
         }
     }
-    let (among, counted) = (among.as_deref(), filter.count == Some(true));
+    let among = among.as_deref();
     if among.is_none() && (is_top || filter.parent_id.is_some()) {
         let found = store::departments::list_below(db, domain, filter.parent_id, page).await?;
-        let found = Found::from(found);
-        if !counted {
-            return Ok(found);
-        }
-        let total = store::departments::count_below(db, domain, filter.parent_id).await?;
-        return Ok(found.counted(Some(total)));
+        let count = store::departments::count_below(db, domain, filter.parent_id);
+        return counted(found.into(), filter.count, count).await;
     }
     let found = store::departments::list(db, domain, among, page).await?;
-    if !counted {
-        return Ok(found);
-    }
-    Ok(found.counted(Some(store::departments::count(db, domain, among).await?)))
+    counted(found, filter.count, store::departments::count(db, domain, among)).await
 }
 
 /// One department.

@@ -13,6 +13,7 @@ use crate::{
         audit::{self, Subject, shown},
         domain_names,
         fields::{Fields, one},
+        lists::counted,
     },
     authz::{self, Action, Resource},
     context::Context,
@@ -34,25 +35,16 @@ use crate::{
 pub async fn list(cx: &Context, filter: &DomainFilter, page: Page) -> Result<Found<Domain>> {
     cx.authorize(Action::List, Resource::Domains)?;
     let search = Search::parse_parameter(filter.search.as_deref())?;
-    let (db, search, counted) = (cx.pool(), search.as_ref(), filter.count == Some(true));
+    let (db, search) = (cx.pool(), search.as_ref());
     if filter.deleted == Some(true) {
         cx.authorize(Action::Delete, Resource::Domains)?;
-        let found = store::domains::list_deleted(db, search, page).await?.into();
-        if !counted {
-            return Ok(found);
-        }
-        return Ok(found.counted(Some(store::domains::count_deleted(db, search).await?)));
+        let found = Found::from(store::domains::list_deleted(db, search, page).await?);
+        return counted(found, filter.count, store::domains::count_deleted(db, search)).await;
     }
     let among = authz::visible_domains(cx.caller());
     let among = among.as_deref();
-    let found = match search {
-        Some(search) => store::domains::search(db, among, search, page).await?,
-        None => store::domains::list(db, among, page).await?,
-    };
-    if !counted {
-        return Ok(found);
-    }
-    Ok(found.counted(Some(store::domains::count(db, among, search).await?)))
+    let found = store::domains::list(db, among, search, page).await?;
+    counted(found, filter.count, store::domains::count(db, among, search)).await
 }
 
 /// One domain.

@@ -104,17 +104,18 @@ impl Export {
             if self.at.is_none() && !self.enter().await? {
                 return Ok(None);
             }
+            let has_hashes = self.has_hashes();
             let Some(place) = &mut self.at else { return Ok(None) };
             // The rights of now.
             self.cx = self.cx.renewed().await?;
             self.cx.authorize(Action::List, Resource::Imports(Some(place.domain)))?;
-            if self.columns.contains(&Column::PasswordHash) {
+            if has_hashes {
                 self.cx.authorize(Action::Operate, Resource::Imports(Some(place.domain)))?;
             }
             let visible = authz::visible_departments(self.cx.caller(), place.domain);
-            let (page, visible) =
-                (Page { after: place.after.map(UserId::uuid), limit: AT_ONCE }, visible.as_deref());
-            let users = store::accounts::list(self.cx.pool(), place.domain, visible, page).await?;
+            let page = Page { after: place.after.map(UserId::uuid), limit: AT_ONCE };
+            let (db, visible) = (self.cx.pool(), visible.as_deref());
+            let users = store::accounts::list(db, place.domain, visible, page).await?;
             let Some(last) = users.last() else {
                 self.at = None;
                 continue;
@@ -129,7 +130,8 @@ impl Export {
         if self.domains.is_empty() && self.has_more {
             let among = authz::visible_domains(self.cx.caller());
             let page = Page { after: self.after_domain.map(DomainId::uuid), limit: AT_ONCE };
-            let next = store::domains::list(self.cx.pool(), among.as_deref(), page).await?.rows;
+            let (db, among) = (self.cx.pool(), among.as_deref());
+            let next = store::domains::list(db, among, None, page).await?.rows;
             self.has_more = !next.is_empty();
             self.after_domain = next.last().map(|domain| domain.id);
             self.domains = next.into_iter().map(|domain| domain.id).collect();
@@ -144,8 +146,12 @@ impl Export {
         Ok(true)
     }
 
+    fn has_hashes(&self) -> bool {
+        self.columns.contains(&Column::PasswordHash)
+    }
+
     async fn written(&self, users: &[User]) -> Result<String> {
-        let passwords = if self.columns.contains(&Column::PasswordHash) {
+        let passwords = if self.has_hashes() {
             let ids: Vec<_> = users.iter().map(|user| user.id).collect();
             store::credentials::list_passwords(self.cx.pool(), &ids).await?
         } else {

@@ -12,6 +12,7 @@ use crate::{
         audit::{self, Subject, shown},
         domains,
         fields::{Fields, given, one},
+        lists::counted,
         users,
     },
     authz::{self, Action, Resource},
@@ -41,14 +42,11 @@ pub async fn list(
 ) -> Result<Found<Group>> {
     let search = Search::parse_parameter(filter.search.as_deref())?;
     let domain = domains::find(cx, domain, |id| (Action::List, Resource::Groups(id))).await?;
-    let among = authz::visible_among(cx.caller(), domain.id, filter.department_id);
+    let wanted = filter.department_id.map(|id| vec![id]);
+    let among = authz::visible_among(cx.caller(), domain.id, wanted);
     let (db, among, search) = (cx.pool(), among.as_deref(), search.as_ref());
     let found = store::groups::list(db, &domain, among, search, page).await?;
-    if filter.count != Some(true) {
-        return Ok(found);
-    }
-    let total = store::groups::count(db, &domain, among, search).await?;
-    Ok(found.counted(Some(total)))
+    counted(found, filter.count, store::groups::count(db, &domain, among, search)).await
 }
 
 /// One group.

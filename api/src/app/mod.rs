@@ -26,6 +26,7 @@ pub mod forwarding;
 pub mod groups;
 pub mod imports;
 pub mod join_tokens;
+mod lists;
 pub mod lockouts;
 pub mod mail_certificates;
 pub mod me;

@@ -39,7 +39,8 @@ pub async fn list_of_domain(
 ) -> Result<Vec<RoleAssignment>> {
     let asked = |id| (Action::List, Resource::RoleAssignments(id));
     let domain = domains::find(cx, domain, asked).await?;
-    let among = authz::visible_among(cx.caller(), domain.id, filter.department_id);
+    let wanted = filter.department_id.map(|id| vec![id]);
+    let among = authz::visible_among(cx.caller(), domain.id, wanted);
     // Whoever has a role here may be of another domain.
     store::role_assignments::list_of_domain(cx.state().pool(), domain.id, among.as_deref(), page)
         .await
@@ -102,7 +103,8 @@ pub async fn delete(cx: &Context, id: RoleAssignmentId) -> Result<()> {
     let user_id = read(cx, id).await?.user_id;
     let missing = || Error::not_found("role assignment", id);
     // The holder may be of another domain.
-    let mut tx = cx.beyond().begin().await?;
+    let mut tx = cx.begin().await?;
+    tx.reach_beyond().await?;
     store::accounts::lock(&mut *tx, user_id).await?;
     let found = store::role_assignments::find(&mut *tx, id).await?.ok_or_else(missing)?;
     let user = store::accounts::find(&mut *tx, &UserRef::Id(user_id)).await?;

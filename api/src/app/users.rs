@@ -15,6 +15,7 @@ use crate::{
         audit::{self, Subject, shown},
         departments, domains,
         fields::{Fields, given, one},
+        lists::counted,
         nodes, plans, renames,
     },
     authz::{self, Action, Resource, UserScope},
@@ -45,14 +46,12 @@ pub async fn list(
 ) -> Result<Found<User>> {
     let filter = UserFilter::parse(asked)?;
     let domain = domains::find(cx, domain, |id| (Action::List, Resource::Users(id))).await?;
-    let among = authz::visible_among(cx.caller(), domain.id, filter.department);
+    let wanted = filter.department.map(|id| vec![id]);
+    let among = authz::visible_among(cx.caller(), domain.id, wanted);
     let among = among.as_deref();
     let found = store::accounts::list_wanted(cx.pool(), &domain, among, &filter, page).await?;
-    if asked.count != Some(true) {
-        return Ok(found);
-    }
-    let total = store::accounts::count_wanted(cx.pool(), &domain, among, &filter).await?;
-    Ok(found.counted(Some(total)))
+    let count = store::accounts::count_wanted(cx.pool(), &domain, among, &filter);
+    counted(found, asked.count, count).await
 }
 
 /// One user.

@@ -172,15 +172,14 @@ pub fn visible_departments(caller: &Caller, domain: DomainId) -> Option<Vec<Depa
 pub fn visible_among(
     caller: &Caller,
     domain: DomainId,
-    wanted: Option<DepartmentId>,
+    wanted: Option<Vec<DepartmentId>>,
 ) -> Option<Vec<DepartmentId>> {
-    let visible = visible_departments(caller, domain);
-    match (visible, wanted) {
-        (visible, None) => visible,
-        (None, Some(wanted)) => Some(vec![wanted]),
-        (Some(visible), Some(wanted)) => {
-            Some(visible.into_iter().filter(|one| *one == wanted).collect())
+    match (visible_departments(caller, domain), wanted) {
+        (Some(visible), Some(mut wanted)) => {
+            wanted.retain(|id| visible.contains(id));
+            Some(wanted)
         }
+        (visible, wanted) => visible.or(wanted),
     }
 }
 

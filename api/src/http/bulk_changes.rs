@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, StatusCode, header::LOCATION},
+    http::{HeaderMap, StatusCode},
 };
 use umail_api_types::{
     bulk_changes::{BulkChange, BulkChangeQuery, BulkRefusal, NewBulkChange},
@@ -20,6 +20,7 @@ use crate::{
     http::{
         extract::{Json, Named, Pages, Parsed, Query},
         imports::{ERRORS, file},
+        operations::location,
     },
     model::{
         domain::DomainRef,
@@ -88,10 +89,7 @@ async fn create_bulk_change(
 ) -> Result<(StatusCode, HeaderMap, Json<BulkChange>)> {
     let new = (new, query.dry_run.unwrap_or_default());
     let change = shown(app::bulk_changes::create(&cx, &domain, new).await?, None)?;
-    let operation = change.operation_id.map(|id| format!("/v1/operations/{id}"));
-    let location = operation.and_then(|one| HeaderValue::from_str(&one).ok());
-    let headers = location.into_iter().map(|one| (LOCATION, one)).collect();
-    Ok((StatusCode::ACCEPTED, headers, Json(change)))
+    Ok((StatusCode::ACCEPTED, location(change.operation_id), Json(change)))
 }
 
 /// List bulk changes

@@ -2,10 +2,7 @@
 
 use axum::{
     body::{Body, Bytes},
-    http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, LOCATION},
-    },
+    http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt as _, stream};
@@ -23,6 +20,7 @@ use crate::{
     error::{Error, Result},
     http::{
         extract::{Json, Named, Pages, Parsed, Query},
+        operations::location,
         problem::Refusal,
     },
     model::{
@@ -190,13 +188,9 @@ async fn update_import_content(
         piece.map_err(|_cause| Error::Unavailable(cut.to_owned()))
     });
     let import = app::imports::receive::<Bytes>(&cx, id, part, pieces).await?;
-    let operation = import.operation_id.map(|id| format!("/v1/operations/{id}"));
     let status = if has_more { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let mut response = (status, Json(Import::from(import))).into_response();
-    if let Some(location) = operation.and_then(|one| HeaderValue::from_str(&one).ok()) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
+    let location = location(import.operation_id);
+    Ok((status, location, Json(Import::from(import))).into_response())
 }
 
 /// List the lines of an import that were refused

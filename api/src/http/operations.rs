@@ -36,13 +36,15 @@ pub(super) struct Accepted(pub(super) Operation);
 
 impl IntoResponse for Accepted {
     fn into_response(self) -> Response {
-        let location = format!("/v1/operations/{}", self.0.id);
-        let mut response = (StatusCode::ACCEPTED, Json(self.0)).into_response();
-        if let Ok(location) = HeaderValue::from_str(&location) {
-            response.headers_mut().insert(LOCATION, location);
-        }
-        response
+        (StatusCode::ACCEPTED, location(Some(self.0.id)), Json(self.0)).into_response()
     }
+}
+
+/// Says where the operation that has begun can be looked at, if one has.
+pub(super) fn location(operation: Option<OperationId>) -> HeaderMap {
+    let path = operation.map(|id| format!("/v1/operations/{id}"));
+    let value = path.and_then(|path| HeaderValue::from_str(&path).ok());
+    value.into_iter().map(|value| (LOCATION, value)).collect()
 }
 
 /// How long the caller wants to wait.

@@ -57,10 +57,10 @@ impl<T> Found<T> {
         Self { rows, upto, total: None }
     }
 
-    /// The same rows, with how many there are in all.
+    /// The same rows of a search that ended behind this id, if it did.
     #[must_use]
-    pub fn counted(self, total: Option<i32>) -> Self {
-        Self { total, ..self }
+    pub fn ended(self, upto: Option<Uuid>) -> Self {
+        Self { upto: upto.or(self.upto), ..self }
     }
 }
 

@@ -286,8 +286,7 @@ async fn search(
     page: Page,
 ) -> Result<Found<User>> {
     let (ids, upto) = search!("account_search", db, wanted, page);
-    let found = Found::of_ids(list_live(db, &ids).await?, &ids, page);
-    Ok(Found { upto: upto.or(found.upto), ..found })
+    Ok(Found::of_ids(list_live(db, &ids).await?, &ids, page).ended(upto))
 }
 
 async fn list_of_departments(
@@ -490,7 +489,7 @@ pub async fn lock_selected(
     let departments = uuids(selection.departments.as_deref());
     let rows = sqlx::query!(
         "SELECT id, local_part FROM account
-          WHERE domain_id = $1 AND created_at <= $2 AND ($3::uuid IS NULL OR id > $3)
+          WHERE domain_id = $1 AND created_at <= $2 AND id > $3
             AND ($4::uuid[] IS NULL OR department_id = ANY ($4))
             AND ($5::uuid IS NULL OR plan_id = $5)
             AND ($6::smallint IS NULL OR status = $6)
@@ -498,7 +497,7 @@ pub async fn lock_selected(
           ORDER BY id LIMIT $7 FOR UPDATE",
         domain.uuid(),
         selection.until,
-        page.after,
+        page.after(),
         departments.as_deref(),
         selection.plan.map(PlanId::uuid),
         selection.status.map(Status::number),

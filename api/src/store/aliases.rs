@@ -129,8 +129,7 @@ pub async fn list(
     let (ids, upto) = search!("alias_search", db, wanted, page);
     let rows =
         select_aliases!("alias.id = ANY ((SELECT $1::uuid[])::uuid[]) ORDER BY alias.id", &ids);
-    let found = Found::of_ids(aliases(rows.fetch_all(db).await?)?, &ids, page);
-    Ok(Found { upto: upto.or(found.upto), ..found })
+    Ok(Found::of_ids(aliases(rows.fetch_all(db).await?)?, &ids, page).ended(upto))
 }
 
 /// How many those are, up to the bound of counts and one more.

@@ -152,8 +152,21 @@ fn domains(rows: Vec<Row>) -> Result<Vec<Domain>> {
     rows.into_iter().map(Domain::try_from).collect()
 }
 
-/// A page of all domains, or of those among these.
+/// A page of all domains, or of those among these; of those that have this in their names, if that is
+/// searched for.
 pub async fn list(
+    db: impl PgExecutor<'_> + Copy,
+    among: Option<&[DomainId]>,
+    search: Option<&Search>,
+    page: Page,
+) -> Result<Found<Domain>> {
+    match search {
+        Some(search) => search_for(db, among, search, page).await,
+        None => list_all(db, among, page).await,
+    }
+}
+
+async fn list_all(
     db: impl PgExecutor<'_>,
     among: Option<&[DomainId]>,
     page: Page,
@@ -171,8 +184,7 @@ pub async fn list(
     Ok(domains(rows.fetch_all(db).await?)?.into())
 }
 
-/// The same, of those that have this in their names.
-pub async fn search(
+async fn search_for(
     db: impl PgExecutor<'_> + Copy,
     among: Option<&[DomainId]>,
     search: &Search,
@@ -193,8 +205,7 @@ pub async fn search(
     let wanted = Wanted { term: Some(term), ..Wanted::default() };
     let (ids, upto) = search!("domain_search", db, wanted, page);
     let rows = select_domains!("id = ANY ($1) AND deleted_at IS NULL ORDER BY id", &ids);
-    let found = Found::of_ids(domains(rows.fetch_all(db).await?)?, &ids, page);
-    Ok(Found { upto: upto.or(found.upto), ..found })
+    Ok(Found::of_ids(domains(rows.fetch_all(db).await?)?, &ids, page).ended(upto))
 }
 
 /// How many those are, up to the bound of counts and one more.

@@ -120,8 +120,7 @@ pub async fn list(
         return Ok(Found::of_ids(list_these(db, &ids).await?, &ids, page));
     }
     let (ids, upto) = search!("mail_group_search", db, wanted, page);
-    let found = Found::of_ids(list_these(db, &ids).await?, &ids, page);
-    Ok(Found { upto: upto.or(found.upto), ..found })
+    Ok(Found::of_ids(list_these(db, &ids).await?, &ids, page).ended(upto))
 }
 
 /// How many those are, up to the bound of counts and one more.

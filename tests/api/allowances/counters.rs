@@ -7,15 +7,12 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use umail_api::{app::purges, context::Context, model::allowance::Amounts};
-use umail_tests::api::{Api, PASSWORD};
+use umail_tests::{
+    api::{Api, PASSWORD},
+    scale::scale,
+};
 
 use super::{DOMAIN, create, department, limit};
-
-/// How many requests race, and how many random steps are taken; more of both on demand.
-fn scale(usual: usize) -> usize {
-    let factor = std::env::var("UMAIL_TEST_SCALE").ok().and_then(|text| text.parse().ok());
-    usual * factor.unwrap_or(1)
-}
 
 /// Counters that differ from a recount.
 pub(crate) async fn drift(api: &Api) -> Vec<String> {

@@ -13,7 +13,8 @@ use umail_api::{app, context::Context};
 use umail_tests::api::{Answer, Api};
 
 use crate::imports::{
-    begin as begin_import, count, import_into, no_drift, scale, send, skip, users, work,
+    begin as begin_import, count, import_into, lines, no_drift, scale, send, skip, users, work,
+    work_to_the_end,
 };
 
 const PATH: &str = "/v1/domains/example.com/bulk_changes";
@@ -86,18 +87,12 @@ impl World {
     /// Who was refused: address, field and reason.
     async fn errors(&self, change: &Value) -> Vec<(String, String, String)> {
         let id = change["id"].as_str().unwrap();
-        let answer = self.api.get(format!("/v1/bulk_changes/{id}/errors?format=ndjson")).await;
-        let text = match answer.is(StatusCode::OK).body {
-            Value::String(text) => text,
-            Value::Null => String::new(),
-            one => one.to_string(),
-        };
-        let line = |line: &str| {
-            let one: Value = serde_json::from_str(line).unwrap();
+        let path = format!("/v1/bulk_changes/{id}/errors?format=ndjson");
+        let line = |one: Value| {
             let text = |field: &str| one[field].as_str().unwrap().to_owned();
             (text("address"), text("field"), text("reason"))
         };
-        text.lines().map(line).collect()
+        lines(&self.api, path).await.into_iter().map(line).collect()
     }
 }
 

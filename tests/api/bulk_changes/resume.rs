@@ -6,7 +6,10 @@ use reqwest::StatusCode;
 use serde_json::json;
 use umail_api::{app, context::Context};
 
-use super::{PATH, World, begin_import, count, counts, no_drift, scale, send, skip, users, work};
+use super::{
+    PATH, World, begin_import, count, counts, no_drift, scale, send, skip, users, work,
+    work_to_the_end,
+};
 
 #[tokio::test]
 async fn work_that_stopped_in_the_middle_goes_on_there() {
@@ -20,15 +23,8 @@ async fn work_that_stopped_in_the_middle_goes_on_there() {
             let run = app::imports::carry_on(&cx, id.parse().unwrap());
             let _ = tokio::time::timeout(Duration::from_millis(patience), run).await;
         }
-        let is_ended = async {
-            loop {
-                let done = w.finish(&id).await;
-                if done["state"] != "running" {
-                    return done;
-                }
-            }
-        };
-        let done = tokio::time::timeout(Duration::from_mins(2), is_ended).await.unwrap();
+        let again = async || w.finish(&id).await;
+        let done = work_to_the_end(Duration::from_mins(2), again).await;
         assert_eq!((&done["state"], counts(&done)), (&json!("succeeded"), [7_000, 7_000, 0, 0]));
     }
     // Each user was changed twice, and no more.

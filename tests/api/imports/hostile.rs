@@ -5,24 +5,33 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
-use sqlx::Connection as _;
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 use umail_api::{app, context::Context, store};
 use umail_proto::ids::DomainId;
 use umail_tests::api::{Api, PASSWORD};
 
-use super::{DOMAIN, HASH, begin, count, counts, errors, import, send, skip, start, users, work};
+use super::{
+    DOMAIN, HASH, begin, count, counts, errors, import, send, send_by, skip, start, users, work,
+    work_to_the_end,
+};
 
 /// Whoever waits longer waits for a lock.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Begins an import into the domain and sends its content.
-async fn send_by(api: &Api, token: &str, new: Value, content: String) -> String {
-    let id = api.ask(Method::POST, DOMAIN).by(token).json(new).send().await;
-    let id = id.is(StatusCode::CREATED).id();
-    let ask = api.ask(Method::PUT, format!("/v1/imports/{id}/content")).by(token);
-    ask.content("text/csv", content).send().await.is(StatusCode::ACCEPTED);
-    id
+/// Changes the user `second`, and takes its time.
+async fn lock_second(owner: &mut PgConnection) -> sqlx::Transaction<'_, sqlx::Postgres> {
+    let mut held = owner.begin().await.unwrap();
+    let lock = "SELECT id FROM account WHERE local_part = 'second' FOR UPDATE";
+    sqlx::raw_sql(lock).execute(&mut *held).await.unwrap();
+    held
+}
+
+/// Waits until the first block of an import is dealt with.
+async fn first_block_is_done(api: &Api, import: &str) {
+    while api.get(import).await.body["done_lines"].as_i64().unwrap() < 2_000 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Departments Own and Other, and who administers Own.
@@ -99,17 +108,17 @@ async fn names_that_speak_for_the_domain_are_given_by_its_administrators() {
     let reason = "speaks for the whole domain: its administrators give it".to_owned();
     for (key, others) in [("address", [1, 0, 0, 2]), ("external_id", [0, 0, 1, 2])] {
         let new = json!({"mode": "skip_errors", "key": key});
-        let id = send_by(&api, &head, new, file.clone()).await;
+        let id = send_by(&api, &head, DOMAIN, (new, file.clone())).await;
         let done = work(&api, &id).await;
         assert_eq!(counts(&done), others);
         let expected = [2, 3].map(|line| (line, "address".to_owned(), reason.clone()));
         assert_eq!(errors(&api, &done).await, expected);
     }
     let admin = api.domain_admin("boss@example.com").await;
-    let id = send_by(&api, &admin, skip(), file.clone()).await;
+    let id = send_by(&api, &admin, DOMAIN, (skip(), file.clone())).await;
     assert_eq!(counts(&work(&api, &id).await), [2, 0, 1, 0]);
     // Who is there may be changed as ever.
-    let id = send_by(&api, &head, skip(), file.replace("E-", "F-")).await;
+    let id = send_by(&api, &head, DOMAIN, (skip(), file.replace("E-", "F-"))).await;
     assert_eq!(counts(&work(&api, &id).await), [0, 3, 0, 0]);
 }
 
@@ -133,7 +142,9 @@ async fn whoever_is_refused_in_a_file_is_not_locked_by_it() {
     let lock = "SELECT id FROM account WHERE local_part = 'admin' FOR UPDATE";
     sqlx::raw_sql(lock).execute(&mut *held).await.unwrap();
     for new in [json!({}), skip(), json!({"dry_run": true})] {
-        let id = send_by(&api, &admin, new, format!("address,password_hash\nadmin,{HASH}\n")).await;
+        let id =
+            send_by(&api, &admin, DOMAIN, (new, format!("address,password_hash\nadmin,{HASH}\n")))
+                .await;
         let done = tokio::time::timeout(PATIENCE, work(&api, &id)).await.unwrap();
         assert_eq!(counts(&done), [0, 0, 0, 1]);
     }
@@ -148,19 +159,15 @@ async fn all_or_nothing_holds_nobody_once_it_will_be_nothing() {
     let admin = api.domain_admin("admin@example.com").await;
     let bad = "a b,x\n".repeat(2_000);
     let content = format!("address,title\nadmin,x\nfirst,x\n{bad}second,x\n{bad}{bad}");
-    let id = send_by(&api, &admin, json!({}), content).await;
+    let id = send_by(&api, &admin, DOMAIN, (json!({}), content)).await;
     // It waits in its second block.
     let mut owner = api.owner().await;
-    let mut held = owner.begin().await.unwrap();
-    let lock = "SELECT id FROM account WHERE local_part = 'second' FOR UPDATE";
-    sqlx::raw_sql(lock).execute(&mut *held).await.unwrap();
+    let held = lock_second(&mut owner).await;
     let cx = Context::system(api.state.clone());
     let run = app::imports::carry_on(&cx, id.parse().unwrap());
     let watch = async {
         let import = format!("/v1/imports/{id}");
-        while api.get(&import).await.body["done_lines"].as_i64().unwrap() < 2_000 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        first_block_is_done(&api, &import).await;
         // The block before is given up at once, but by another task.
         let mut other = api.owner().await;
         let lock = "SELECT id FROM account WHERE local_part = 'first' FOR UPDATE NOWAIT";
@@ -214,7 +221,9 @@ async fn passwords_are_hashed_while_it_is_the_turn_of_others() {
 async fn whoever_waits_for_a_turn_can_be_cancelled() {
     let api = start().await;
     let admin = api.domain_admin("admin@example.com").await;
-    let id = send_by(&api, &admin, skip(), format!("address,password_hash\nanna,{HASH}\n")).await;
+    let id =
+        send_by(&api, &admin, DOMAIN, (skip(), format!("address,password_hash\nanna,{HASH}\n")))
+            .await;
     let mut turn = api.state.pool().begin().await.unwrap();
     assert!(store::imports::try_turn(&mut turn, None).await.unwrap());
     let operation = work(&api, &id).await["operation_id"].as_str().unwrap().to_owned();
@@ -259,19 +268,15 @@ async fn whoever_is_demoted_meanwhile_has_written_nothing() {
     api.user("second@example.com").await;
     let admin = api.domain_admin("admin@example.com").await;
     let content = format!("{}second,Second,{HASH}\n", users(2_000));
-    let id = send_by(&api, &admin, json!({}), content).await;
+    let id = send_by(&api, &admin, DOMAIN, (json!({}), content)).await;
     // It waits in its second block, with the first one in its transaction.
     let mut owner = api.owner().await;
-    let mut held = owner.begin().await.unwrap();
-    let lock = "SELECT id FROM account WHERE local_part = 'second' FOR UPDATE";
-    sqlx::raw_sql(lock).execute(&mut *held).await.unwrap();
+    let held = lock_second(&mut owner).await;
     let cx = Context::system(api.state.clone());
     let run = app::imports::carry_on(&cx, id.parse().unwrap());
     let demote = async {
         let import = format!("/v1/imports/{id}");
-        while api.get(&import).await.body["done_lines"].as_i64().unwrap() < 2_000 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        first_block_is_done(&api, &import).await;
         let roles = api.get("/v1/users/admin@example.com/role_assignments").await;
         let role = roles.items("id").pop().unwrap();
         api.delete(format!("/v1/role_assignments/{role}")).await.is(StatusCode::NO_CONTENT);
@@ -280,16 +285,7 @@ async fn whoever_is_demoted_meanwhile_has_written_nothing() {
     let demote = async { tokio::time::timeout(PATIENCE, demote).await.unwrap() };
     let (run, ()) = tokio::join!(run, demote);
     run.unwrap_err();
-    // Whoever worked on it leaves it in the background.
-    let end = async {
-        loop {
-            let done = work(&api, &id).await;
-            if done["state"] != "running" {
-                return done;
-            }
-        }
-    };
-    let done = tokio::time::timeout(PATIENCE, end).await.unwrap();
+    let done = work_to_the_end(PATIENCE, async || work(&api, &id).await).await;
     assert_eq!((&done["state"], counts(&done)), (&json!("failed"), [0, 0, 0, 2_001]));
     assert_eq!(count(&api, "SELECT count(*) FROM account").await, 2);
 }

@@ -9,10 +9,13 @@ mod limits;
 mod resume;
 mod scope;
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use umail_api::{app, context::Context};
 use umail_tests::api::{Answer, Api, PASSWORD};
+pub(crate) use umail_tests::scale::scale;
 
 use crate::allowances::counters::{drift, seat_drift};
 
@@ -25,12 +28,6 @@ pub(crate) const HASHES: [&str; 4] = [
 ];
 pub(crate) const HASH: &str = HASHES[3];
 const DOMAIN: &str = "/v1/domains/example.com/imports";
-
-/// How many users, more on demand.
-pub(crate) fn scale(usual: usize) -> usize {
-    let factor = std::env::var("UMAIL_TEST_SCALE").ok().and_then(|text| text.parse().ok());
-    usual * factor.unwrap_or(1)
-}
 
 /// An API server with the domain example.com and a storage node.
 pub(crate) async fn start() -> Api {
@@ -78,6 +75,15 @@ pub(crate) async fn import_into(
 /// What was refused: line, field and reason.
 pub(crate) async fn errors(api: &Api, import: &Value) -> Vec<(i64, String, String)> {
     let path = format!("/v1/imports/{}/errors?format=ndjson", import["id"].as_str().unwrap());
+    let line = |one: Value| {
+        let text = |field: &str| one[field].as_str().unwrap().to_owned();
+        (one["line"].as_i64().unwrap(), text("field"), text("reason"))
+    };
+    lines(api, path).await.into_iter().map(line).collect()
+}
+
+/// The objects of a file of JSON lines.
+pub(crate) async fn lines(api: &Api, path: String) -> Vec<Value> {
     let answer = api.get(path).await.is(StatusCode::OK);
     assert_eq!(answer.headers["content-type"], "application/x-ndjson");
     let text = match answer.body {
@@ -85,12 +91,34 @@ pub(crate) async fn errors(api: &Api, import: &Value) -> Vec<(i64, String, Strin
         Value::Null => String::new(),
         one => one.to_string(),
     };
-    let line = |line: &str| {
-        let one: Value = serde_json::from_str(line).unwrap();
-        let text = |field: &str| one[field].as_str().unwrap().to_owned();
-        (one["line"].as_i64().unwrap(), text("field"), text("reason"))
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Works until it has ended, for at most so long: whoever was given up leaves it in the background.
+pub(crate) async fn work_to_the_end(limit: Duration, work: impl AsyncFn() -> Value) -> Value {
+    let is_ended = async {
+        loop {
+            let done = work().await;
+            if done["state"] != "running" {
+                return done;
+            }
+        }
     };
-    text.lines().map(line).collect()
+    tokio::time::timeout(limit, is_ended).await.unwrap()
+}
+
+/// Begins an import and sends its content, as somebody.
+pub(crate) async fn send_by(
+    api: &Api,
+    token: &str,
+    path: &str,
+    (new, content): (Value, String),
+) -> String {
+    let id = api.ask(Method::POST, path).by(token).json(new).send().await;
+    let id = id.is(StatusCode::CREATED).id();
+    let ask = api.ask(Method::PUT, format!("/v1/imports/{id}/content")).by(token);
+    ask.content("text/csv", content).send().await.is(StatusCode::ACCEPTED);
+    id
 }
 
 /// What became of the lines: created, changed, unchanged, refused.

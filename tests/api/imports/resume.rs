@@ -9,6 +9,7 @@ use umail_api::{app, context::Context, store};
 
 use super::{
     DOMAIN, HASH, begin, count, counts, import, no_drift, scale, send, skip, start, users, work,
+    work_to_the_end,
 };
 
 #[tokio::test]
@@ -101,15 +102,8 @@ async fn work_that_stopped_in_the_middle_goes_on_there() {
             let run = app::imports::carry_on(&cx, id.parse().unwrap());
             let _ = tokio::time::timeout(Duration::from_millis(patience), run).await;
         }
-        let is_ended = async {
-            loop {
-                let done = work(&api, &id).await;
-                if done["state"] != "running" {
-                    return done;
-                }
-            }
-        };
-        let done = tokio::time::timeout(Duration::from_mins(2), is_ended).await.unwrap();
+        let again = async || work(&api, &id).await;
+        let done = work_to_the_end(Duration::from_mins(2), again).await;
         assert_eq!(counts(&done)[3], refused, "{done}");
         let there = count(&api, "SELECT count(*) FROM account").await;
         assert_eq!(there, i64::try_from(lines).unwrap());

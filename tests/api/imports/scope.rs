@@ -4,13 +4,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use umail_tests::api::Api;
 
-use super::{DOMAIN, HASH, count, counts, errors, no_drift, skip, start, work};
+use super::{DOMAIN, HASH, count, counts, errors, no_drift, send_by, skip, start, work};
 
 async fn import_by(api: &Api, token: &str, path: &str, content: String) -> Value {
-    let id = api.ask(Method::POST, path).by(token).json(skip()).send().await;
-    let id = id.is(StatusCode::CREATED).id();
-    let ask = api.ask(Method::PUT, format!("/v1/imports/{id}/content")).by(token);
-    ask.content("text/csv", content).send().await.is(StatusCode::ACCEPTED);
+    let id = send_by(api, token, path, (skip(), content)).await;
     work(api, &id).await
 }
 

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use umail_proto::agent::{RowKind, SendingLimits, directory_row::Row};
-use umail_tests::{agents::Server, api::Api};
+use umail_tests::{agents::Server, api::Api, scale::scale};
 
 const STANDARD: &str = "00000000-0000-7000-8000-000000000001";
 
@@ -292,8 +292,7 @@ async fn a_plan_with_many_users_is_one_row_for_a_node() {
     let api = &server.api;
     let pop = server.agent("pop-1", &["pop"]).await;
     api.domain("example.com").await;
-    let scale = std::env::var("UMAIL_TEST_SCALE").ok().and_then(|text| text.parse::<u32>().ok());
-    let users = 1_000 * scale.unwrap_or(1);
+    let users = scale(1_000);
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
         "INSERT INTO account (id, domain_id, local_part, functions, plan_id, created_at, updated_at)
          SELECT gen_random_uuid(), domain.id, 'u' || n, 63, '{STANDARD}', now(), now()
@@ -303,8 +302,8 @@ async fn a_plan_with_many_users_is_one_row_for_a_node() {
     .await
     .unwrap();
     pop.follow().await;
-    let long = std::time::Duration::from_secs(10 + u64::from(users) / 10_000);
-    pop.until_within(long, |replica| replica.rows.len() > usize::try_from(users).unwrap()).await;
+    let long = std::time::Duration::from_secs(10 + u64::try_from(users).unwrap() / 10_000);
+    pop.until_within(long, |replica| replica.rows.len() > users).await;
     let before = pop.replica();
     let body = json!({"quota_bytes": 5_000_000_000_i64, "functions": ["imap"]});
     api.patch("/v1/plans/standard", body).await.is(StatusCode::OK);

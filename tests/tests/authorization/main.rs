@@ -17,6 +17,7 @@ use umail_api::{
 };
 use umail_api_types::status::Status;
 use umail_proto::ids::{DepartmentId, DomainId, OperatorId, UserId};
+use umail_tests::random::Random;
 use uuid::Uuid;
 
 use crate::reference::{Life, Role, Verb, What, Who, World};
@@ -32,51 +33,33 @@ enum Outcome {
     Hidden,
 }
 
-/// Numbers that look random, the same in every run (splitmix64).
-struct Random(u64);
+/// Makes worlds and asks about them.
+struct Questions(Random);
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(end).unwrap()).unwrap()
-    }
-
-    fn is_one_in(&mut self, times: usize) -> bool {
-        self.below(times) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, among: &[T]) -> T {
-        among[self.below(among.len())]
-    }
-
+impl Questions {
     /// A department of the domain, or none.
     fn department(&mut self, world: &World, domain: usize) -> Option<usize> {
         let all = 0..world.departments.len();
         let own: Vec<_> = all.filter(|one| world.departments[*one].0 == domain).collect();
-        if own.is_empty() || self.is_one_in(4) { None } else { Some(self.pick(&own)) }
+        if own.is_empty() || self.0.is_one_in(4) { None } else { Some(self.0.pick(&own)) }
     }
 
     fn role(&mut self, world: &World) -> Role {
-        let domain = self.below(world.domains.len());
+        let domain = self.0.below(world.domains.len());
         (domain, self.department(world, domain))
     }
 
     fn world(&mut self) -> World {
-        let mut world = World { domains: vec![Life::Good; 1 + self.below(3)], ..World::default() };
-        for _ in 0..self.below(10) {
+        let mut world =
+            World { domains: vec![Life::Good; 1 + self.0.below(3)], ..World::default() };
+        for _ in 0..self.0.below(10) {
             let (domain, parent) = self.role(&world);
             world.departments.push((domain, parent));
         }
-        for _ in 0..=self.below(8) {
+        for _ in 0..=self.0.below(8) {
             let role = self.role(&world);
             world.users.push((role, Vec::new()));
-            for _ in 0..self.below(3) {
+            for _ in 0..self.0.below(3) {
                 self.appoint(&mut world);
             }
         }
@@ -85,9 +68,9 @@ impl Random {
 
     /// More often at home than elsewhere.
     fn appoint(&mut self, world: &mut World) {
-        let user = self.below(world.users.len());
+        let user = self.0.below(world.users.len());
         let mut role = self.role(world);
-        if !self.is_one_in(3) {
+        if !self.0.is_one_in(3) {
             let domain = world.users[user].0.0;
             role = (domain, self.department(world, domain));
         }
@@ -98,15 +81,15 @@ impl Random {
 
     /// Appoints, demotes, moves a user or a department, or lets a domain rest or come back.
     fn change(&mut self, world: &mut World) {
-        let user = self.below(world.users.len());
-        match self.below(6) {
+        let user = self.0.below(world.users.len());
+        match self.0.below(6) {
             0 | 1 => self.appoint(world),
             2 => {
                 world.users[user].1.pop();
             }
             3 => world.users[user].0.1 = self.department(world, world.users[user].0.0),
             4 if !world.departments.is_empty() => {
-                let moved = self.below(world.departments.len());
+                let moved = self.0.below(world.departments.len());
                 let parent = self.department(world, world.departments[moved].0);
                 let is_circle = parent.is_some_and(|one| subtree(world, moved).contains(&one));
                 if !is_circle {
@@ -114,28 +97,28 @@ impl Random {
                 }
             }
             _ => {
-                let domain = self.below(world.domains.len());
+                let domain = self.0.below(world.domains.len());
                 let lives = [Life::Good, Life::Good, Life::Good, Life::Resting, Life::Gone];
-                world.domains[domain] = self.pick(&lives);
+                world.domains[domain] = self.0.pick(&lives);
             }
         }
     }
 
     fn who(&mut self, world: &World) -> Who {
-        match self.below(12) {
+        match self.0.below(12) {
             0 => Who::SystemAdmin,
             1 => Who::SuperDomainAdmin,
-            _ => Who::User(self.below(world.users.len())),
+            _ => Who::User(self.0.below(world.users.len())),
         }
     }
 
     fn what(&mut self, world: &World) -> What {
-        let user = self.below(world.users.len());
+        let user = self.0.below(world.users.len());
         let (domain, department) = self.role(world);
-        match (self.below(22), department) {
+        match (self.0.below(22), department) {
             (19, _) => What::Plans,
             (20, _) => What::Limits(Some((domain, department))),
-            (21, _) if self.is_one_in(2) => What::Limits(None),
+            (21, _) if self.0.is_one_in(2) => What::Limits(None),
             (0, _) => What::System,
             (1, _) => What::Domains,
             (2, _) => What::Domain(domain),
@@ -152,7 +135,7 @@ impl Random {
             (17, _) => What::Groups(domain),
             (18, _) => What::Group((domain, department)),
             (13, _) if !world.users[user].1.is_empty() => {
-                What::Role(user, self.pick(&world.users[user].1))
+                What::Role(user, self.0.pick(&world.users[user].1))
             }
             _ => What::Role(user, (domain, department)),
         }
@@ -287,17 +270,17 @@ fn of_the_reference(world: &World, who: Who, verb: Verb, what: What) -> Outcome 
 fn the_server_decides_as_the_reference_does() {
     let decisions = std::env::var("UMAIL_DECISIONS").map(|text| text.parse().unwrap());
     let decisions = decisions.unwrap_or(DECISIONS);
-    let mut random = Random(1);
-    let mut world = random.world();
+    let mut questions = Questions(Random::new(1));
+    let mut world = questions.world();
     let mut counts = [0_u64; 3];
     for number in 0..decisions {
         if number % OF_A_WORLD == 0 {
-            world = random.world();
-        } else if random.is_one_in(5) {
-            random.change(&mut world);
+            world = questions.world();
+        } else if questions.0.is_one_in(5) {
+            questions.change(&mut world);
         }
-        let (who, what) = (random.who(&world), random.what(&world));
-        let verb = random.pick(&[
+        let (who, what) = (questions.who(&world), questions.what(&world));
+        let verb = questions.0.pick(&[
             Verb::Read,
             Verb::List,
             Verb::Create,

@@ -11,6 +11,7 @@ use umail_proto::agent::{
     Alias, Credential, Delta, DirectoryRow, Domain, SnapshotBegin, SnapshotEnd, StorageNode, User,
     directory_row::Row,
 };
+use umail_tests::random::Random;
 use uuid::Uuid;
 
 /// Strings that are made of each kind of parts.
@@ -87,47 +88,35 @@ const OF_HASHES: &[&str] = &[
     "",
 ];
 
-/// Numbers that look random, the same in every run (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % u64::try_from(end).unwrap()).unwrap()
-    }
-
-    fn text(&mut self, parts: &[&str]) -> String {
-        (0..=self.below(6)).map(|_place| parts[self.below(parts.len())]).collect()
-    }
+fn text(random: &mut Random, parts: &[&str]) -> String {
+    (0..=random.below(6)).map(|_place| random.pick(parts)).collect()
 }
 
 /// The rows that the server would send of what it takes of a text.
 fn rows(random: &mut Random) -> Vec<Row> {
     let id = || Uuid::new_v4().to_string();
-    let text = random.text(OF_NAMES);
+    let name = text(random, OF_NAMES);
     let domain = |name| Row::Domain(Domain { id: id(), name, ..Domain::default() });
     let mut rows = Vec::new();
-    if let Ok(name) = DomainName::parse_hosted(&format!("{text}.org")) {
+    if let Ok(name) = DomainName::parse_hosted(&format!("{name}.org")) {
         rows.push(domain(name.to_string()));
     }
-    if let Ok(local_part) = LocalPart::parse(&text) {
+    if let Ok(local_part) = LocalPart::parse(&name) {
         let local_part = local_part.as_str().to_owned();
         let domain_id = id();
         rows.push(Row::User(User { id: id(), domain_id, local_part, ..User::default() }));
     }
-    if let Ok(address) = EmailAddress::parse(&format!("{text}@{}.org", random.text(OF_NAMES))) {
+    if let Ok(address) = EmailAddress::parse(&format!("{name}@{}.org", text(random, OF_NAMES))) {
         let targets = vec![address.to_string()];
         let local_part = "info".to_owned();
         let (id, domain_id) = (id(), Uuid::new_v4().to_string());
         rows.push(Row::Alias(Alias { id, domain_id, local_part, targets, ..Alias::default() }));
     }
-    if let Ok(name) = node::parse_name(&text) {
+    if let Ok(name) = node::parse_name(&name) {
         let address = "10.0.0.1".to_owned();
         rows.push(Row::StorageNode(StorageNode { id: id(), name, address }));
     }
-    if let Ok(hash) = Hash::parse(&random.text(OF_HASHES)) {
+    if let Ok(hash) = Hash::parse(&text(random, OF_HASHES)) {
         let (id, user_id) = (id(), id());
         let hash = hash.canonical();
         rows.push(Row::Credential(Credential { id, user_id, hash, ..Credential::default() }));
@@ -142,7 +131,7 @@ async fn nodes_take_every_name_address_and_hash_that_the_server_takes() {
     let begin = SnapshotBegin { epoch: "one".to_owned(), version: 0 };
     let writer = replica.begin_snapshot(&begin).unwrap();
     writer.finish(&SnapshotEnd { rows: 0 }).await.unwrap();
-    let (mut random, mut taken) = (Random(7), [0_usize; 5]);
+    let (mut random, mut taken) = (Random::new(7), [0_usize; 5]);
     let all: Vec<_> = (0..TRIES).flat_map(|_try| rows(&mut random)).collect();
     for (row, from_version) in all.into_iter().zip(0..) {
         let kind = match row {

@@ -407,8 +407,7 @@ async fn take_addresses(
     ready.retain(|one| {
         let is_got = one.before.is_some() || got.contains(&one.user.id.uuid());
         if !is_got {
-            let reason = format!("address {} already exists", one.user.address);
-            outcome.refuse(one.line, [Fault::cell(Column::Address, reason)]);
+            outcome.refuse(one.line, [taken(&one.user.address)]);
         }
         is_got
     });

@@ -232,13 +232,7 @@ async fn selection(
         }
         one => one.map(|id| vec![id]),
     };
-    let departments = match (authz::visible_departments(cx.caller(), domain), wanted) {
-        (Some(visible), Some(mut wanted)) => {
-            wanted.retain(|id| visible.contains(id));
-            Some(wanted)
-        }
-        (visible, wanted) => visible.or(wanted),
-    };
+    let departments = authz::visible_among(cx.caller(), domain, wanted);
     let (plan, status, until) = (filter.plan_id, filter.status, import.created_at);
     Ok(Selection { departments, plan, status, until })
 }

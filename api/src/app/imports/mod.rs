@@ -32,7 +32,7 @@ mod work;
 
 pub use self::{
     content::{Part, receive},
-    work::{carry_on, give_up},
+    work::{ERRORS_KEPT, carry_on, give_up},
 };
 
 /// Imports of one caller that have not ended.

@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// Errors that are kept of an import; all are counted.
-const ERRORS_KEPT: i64 = 10_000;
+pub const ERRORS_KEPT: i64 = 10_000;
 /// Passwords that are hashed together, so that sign-ins get their turn.
 const HASHED_AT_ONCE: usize = 16;
 /// Passwords that are hashed before other imports get their turn.

@@ -328,8 +328,7 @@ async fn import(cx: &Context, users: &[UserStep], options: &Options) -> Result<V
         let state = import.state.name();
         return Err(Error::Conflict(format!("import {id} has {state}: {}", import.failure)));
     }
-    let most = i64::try_from(IMPORTED * 4).unwrap_or(i64::MAX);
-    imports::errors(cx, id, None, most).await
+    imports::errors(cx, id, None, imports::ERRORS_KEPT).await
 }
 
 /// Works on an import, unless a server does, until it has ended.

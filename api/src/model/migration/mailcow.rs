@@ -1,17 +1,16 @@
 //! The tables of mailcow: quotas in bytes, what a mailbox may use in `attributes`, a row of `alias`
 //! for each mailbox, `@domain` for a catch-all.
 
-use std::io::BufRead;
-
 use umail_api_types::{functions::FunctionName, status::Status};
 
 use super::{
-    postfixadmin::{administrator, domain_alias},
-    source::{Alias, Cells, Domain, Mailbox, Source},
+    postfixadmin::{administrator, alias, domain_alias},
+    source::{Cells, Domain, Mailbox, Source},
 };
-use crate::model::dump::{Dump, Read, Row, Table, Unreadable};
+use crate::model::dump::{Row, Table};
 
-const TABLES: &[Table] = &[
+/// What is read of a dump.
+pub(super) const TABLES: &[Table] = &[
     Table { name: "domain", columns: &["domain", "active", "backupmx", "relay_all_recipients"] },
     Table { name: "alias_domain", columns: &["alias_domain", "target_domain", "active"] },
     Table {
@@ -39,15 +38,8 @@ const TABLES: &[Table] = &[
     Table { name: "transports", columns: &["destination", "nexthop", "active"] },
 ];
 
-/// Reads a dump to its end.
-pub(super) fn read(input: impl BufRead, prefix: String) -> Result<(Source, Read), Unreadable> {
-    let mut source = Source::default();
-    let dump = Dump { input, tables: TABLES, prefix };
-    let read = dump.read(|row| take(&mut source, &row))?;
-    Ok((source, read))
-}
-
-fn take(source: &mut Source, row: &Row) {
+/// Takes what a row says.
+pub(super) fn take(source: &mut Source, row: &Row) {
     match row.table {
         "domain" => domain(source, row),
         "alias_domain" => domain_alias(source, row),
@@ -167,16 +159,4 @@ impl Attributes {
         let left = all.into_iter().filter(|one| !without.contains(one)).collect();
         (!without.is_empty()).then_some(left)
     }
-}
-
-fn alias(source: &mut Source, row: &Row) {
-    let mut cells = Cells::new(row, &["address"]);
-    let read = Alias {
-        line: cells.line(),
-        address: cells.text("address"),
-        targets: cells.long_text("goto"),
-        is_active: cells.flag("active", true),
-        is_internal: cells.flag("internal", false),
-    };
-    cells.finish(read, &mut source.aliases, &mut source.refused);
 }

@@ -27,7 +27,7 @@ pub use self::{
 };
 use crate::model::{
     address::{DomainName, EmailAddress},
-    dump::{Read, Unreadable},
+    dump::{Dump, Read, Row, Unreadable},
     plan::Plan,
 };
 
@@ -59,10 +59,12 @@ impl Panel {
 
     /// Reads a dump to its end.
     pub fn read(self, input: impl BufRead, prefix: String) -> Result<(Source, Read), Unreadable> {
-        let (source, read) = match self {
-            Self::PostfixAdmin => postfixadmin::read(input, prefix)?,
-            Self::Mailcow => mailcow::read(input, prefix)?,
+        let (tables, take): (_, fn(&mut Source, &Row)) = match self {
+            Self::PostfixAdmin => (postfixadmin::TABLES, postfixadmin::take),
+            Self::Mailcow => (mailcow::TABLES, mailcow::take),
         };
+        let mut source = Source::default();
+        let read = Dump { input, tables, prefix }.read(|row| take(&mut source, &row))?;
         let unlike = |reason| Err(Unreadable { line: read.lines, reason });
         if let Some(table) = NEEDED.into_iter().find(|table| !read.tables.contains(table)) {
             return unlike(format!("there is no table {table}: the dump is not whole"));

@@ -1,14 +1,13 @@
 //! The tables of `PostfixAdmin`: quotas in bytes, a row of `alias` for each mailbox, `@domain` for a
 //! catch-all, a row of `domain` for each domain alias, too, and one called `ALL`.
 
-use std::io::BufRead;
-
 use umail_api_types::{functions::FunctionName, status::Status};
 
 use super::source::{Alias, Cells, Domain, DomainAlias, Mailbox, Source};
-use crate::model::dump::{Dump, Read, Row, Table, Unreadable};
+use crate::model::dump::{Row, Table};
 
-const TABLES: &[Table] = &[
+/// What is read of a dump.
+pub(super) const TABLES: &[Table] = &[
     Table { name: "domain", columns: &["domain", "active", "backupmx", "transport"] },
     Table { name: "alias_domain", columns: &["alias_domain", "target_domain", "active"] },
     Table {
@@ -21,15 +20,8 @@ const TABLES: &[Table] = &[
     Table { name: "mailbox_app_password", columns: &["username", "description"] },
 ];
 
-/// Reads a dump to its end.
-pub(super) fn read(input: impl BufRead, prefix: String) -> Result<(Source, Read), Unreadable> {
-    let mut source = Source::default();
-    let dump = Dump { input, tables: TABLES, prefix };
-    let read = dump.read(|row| take(&mut source, &row))?;
-    Ok((source, read))
-}
-
-fn take(source: &mut Source, row: &Row) {
+/// Takes what a row says.
+pub(super) fn take(source: &mut Source, row: &Row) {
     match row.table {
         "domain" => domain(source, row),
         "alias_domain" => domain_alias(source, row),
@@ -106,14 +98,15 @@ fn mailbox(source: &mut Source, row: &Row) {
     cells.finish(read, &mut source.mailboxes, &mut source.refused);
 }
 
-fn alias(source: &mut Source, row: &Row) {
+pub(super) fn alias(source: &mut Source, row: &Row) {
     let mut cells = Cells::new(row, &["address"]);
     let read = Alias {
         line: cells.line(),
         address: cells.text("address"),
         targets: cells.long_text("goto"),
         is_active: cells.flag("active", true),
-        is_internal: false,
+        // A column of mailcow's.
+        is_internal: cells.flag("internal", false),
     };
     cells.finish(read, &mut source.aliases, &mut source.refused);
 }
