@@ -7,5 +7,6 @@ pub mod database;
 pub mod demo;
 pub mod harness;
 pub mod nodes;
+pub mod plans;
 pub mod random;
 pub mod scale;

@@ -14,7 +14,7 @@ use crate::{
     model::{
         audit::{AuditEvent, Named},
         domain::DomainRef,
-        page::Page,
+        page::{Found, Page},
         user::UserRef,
     },
     store::{self, audit_events::Filter},
@@ -26,7 +26,7 @@ const EXPORTED: i64 = 500;
 const SLACK: Duration = Duration::seconds(2);
 
 /// A page of the events in the caller's scope, the newest first.
-pub async fn list(cx: &Context, filter: &AuditEventFilter, page: Page) -> Result<Vec<Named>> {
+pub async fn list(cx: &Context, filter: &AuditEventFilter, page: Page) -> Result<Found<Named>> {
     cx.authorize(Action::List, Resource::AuditEvents)?;
     let mut filter = read(cx, filter).await?;
     filter.limit = page.limit;
@@ -37,17 +37,21 @@ pub async fn list(cx: &Context, filter: &AuditEventFilter, page: Page) -> Result
 /// One event in the caller's scope.
 pub async fn get(cx: &Context, id: AuditEventId) -> Result<Named> {
     cx.authorize(Action::List, Resource::AuditEvents)?;
-    let first = id.uuid();
-    let end = Uuid::from_u128(first.as_u128().saturating_add(1));
-    let filter = Filter { first, end, limit: 1, ..Filter::default() };
-    let found = find(cx, &filter).await?.into_iter().next();
-    found.ok_or_else(|| Error::not_found("audit event", id))
+    let scope = authz::audit_scope(cx.caller());
+    let found = store::audit_events::find(cx.pool(), id).await?.filter(|event| scope.has(event));
+    let event = found.ok_or_else(|| Error::not_found("audit event", id))?;
+    let named = named(cx, vec![event]).await?.pop();
+    named.ok_or_else(|| Error::not_found("audit event", id))
 }
 
 /// The events in the caller's scope that a filter wants, and what their actors are called.
-async fn find(cx: &Context, filter: &Filter) -> Result<Vec<Named>> {
+async fn find(cx: &Context, filter: &Filter) -> Result<Found<Named>> {
     let scope = authz::audit_scope(cx.caller());
-    let events = store::audit_events::list(cx.pool(), &scope, filter).await?;
+    let Found { rows, upto, total } = store::audit_events::list(cx.pool(), scope, filter).await?;
+    Ok(Found { rows: named(cx, rows).await?, upto, total })
+}
+
+async fn named(cx: &Context, events: Vec<AuditEvent>) -> Result<Vec<Named>> {
     let mut ids: Vec<_> = events.iter().filter_map(|event| event.actor_id).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -79,14 +83,20 @@ pub async fn export(cx: &Context, filter: &AuditEventFilter) -> Result<Export> {
 impl Export {
     /// The next events; none at the end. Whoever may see less meanwhile gets less.
     pub async fn next(&mut self) -> Result<Vec<Named>> {
-        if self.is_over {
-            return Ok(Vec::new());
+        while !self.is_over {
+            self.cx = self.cx.renewed().await?;
+            let Found { rows, upto, .. } = find(&self.cx, &self.filter).await?;
+            let is_full = i64::try_from(rows.len()).is_ok_and(|len| len >= EXPORTED);
+            let last = rows.last().filter(|_| is_full).map(|one| one.event.id.uuid());
+            match last.or(upto) {
+                Some(end) => self.filter.end = end,
+                None => self.is_over = true,
+            }
+            if !rows.is_empty() {
+                return Ok(rows);
+            }
         }
-        self.cx = self.cx.renewed().await?;
-        let events = find(&self.cx, &self.filter).await?;
-        self.is_over = events.len() < usize::try_from(EXPORTED).unwrap_or_default();
-        self.filter.end = events.last().map_or(self.filter.end, |one| one.event.id.uuid());
-        Ok(events)
+        Ok(Vec::new())
     }
 }
 

@@ -4,7 +4,6 @@ use std::fmt;
 
 use umail_api_types::status::Status;
 use umail_proto::ids::{DepartmentId, DomainId, UserId};
-use uuid::Uuid;
 
 pub use crate::model::role::{Grant, Role, UserScope};
 
@@ -226,29 +225,14 @@ pub fn administers(caller: &Caller, domain: DomainId, department: Option<Departm
 /// The audit events that a list shows.
 #[must_use]
 pub fn audit_scope(caller: &Caller) -> audit::Scope {
-    let own = caller.id().unwrap_or_default();
     match caller {
         Caller::Operator { role: OperatorRole::SystemAdmin, .. } | Caller::System => {
             audit::Scope::All
         }
-        Caller::Operator { role: OperatorRole::SuperDomainAdmin, .. } => {
-            audit::Scope::Domains { own }
+        Caller::Operator { id, role: OperatorRole::SuperDomainAdmin } => {
+            audit::Scope::Domains { own: id.uuid() }
         }
-        Caller::User { assignments, .. } => {
-            let (mut domains, mut departments) = (Vec::new(), Vec::<Uuid>::new());
-            for assignment in assignments {
-                match assignment {
-                    Assignment::DomainAdmin(domain) => domains.push(domain.uuid()),
-                    Assignment::DepartmentAdmin { subtree, .. } => {
-                        departments.extend(subtree.iter().map(|one| one.uuid()));
-                    }
-                }
-            }
-            audit::Scope::Places { domains, departments, own }
-        }
-        Caller::Node(_) | Caller::Nobody => {
-            audit::Scope::Places { domains: Vec::new(), departments: Vec::new(), own }
-        }
+        Caller::User { .. } | Caller::Node(_) | Caller::Nobody => audit::Scope::Reach,
     }
 }
 

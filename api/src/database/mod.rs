@@ -85,6 +85,8 @@ impl Database {
             ("statement_timeout", "30s"),
             ("lock_timeout", "10s"),
             ("idle_in_transaction_session_timeout", "30s"),
+            // Statements are short: compiling one takes longer than all it reads.
+            ("jit", "off"),
         ];
         Pool::new(self.owner.clone().options(settings), max_connections)
     }

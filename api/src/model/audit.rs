@@ -59,7 +59,7 @@ pub struct Named {
 }
 
 /// Which events somebody sees.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// All.
     All,
@@ -68,43 +68,26 @@ pub enum Scope {
         /// Who.
         own: Uuid,
     },
-    /// Those of some domains and departments, and one's own.
-    Places {
-        /// The domains.
-        domains: Vec<Uuid>,
-        /// The departments, each by itself.
-        departments: Vec<Uuid>,
-        /// Who.
-        own: Uuid,
-    },
+    /// Those of the domains and departments in reach, and one's own: what row-level security shows.
+    Reach,
 }
 
 impl Scope {
-    /// The domains, if it is some.
+    /// Whose own events are seen, beyond those of all domains.
     #[must_use]
-    pub fn domains(&self) -> &[Uuid] {
+    pub fn own(self) -> Option<Uuid> {
         match self {
-            Self::Places { domains, .. } => domains,
-            Self::All | Self::Domains { .. } => &[],
+            Self::Domains { own } => Some(own),
+            Self::All | Self::Reach => None,
         }
     }
 
-    /// The departments, if it is some.
+    /// Whether an event that row-level security shows is among them.
     #[must_use]
-    pub fn departments(&self) -> &[Uuid] {
-        match self {
-            Self::Places { departments, .. } => departments,
-            Self::All | Self::Domains { .. } => &[],
-        }
-    }
-
-    /// Whose own events are seen as well.
-    #[must_use]
-    pub fn own(&self) -> Option<Uuid> {
-        match self {
-            Self::All => None,
-            Self::Domains { own } | Self::Places { own, .. } => Some(*own),
-        }
+    pub fn has(self, event: &AuditEvent) -> bool {
+        let Self::Domains { own } = self else { return true };
+        let is_own = event.actor_id == Some(own) || event.user_id.map(UserId::uuid) == Some(own);
+        event.domain_id.is_some() || is_own
     }
 }
 

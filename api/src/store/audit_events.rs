@@ -7,7 +7,10 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
-    model::audit::{AuditEvent, Kind, Scope},
+    model::{
+        audit::{AuditEvent, Kind, Scope},
+        page::Found,
+    },
 };
 
 /// An event as the queries of this file and of the seals read it.
@@ -164,131 +167,65 @@ pub struct Filter {
     pub limit: i64,
 }
 
-/// Reads events by a statement that goes on behind its columns.
-macro_rules! reading {
-    ($db:expr, $scope:expr, $filter:expr, $($rest:tt)+) => {
-        sqlx::query_as!(
-            Row,
-            "SELECT id, at, kind, actor_kind, actor_id, api_key_id, client_address, action, resource,
-                    resource_id, domain_id, department_id, user_id, before::text AS before,
-                    after::text AS after, request_id
-               FROM audit_event " + $($rest)+,
-            $filter.end,
-            $filter.first,
-            $filter.limit,
-            $filter.from,
-            $filter.to,
-            $filter.kind.map(Kind::name),
-            $filter.resource_id,
-            $filter.user_id,
-            $filter.actor_id,
-            $filter.domain_id,
-            $filter.resource,
-            $filter.action,
-            *$scope == Scope::All,
-            matches!($scope, Scope::Domains { .. }),
-            $scope.domains(),
-            $scope.departments(),
-            $scope.own(),
-        )
-        .fetch_all($db)
-        .await?
-    };
-}
+/// Events that a page looks at, and does not show, before it says that there may be more.
+const BOUND: i32 = 50_000;
 
-/// Reads the newest of the events that one condition finds by its index. The statement names it, so
-/// that the plan is good whatever the other filters are.
-macro_rules! found {
-    ($found:tt, $passing:tt, $db:expr, $scope:expr, $filter:expr) => {
-        reading!(
-            $db,
-            $scope,
-            $filter,
-            "WHERE " + $found + " AND " + $passing + " ORDER BY id DESC LIMIT $3"
-        )
-    };
-}
-
-/// Reads the newest events of each place, and of those the newest: no index has all places in order.
-macro_rules! in_places {
-    ($passing:tt, $db:expr, $scope:expr, $filter:expr) => {
-        reading!(
-            $db,
-            $scope,
-            $filter,
-            "WHERE id = ANY (ARRAY(
-                 SELECT newest.id FROM unnest($15::uuid[]) AS place CROSS JOIN LATERAL
-                     (SELECT id FROM audit_event WHERE domain_id = place AND "
-                + $passing
-                + "
-                       ORDER BY id DESC LIMIT $3) AS newest
-                 UNION ALL
-                 SELECT newest.id FROM unnest($16::uuid[]) AS place CROSS JOIN LATERAL
-                     (SELECT id FROM audit_event WHERE department_id = place AND "
-                + $passing
-                + "
-                       ORDER BY id DESC LIMIT $3) AS newest
-                 UNION ALL
-                 (SELECT id FROM audit_event WHERE actor_id = $17 AND "
-                + $passing
-                + "
-                   ORDER BY id DESC LIMIT $3)
-                 UNION ALL
-                 (SELECT id FROM audit_event WHERE user_id = $17 AND "
-                + $passing
-                + "
-                   ORDER BY id DESC LIMIT $3)))
-              ORDER BY id DESC LIMIT $3"
-        )
-    };
-}
-
-/// Gives another macro the condition for what all filters let pass, and is in the scope.
-macro_rules! passing {
-    ($read:ident!($($condition:tt)?), $($given:expr),+) => {
-        $read!(
-            $($condition,)?
-            "id < $1 AND id >= $2 AND ($4::timestamptz IS NULL OR at >= $4)
-                AND ($5::timestamptz IS NULL OR at < $5) AND ($6::text IS NULL OR kind = $6)
-                AND ($7::uuid IS NULL OR resource_id = $7) AND ($8::uuid IS NULL OR user_id = $8)
-                AND ($9::uuid IS NULL OR actor_id = $9) AND ($10::uuid IS NULL OR domain_id = $10)
-                AND ($11::text IS NULL OR resource = $11) AND ($12::text IS NULL OR action = $12)
-                AND ($13 OR ($14 AND domain_id IS NOT NULL) OR domain_id = ANY ($15)
-                     OR department_id = ANY ($16) OR actor_id = $17 OR user_id = $17)",
-            $($given),+
-        )
-    };
-}
-
-/// The newest events in a scope.
+/// The newest events in a scope. `upto`: there may be more before that one, although these are fewer
+/// than were wanted.
 pub async fn list(
-    db: impl PgExecutor<'_>,
-    scope: &Scope,
+    db: impl PgExecutor<'_> + Copy,
+    scope: Scope,
     filter: &Filter,
-) -> Result<Vec<AuditEvent>> {
-    let rows = match (scope, filter) {
-        (_, Filter { resource_id: Some(_), .. }) => {
-            passing!(found!("resource_id = $7"), db, scope, filter)
-        }
-        (_, Filter { user_id: Some(_), .. }) => {
-            passing!(found!("user_id = $8"), db, scope, filter)
-        }
-        (_, Filter { actor_id: Some(_), .. }) => {
-            passing!(found!("actor_id = $9"), db, scope, filter)
-        }
-        (Scope::Places { .. }, _) => passing!(in_places!(), db, scope, filter),
-        (_, Filter { domain_id: Some(_), .. }) => {
-            passing!(found!("domain_id = $10"), db, scope, filter)
-        }
-        (_, Filter { resource: Some(_), .. }) => {
-            passing!(found!("resource = $11"), db, scope, filter)
-        }
-        (_, Filter { action: Some(action), .. }) if !is_change(action) => {
-            passing!(found!("kind = 'security' AND action = $12"), db, scope, filter)
-        }
-        _ => passing!(found!("true"), db, scope, filter),
-    };
-    rows.into_iter().map(AuditEvent::try_from).collect()
+) -> Result<Found<AuditEvent>> {
+    let page = sqlx::query!(
+        r#"SELECT ids AS "ids!", upto
+             FROM audit_page(ROW($1::boolean, $2::boolean, NULL, NULL, $3::uuid, $4::uuid, $5::uuid,
+                                 $6::uuid, $7::uuid, $8::text, $9::text, $10::text,
+                                 $11::timestamptz, $12::timestamptz), $13, $14, $15, $16)"#,
+        scope == Scope::All,
+        matches!(scope, Scope::Domains { .. }),
+        scope.own(),
+        filter.domain_id,
+        filter.actor_id,
+        filter.user_id,
+        filter.resource_id,
+        filter.resource,
+        filter.action,
+        filter.kind.map(Kind::name),
+        filter.from,
+        filter.to,
+        filter.first,
+        filter.end,
+        i32::try_from(filter.limit).unwrap_or(i32::MAX),
+        BOUND,
+    );
+    let page = page.fetch_one(db).await?;
+    let rows = list_by_id(db, &page.ids).await?;
+    Ok(Found { upto: page.upto, ..rows.into() })
+}
+
+/// The events of these ids, the newest first. Each is looked for in its month only.
+async fn list_by_id(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<AuditEvent>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT event.id, at, kind, actor_kind, actor_id, api_key_id, client_address, action,
+                  resource, resource_id, domain_id, department_id, user_id, before::text AS before,
+                  after::text AS after, request_id
+             FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL
+                  (SELECT * FROM audit_event
+                    WHERE audit_event.id = wanted.id AND audit_event.id <= $2
+                      AND audit_event.id >= $3 LIMIT 1) AS event
+            ORDER BY event.id DESC"#,
+        ids,
+        ids.iter().max().copied().unwrap_or_default(),
+        ids.iter().min().copied().unwrap_or_default(),
+    );
+    rows.fetch_all(db).await?.into_iter().map(AuditEvent::try_from).collect()
+}
+
+/// The event of this id.
+pub async fn find(db: impl PgExecutor<'_>, id: AuditEventId) -> Result<Option<AuditEvent>> {
+    Ok(list_by_id(db, &[id.uuid()]).await?.pop())
 }
 
 /// What users and nodes of these ids are called now.
@@ -300,9 +237,4 @@ pub async fn list_names(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<(Uu
         ids,
     );
     Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.id, row.name)).collect())
-}
-
-/// What is done all the time is found soon without an index.
-fn is_change(action: &str) -> bool {
-    ["create", "update", "delete", "operate"].contains(&action)
 }
