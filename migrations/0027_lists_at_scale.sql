@@ -29,7 +29,8 @@ CREATE TYPE audit_filter AS (
     everything   boolean,
     every_domain boolean,
     domains      uuid[],
-    departments  uuid[],
+    -- The departments of somebody, with all below.
+    tops         uuid[],
     own          uuid,
     in_domain    uuid,
     by_actor     uuid,
@@ -39,7 +40,10 @@ CREATE TYPE audit_filter AS (
     with_action  text,
     of_kind      text,
     from_time    timestamptz,
-    to_time      timestamptz
+    to_time      timestamptz,
+    -- Where to look: of many departments, in their domains.
+    in_domains     uuid[],
+    in_departments uuid[]
 );
 
 -- Streams of one index: what stands before the id in their ranges.
@@ -141,8 +145,10 @@ BEGIN
                            AND (f.with_action IS NULL OR audit_event.action = f.with_action)
                            AND (f.everything OR f.every_domain AND domain_id IS NOT NULL
                                 OR domain_id = ANY (f.domains)
-                                OR department_id = ANY (f.departments)
-                                OR actor_id = f.own OR user_id = f.own) AS is_hit
+                                OR actor_id = f.own OR user_id = f.own
+                                OR (SELECT true FROM department_above AS above
+                                     WHERE above.department_id = audit_event.department_id
+                                       AND above.above_id = ANY (f.tops) LIMIT 1)) AS is_hit
                       FROM audit_event
                      WHERE {same} AND ({keys}id) < ({sought}w.behind)
                        AND ({keys}id) >= ({sought}w.since) AND id < w.behind AND id >= w.since
@@ -233,7 +239,7 @@ DECLARE
     own         uuid[] := array_remove(ARRAY[f.own], NULL);
     -- What somebody did in one foreign domain is looked for like what has words.
     is_of_what  boolean := coalesce(f.of_resource, f.with_action, f.of_kind) IS NOT NULL
-                           OR f.in_domain IS NOT NULL AND f.domains = '{}';
+                           OR f.in_domain IS NOT NULL AND f.in_domains = '{}';
     streams     audit_streams;
     elsewhere   uuid[];
 BEGIN
@@ -250,29 +256,29 @@ BEGIN
         RETURN audit_walk_all(f, w, ROW(nothing, NULL, NULL), NULL);
     END IF;
 
-    -- What somebody did in the domains that are seen is among what happened there.
-    IF f.in_domain IS NOT NULL THEN
-        elsewhere := ARRAY(SELECT f.in_domain WHERE f.own IS NOT NULL);
-    ELSIF f.own IS NOT NULL AND (is_of_what OR f.by_actor IS NOT NULL) THEN
-        elsewhere := ARRAY(SELECT unnest(audit_places_of(f.own, w)) EXCEPT SELECT unnest(f.domains));
+    -- What somebody did in the domains that are looked at is among what happened there.
+    IF f.own IS NOT NULL AND (is_of_what OR f.by_actor IS NOT NULL) THEN
+        elsewhere := CASE WHEN f.in_domain IS NULL THEN audit_places_of(f.own, w)
+                          ELSE ARRAY[f.in_domain] END;
+        elsewhere := ARRAY(SELECT unnest(elsewhere) EXCEPT SELECT unnest(f.in_domains));
     END IF;
     IF f.by_actor IS NOT NULL THEN
-        streams := audit_pairs_actor_what(f, w, f.domains, f.by_actor);
+        streams := audit_pairs_actor_what(f, w, f.in_domains, f.by_actor);
         w := audit_walk_actor_what(f, w, streams, f.by_actor);
-        w := audit_walk_actor_department(f, w, ROW(f.departments, NULL, NULL), f.by_actor);
+        w := audit_walk_actor_department(f, w, ROW(f.in_departments, NULL, NULL), f.by_actor);
         IF f.by_actor = f.own THEN
             streams := audit_pairs_actor_what(f, w, elsewhere, f.own);
             RETURN audit_walk_actor_what(f, w, streams, f.own);
         END IF;
     ELSIF is_of_what THEN
-        w := audit_walk_domain_what(f, w, audit_pairs_domain_what(f, w, f.domains, NULL), NULL);
-        streams := audit_pairs_department_what(f, w, f.departments, NULL);
+        w := audit_walk_domain_what(f, w, audit_pairs_domain_what(f, w, f.in_domains, NULL), NULL);
+        streams := audit_pairs_department_what(f, w, f.in_departments, NULL);
         w := audit_walk_department_what(f, w, streams, NULL);
         streams := audit_pairs_actor_what(f, w, elsewhere, f.own);
         w := audit_walk_actor_what(f, w, streams, f.own);
     ELSE
-        w := audit_walk_domain(f, w, ROW(f.domains, NULL, NULL), NULL);
-        w := audit_walk_department(f, w, ROW(f.departments, NULL, NULL), NULL);
+        w := audit_walk_domain(f, w, ROW(f.in_domains, NULL, NULL), NULL);
+        w := audit_walk_department(f, w, ROW(f.in_departments, NULL, NULL), NULL);
         w := audit_walk_actor(f, w, ROW(own, NULL, NULL), f.own);
     END IF;
     RETURN audit_walk_user(f, w, ROW(own, NULL, NULL), NULL);
@@ -297,22 +303,29 @@ BEGIN
         f.everything := false;
         f.every_domain := false;
         f.domains := reached('domains');
-        f.departments := reached('departments');
+        f.tops := reached('departments');
         f.own := reached_user();
     END IF;
-    -- In one domain there is nothing that it would not be found by.
+    f.in_domains := f.domains;
+    -- In a domain that is seen as a whole there is nothing that it would not be found by.
     IF f.in_domain IS NOT NULL THEN
         IF f.everything OR f.every_domain OR f.in_domain = ANY (f.domains) THEN
             f.domains := ARRAY[f.in_domain];
-            f.departments := '{}';
+            f.tops := '{}';
             f.own := NULL;
         ELSE
             f.domains := '{}';
-            f.departments := ARRAY(SELECT id FROM department
-                                    WHERE id = ANY (f.departments) AND domain_id = f.in_domain);
+            f.tops := ARRAY(SELECT id FROM department
+                             WHERE id = ANY (f.tops) AND domain_id = f.in_domain);
         END IF;
         f.everything := false;
         f.every_domain := false;
+        f.in_domains := f.domains;
+    END IF;
+    f.in_departments := few_departments(f.tops);
+    IF f.in_departments IS NULL THEN
+        f.in_domains := ARRAY(SELECT unnest(f.domains)
+                              UNION SELECT domain_id FROM department WHERE id = ANY (f.tops));
     END IF;
     ids := '{}';
     w.behind := behind;
@@ -349,3 +362,480 @@ BEGIN
 END $$;
 REVOKE EXECUTE ON FUNCTION audit_places_of, audit_step, audit_page FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION audit_page TO umail_app, umail_tenant;
+
+-- What is in departments, however many there are below one (decision 0037). Each department with all above
+-- it and itself, so whether a row is below an administrator's department is one look into an index; it was
+-- a comparison with each of thousands. `umail.departments` names only the departments that somebody
+-- administers; servers of the version before name all below as well, which is the same.
+CREATE TABLE department_above (
+    above_id      uuid NOT NULL,
+    department_id uuid NOT NULL,
+    PRIMARY KEY (above_id, department_id)
+);
+CREATE INDEX department_above_department_id_idx ON department_above (department_id);
+
+CREATE FUNCTION place_department() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = public, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        DELETE FROM department_above WHERE department_id = OLD.id;
+        RETURN NULL;
+    ELSIF TG_OP = 'UPDATE' THEN
+        DELETE FROM department_above USING department_above AS below
+         WHERE below.above_id = NEW.id AND department_above.department_id = below.department_id
+           AND department_above.above_id IN (SELECT above_id FROM department_above AS above
+                                              WHERE above.department_id = NEW.id
+                                                AND above.above_id <> NEW.id);
+    ELSE
+        INSERT INTO department_above VALUES (NEW.id, NEW.id);
+    END IF;
+    INSERT INTO department_above
+    WITH RECURSIVE above AS (
+        SELECT NEW.parent_id AS id
+         UNION
+        SELECT parent_id FROM department JOIN above USING (id)
+    )
+    SELECT above.id, below.department_id FROM above CROSS JOIN department_above AS below
+     WHERE above.id IS NOT NULL AND below.above_id = NEW.id
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER department_placed AFTER INSERT OR DELETE ON department
+    FOR EACH ROW EXECUTE FUNCTION place_department();
+CREATE TRIGGER department_moved AFTER UPDATE OF parent_id ON department
+    FOR EACH ROW WHEN (OLD.parent_id IS DISTINCT FROM NEW.parent_id)
+    EXECUTE FUNCTION place_department();
+INSERT INTO department_above
+WITH RECURSIVE above AS (
+    SELECT id AS department_id, id FROM department
+     UNION
+    SELECT department_id, parent_id FROM department JOIN above USING (id) WHERE parent_id IS NOT NULL
+)
+SELECT id, department_id FROM above;
+
+GRANT SELECT ON department_above TO umail_app, umail_tenant;
+ALTER TABLE department_above ENABLE ROW LEVEL SECURITY;
+CREATE POLICY department_above_all ON department_above TO umail_app USING (true);
+CREATE POLICY department_above_tenant ON department_above FOR SELECT TO umail_tenant
+    USING (above_id = ANY ((SELECT reached('departments'))::uuid[]));
+
+CREATE OR REPLACE FUNCTION may_limit(level uuid) RETURNS boolean LANGUAGE sql STABLE
+    RETURN EXISTS (
+        SELECT FROM department
+         WHERE id = level AND (domain_id = ANY (reached('domains'))
+                               OR EXISTS (SELECT FROM department_above AS above
+                                           WHERE above.department_id = parent_id
+                                             AND above.above_id = ANY (reached('departments')))));
+-- The policies that compared with each department.
+DO $$
+DECLARE
+    policy record;
+    here   text := 'domain_id = ANY ((SELECT reached(''domains''))::uuid[])';
+    below  text := '(SELECT true FROM department_above AS above WHERE above.department_id = {column}
+                        AND above.above_id = ANY ((SELECT reached(''departments''))::uuid[]) LIMIT 1)';
+BEGIN
+    FOR policy IN SELECT * FROM (VALUES
+        ('account', 'account_tenant', 'account.department_id',
+         'USING ({here} OR {below} OR id = (SELECT reached_user()))
+          WITH CHECK ({here} OR {below} OR id = (SELECT reached_user())
+                      AND domain_id = ANY ((SELECT reached(''homes''))::uuid[]))'),
+        ('mail_group', 'mail_group_tenant', 'mail_group.department_id', 'USING ({here} OR {below})'),
+        ('department', 'department_tenant', 'department.parent_id', 'WITH CHECK ({here} OR {below})'),
+        ('department', 'department_tenant_update', 'department.parent_id', 'USING ({here} OR {below})'),
+        ('department', 'department_tenant_delete', 'department.parent_id', 'USING ({here} OR {below})'),
+        ('role_assignment', 'role_assignment_tenant', 'role_assignment.department_id',
+         'USING ({here} OR {below}
+                 OR EXISTS (SELECT FROM account WHERE account.id = account_id))'),
+        ('audit_event', 'audit_event_tenant_select', 'audit_event.department_id',
+         'USING ({here} OR actor_id = (SELECT reached_user()) OR user_id = (SELECT reached_user())
+                 OR {below})')
+    ) AS policies (on_table, name, department, conditions)
+    LOOP
+        EXECUTE format('ALTER POLICY %I ON %I ', policy.name, policy.on_table)
+            || replace(replace(policy.conditions, '{below}', replace(below, '{column}', policy.department)),
+                       '{here}', here);
+    END LOOP;
+END $$;
+
+-- Of somebody who does not administer the place: what is below the own departments, whatever was said.
+CREATE FUNCTION tops_in_reach(place uuid, tops uuid[]) RETURNS uuid[] LANGUAGE sql STABLE
+    RETURN CASE WHEN is_reached(place) THEN tops ELSE reached('departments') END;
+-- Those of some departments that are below others, or are those.
+CREATE FUNCTION departments_below(departments uuid[], tops uuid[]) RETURNS uuid[] LANGUAGE sql STABLE
+    RETURN ARRAY(SELECT one FROM unnest(departments) AS one
+                  WHERE tops IS NULL
+                     OR EXISTS (SELECT FROM department_above
+                                 WHERE department_id = one AND above_id = ANY (tops)));
+-- All departments below these, unless they are many.
+CREATE FUNCTION few_departments(tops uuid[]) RETURNS uuid[] LANGUAGE sql STABLE
+    RETURN (SELECT CASE WHEN count(*) <= 32 AND tops IS NOT NULL
+                        THEN coalesce(array_agg(DISTINCT department_id), '{}') END
+              FROM (SELECT department_id FROM department_above WHERE above_id = ANY (tops)
+                     LIMIT 33) AS below);
+
+-- The functions of migration 0020 again, with `tops`: what is in these departments or below them. Those
+-- with fewer parameters are for servers of the version before, until the next migration.
+--
+-- Of more than a few departments, a page is what a walk in the order of the list finds, if the first steps
+-- say that it finds it soon; counters of allowances tell how many there are in all.
+DO $$
+DECLARE
+    kind record;
+    statement text;
+BEGIN
+    FOR kind IN SELECT * FROM (VALUES
+        ('account', 'deleted_at IS NULL', 'domain_id = place', 'department_id',
+         '(in_status IS NULL OR status = in_status) AND (in_plan IS NULL OR plan_id = in_plan)',
+         'users',
+         'SELECT department_id FROM account WHERE domain_id = place AND deleted_at IS NOT NULL'),
+        ('mail_group', 'true', 'domain_id = place', 'department_id', 'true',
+         'groups', 'SELECT NULL::uuid AS department_id WHERE false'),
+        ('alias', 'NOT is_forwarding', 'domain_id = place', 'NULL::uuid', 'true', NULL, NULL),
+        ('domain', 'deleted_at IS NULL', 'true', 'NULL::uuid', 'true', NULL, NULL)
+    ) AS kinds (name, live, place, department, passing, counter, gone)
+    LOOP
+        FOREACH statement IN ARRAY ARRAY[
+$inside$
+-- The next rows of some departments: of many those whose next rows come first have all that is wanted.
+CREATE FUNCTION {name}_of_departments(place uuid, departments uuid[], tops uuid[], in_status smallint,
+                                      in_plan uuid, behind uuid, wanted integer, OUT ids uuid[])
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+    SET plan_cache_mode = force_generic_plan SET jit = off
+    SET enable_seqscan = off SET enable_bitmapscan = off AS $body$
+DECLARE
+    rows   integer := 300;
+    walked integer := 0;
+    seen   uuid[];
+    hits   uuid[];
+BEGIN
+    tops := tops_in_reach(place, tops);
+    IF departments IS NOT NULL THEN
+        departments := departments_below(departments, tops);
+    ELSE
+        departments := few_departments(tops);
+    END IF;
+    ids := '{}';
+    IF departments IS NULL THEN
+        LOOP
+            SELECT step.seen, step.hits INTO seen, hits
+              FROM {name}_walk(place, NULL, tops, in_status, in_plan, NULL, behind, rows) AS step;
+            ids := ids || hits[1:wanted - cardinality(ids)];
+            IF cardinality(ids) >= wanted OR coalesce(cardinality(seen), 0) < rows THEN
+                RETURN;
+            END IF;
+            behind := seen[rows];
+            walked := walked + rows;
+            -- To fill the page like this takes longer than to ask each department.
+            EXIT WHEN cardinality(ids) * 6000 < wanted * walked;
+            rows := least(rows * 2, 2000);
+        END LOOP;
+        departments := ARRAY(SELECT DISTINCT department_id FROM department_above
+                              WHERE above_id = ANY (tops));
+    END IF;
+    ids := ids || ARRAY(
+        SELECT inside.id
+          FROM (SELECT department
+                  FROM unnest(departments) AS department CROSS JOIN LATERAL
+                       (SELECT id FROM {name}
+                         WHERE {department} = department AND id > behind AND {live} AND {passing}
+                         ORDER BY id LIMIT 1) AS next
+                 ORDER BY next.id LIMIT wanted - cardinality(ids)) AS nearest
+         CROSS JOIN LATERAL
+               (SELECT id, {place} AS is_here FROM {name}
+                 WHERE {department} = department AND id > behind AND {live} AND {passing}
+                 ORDER BY id LIMIT wanted - cardinality(ids)) AS inside
+         WHERE is_here ORDER BY inside.id LIMIT wanted - cardinality(ids));
+END $body$
+$inside$,
+$walk$
+-- The next rows in the order of the list: all that were seen, and those among them that match. Of a place,
+-- they are compared by place and id together, for which there is one index only.
+CREATE FUNCTION {name}_walk(place uuid, departments uuid[], tops uuid[], in_status smallint, in_plan uuid,
+                            pattern text, behind uuid, rows integer, OUT seen uuid[], OUT hits uuid[])
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode = force_generic_plan SET jit = off
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+    SET enable_incremental_sort = off AS $body$
+BEGIN
+    SELECT array_agg(id), array_agg(id) FILTER (WHERE is_hit) INTO seen, hits
+      FROM (SELECT id, (pattern IS NULL OR search_text LIKE pattern) AND {passing} AND {below} AS is_hit
+              FROM {name} WHERE {ahead} AND {live} ORDER BY {order} LIMIT rows) AS step;
+END $body$
+$walk$,
+$indexed$
+-- All rows that match, by what the index finds for a part of the text; it knows of no places. Nothing if
+-- it finds too many, or if the part has nothing that is indexed.
+CREATE FUNCTION {name}_indexed(place uuid, departments uuid[], tops uuid[], in_status smallint,
+                               in_plan uuid, term text, part text, behind uuid, rows integer,
+                               OUT hits uuid[])
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode = force_generic_plan SET jit = off
+    SET enable_seqscan = off SET enable_indexscan = off AS $body$
+DECLARE
+    pattern  text := like_pattern(part);
+    matching bigint;
+BEGIN
+    IF show_trgm(pattern) = '{}' THEN
+        RETURN;
+    END IF;
+    SELECT count(*), array_agg(id ORDER BY id) FILTER (
+               WHERE strpos(search_text, term) > 0 AND {place} AND id > behind AND {passing} AND {below})
+      INTO matching, hits
+      FROM (SELECT * FROM {name} WHERE {live} AND search_text LIKE pattern
+             LIMIT rows + 1) AS {name};
+    hits := CASE WHEN matching <= rows THEN coalesce(hits, '{}') END;
+END $body$
+$indexed$,
+$search$
+-- The next rows of a list that match. `upto`: there may be more behind that one, and looking for them
+-- would take too long.
+CREATE FUNCTION {name}_search(place uuid, departments uuid[], tops uuid[], in_status smallint,
+                              in_plan uuid, term text, behind uuid, wanted integer, bound integer,
+                              OUT ids uuid[], OUT upto uuid)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $body$
+DECLARE
+    pattern text := like_pattern(term);
+    sample  text[];
+    rows    integer := 1000;
+    walked  integer := 0;
+    asked   boolean := false;
+    few     uuid[];
+    seen    uuid[];
+    hits    uuid[];
+BEGIN
+    tops := tops_in_reach(place, tops);
+    IF departments IS NOT NULL THEN
+        departments := departments_below(departments, tops);
+        few := departments;
+    ELSIF tops IS NOT NULL THEN
+        few := few_departments(tops);
+        IF few IS NULL AND (SELECT sum({counter}) <= 2000 FROM allowance WHERE id = ANY (tops)) THEN
+            few := ARRAY(SELECT DISTINCT department_id FROM department_above
+                          WHERE above_id = ANY (tops));
+        END IF;
+    END IF;
+    ids := '{}';
+    -- What few departments have, or few rows in many, is looked at as a whole.
+    IF few IS NOT NULL THEN
+        SELECT array_agg(id), array_agg(id ORDER BY id) FILTER (WHERE is_hit) INTO seen, hits
+          FROM (SELECT inside.* FROM unnest(few) AS department CROSS JOIN LATERAL
+                       (SELECT id, {place} AND search_text LIKE pattern AND {passing} AS is_hit
+                          FROM {name} WHERE {department} = department AND {live} AND id > behind
+                         ORDER BY id LIMIT 2001) AS inside
+                 LIMIT 2001) AS looked;
+        IF coalesce(cardinality(seen), 0) <= 2000 THEN
+            ids := coalesce(hits[1:wanted], '{}');
+            RETURN;
+        END IF;
+    END IF;
+    LOOP
+        SELECT step.seen, step.hits INTO seen, hits
+          FROM {name}_walk(place, departments, tops, in_status, in_plan, pattern, behind, rows) AS step;
+        ids := (ids || hits)[1:wanted];
+        IF cardinality(ids) >= wanted OR coalesce(cardinality(seen), 0) < rows THEN
+            RETURN;
+        END IF;
+        behind := seen[rows];
+        walked := walked + rows;
+        -- To fill the page like this, more than ten thousand rows would be walked.
+        IF NOT asked AND cardinality(ids) * 10000 < wanted * walked THEN
+            asked := true;
+            term := folded(term);
+            sample := ARRAY(SELECT search_text FROM {name} WHERE id = ANY (seen[1:100]));
+            hits := {name}_indexed(place, departments, tops, in_status, in_plan, term,
+                                   rare_part(term, sample), behind, 20000);
+            IF hits IS NOT NULL THEN
+                ids := (ids || hits)[1:wanted];
+                RETURN;
+            END IF;
+        END IF;
+        IF walked >= bound THEN
+            upto := behind;
+            RETURN;
+        END IF;
+        rows := least(rows * 2, 20000);
+    END LOOP;
+END $body$
+$search$,
+$counted$
+-- What the counters of allowances say, if that is certain: how many rows are below departments, or that a
+-- place has more than are counted. Users that were deleted count until they are purged.
+CREATE FUNCTION {name}_counted(place uuid, tops uuid[], most integer) RETURNS integer
+    LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $body$
+DECLARE
+    total bigint;
+    gone  uuid[];
+BEGIN
+    SELECT sum({counter}) INTO total FROM allowance
+     WHERE id = ANY (coalesce(tops, ARRAY[place])) AND (domain_id = place) IS TRUE
+       AND (SELECT true FROM department_above AS above
+             WHERE department_id = id AND above_id = ANY (tops) AND above_id <> id LIMIT 1) IS NULL;
+    IF total IS NULL OR tops IS NULL AND total <= most THEN
+        RETURN NULL;
+    END IF;
+    gone := ARRAY(SELECT coalesce(department_id, place) FROM ({gone}) AS row LIMIT 1001);
+    IF cardinality(gone) > 1000 THEN
+        RETURN NULL;
+    ELSIF tops IS NOT NULL THEN
+        gone := departments_below(gone, tops);
+    END IF;
+    total := total - cardinality(gone);
+    RETURN CASE WHEN tops IS NOT NULL OR total > most THEN least(total, most + 1) END;
+END $body$
+$counted$,
+$all$
+-- How many rows there are without any filter, up to so many, and one more if there are more.
+CREATE FUNCTION {name}_count_all(place uuid, departments uuid[], most integer) RETURNS integer
+    LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off SET enable_bitmapscan = off AS $body$
+BEGIN
+    IF departments IS NULL THEN
+        RETURN (SELECT count(*) FROM
+            (SELECT FROM {name} WHERE {place} AND {live} LIMIT most + 1) AS counted);
+    END IF;
+    RETURN (SELECT count(*) FROM
+        (SELECT FROM unnest(departments) AS department CROSS JOIN LATERAL
+                (SELECT FROM {name} WHERE {department} = department AND {place} AND {live}
+                  LIMIT most + 1) AS inside
+          LIMIT most + 1) AS counted);
+END $body$
+$all$,
+$count$
+-- How many rows of a list there are, or match: up to so many, and one more if there are more.
+CREATE FUNCTION {name}_count(place uuid, departments uuid[], tops uuid[], in_status smallint,
+                             in_plan uuid, term text, most integer) RETURNS integer
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+    SET plan_cache_mode = force_custom_plan SET jit = off SET enable_seqscan = off AS $body$
+DECLARE
+    pattern text := like_pattern(term);
+    sample  text[];
+    rows    integer := 1000;
+    total   integer;
+    behind  uuid := '00000000-0000-0000-0000-000000000000';
+    seen    uuid[];
+    hits    uuid[];
+    is_wide boolean;
+BEGIN
+    tops := tops_in_reach(place, tops);
+    IF departments IS NOT NULL THEN
+        departments := departments_below(departments, tops);
+        tops := NULL;
+    ELSIF tops IS NOT NULL THEN
+        departments := few_departments(tops);
+    END IF;
+    is_wide := departments IS NULL AND tops IS NOT NULL;
+    IF pattern IS NULL AND in_status IS NULL AND in_plan IS NULL THEN
+        IF departments IS NULL THEN
+            total := {name}_counted(place, tops, most);
+        END IF;
+        IF total IS NOT NULL THEN
+            RETURN total;
+        ELSIF NOT is_wide THEN
+            RETURN {name}_count_all(place, departments, most);
+        END IF;
+    END IF;
+    IF is_wide AND pattern IS NOT NULL THEN
+        SELECT step.seen, step.hits INTO seen, hits
+          FROM {name}_walk(place, NULL, NULL, in_status, in_plan, pattern, behind, 1000) AS step;
+        -- Not even one in fifty matches: the index has few to look at.
+        IF coalesce(cardinality(hits), 0) < 20 THEN
+            term := folded(term);
+            sample := ARRAY(SELECT search_text FROM {name} WHERE id = ANY (seen[1:100]));
+            hits := {name}_indexed(place, NULL, tops, in_status, in_plan, term,
+                                   rare_part(term, sample), behind, 20000);
+            IF hits IS NOT NULL THEN
+                RETURN least(cardinality(hits), most + 1);
+            END IF;
+        END IF;
+    END IF;
+    IF is_wide THEN
+        RETURN (SELECT count(*) FROM
+            (SELECT FROM (SELECT DISTINCT department_id AS department FROM department_above
+                           WHERE above_id = ANY (tops)) AS below
+              CROSS JOIN LATERAL
+                    (SELECT FROM {name}
+                      WHERE {department} = department AND {place} AND {live} AND {passing}
+                        AND (pattern IS NULL OR search_text LIKE pattern) OFFSET 0) AS inside
+              LIMIT most + 1) AS counted);
+    ELSIF departments IS NOT NULL THEN
+        RETURN (SELECT count(*) FROM
+            (SELECT FROM {name}
+              WHERE {department} = ANY (departments) AND {place} AND {live} AND {passing}
+                AND (pattern IS NULL OR search_text LIKE pattern) LIMIT most + 1) AS counted);
+    ELSIF pattern IS NULL THEN
+        RETURN (SELECT count(*) FROM
+            (SELECT FROM {name} WHERE {place} AND {live} AND {passing} LIMIT most + 1) AS counted);
+    END IF;
+    total := 0;
+    LOOP
+        SELECT step.seen, step.hits INTO seen, hits
+          FROM {name}_walk(place, NULL, NULL, in_status, in_plan, pattern, behind, rows) AS step;
+        total := total + coalesce(cardinality(hits), 0);
+        IF total > most OR coalesce(cardinality(seen), 0) < rows THEN
+            RETURN least(total, most + 1);
+        END IF;
+        behind := seen[rows];
+        -- Not even one in ten matches: the index has fewer to look at.
+        IF rows = 1000 AND total < 100 AND show_trgm(pattern) <> '{}' THEN
+            term := folded(term);
+            sample := ARRAY(SELECT search_text FROM {name} WHERE id = ANY (seen[1:100]));
+            pattern := like_pattern(rare_part(term, sample));
+            RETURN (SELECT count(*) FROM
+                (SELECT FROM {name} WHERE {place} AND {live} AND {passing}
+                    AND search_text LIKE pattern AND strpos(search_text, term) > 0
+                  LIMIT most + 1) AS counted);
+        END IF;
+        rows := 20000;
+    END LOOP;
+END $body$
+$count$
+        ] LOOP
+            CONTINUE WHEN kind.counter IS NULL
+                      AND statement ~ '_(of_departments|counted)\(place uuid';
+            -- What has no department is below none.
+            statement := replace(statement, '{below}', CASE WHEN kind.counter IS NULL
+                THEN '(departments IS NULL AND tops IS NULL)'
+                ELSE '(departments IS NULL OR {department} = ANY (departments))
+                      AND (tops IS NULL OR (SELECT true FROM department_above AS above
+                                             WHERE above.department_id = {name}.{department}
+                                               AND above.above_id = ANY (tops) LIMIT 1))' END);
+            statement := replace(statement, '{ahead}', CASE WHEN kind.place = 'true' THEN 'id > behind'
+                ELSE '(domain_id, id) > (place, behind)
+                      AND (domain_id, id) < (place, ''ffffffff-ffff-ffff-ffff-ffffffffffff'')' END);
+            statement := replace(statement, '{order}',
+                CASE WHEN kind.place = 'true' THEN 'id' ELSE 'domain_id, id' END);
+            IF kind.counter IS NULL THEN
+                statement := replace(statement, '{name}_counted(place, tops, most)', 'NULL');
+            END IF;
+            statement := replace(statement, '{name}', kind.name);
+            statement := replace(statement, '{live}', kind.live);
+            statement := replace(statement, '{place}', kind.place);
+            statement := replace(statement, '{counter}', coalesce(kind.counter, 'NULL::bigint'));
+            statement := replace(statement, '{gone}', coalesce(kind.gone, ''));
+            statement := replace(statement, '{department}', kind.department);
+            EXECUTE replace(statement, '{passing}', kind.passing);
+        END LOOP;
+    END LOOP;
+END $$;
+
+-- What tenants and the server ask.
+DO $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        SELECT oid::regprocedure AS signature, proname AS name FROM pg_proc
+         WHERE pronamespace = 'public'::regnamespace AND 'tops' = ANY (proargnames)
+           AND proname ~ '_(of_departments|walk|indexed|search|counted|count_all|count)$'
+            OR pronamespace = 'public'::regnamespace AND proname ~ '_count_all$'
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', one.signature);
+        IF one.name ~ '_(of_departments|search|count)$' THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO umail_app', one.signature);
+            -- Whoever administers some domains has few, which are looked at by their ids.
+            IF one.name !~ '^domain_' THEN
+                EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO umail_tenant', one.signature);
+            END IF;
+        END IF;
+    END LOOP;
+END $$;
