@@ -444,15 +444,15 @@ impl Context {
 fn reach(caller: &Caller) -> Option<Reach> {
     let Caller::User { id, domain_id, assignments, .. } = caller else { return None };
     let (mut domains, mut homes) = (Vec::new(), vec![*domain_id]);
-    let mut departments = Vec::<DepartmentId>::new();
+    let mut departments = Vec::new();
     for assignment in assignments {
         match assignment {
             Assignment::DomainAdmin(domain) => {
                 domains.push(*domain);
                 homes.push(*domain);
             }
-            Assignment::DepartmentAdmin { domain_id, subtree, .. } => {
-                departments.extend(subtree);
+            Assignment::DepartmentAdmin { domain_id, department_id, .. } => {
+                departments.push(*department_id);
                 homes.push(*domain_id);
             }
         }

@@ -41,7 +41,7 @@ pub async fn list(
 ) -> Result<Found<Alias>> {
     let search = Search::parse_parameter(filter.search.as_deref())?;
     let domain = domains::find(cx, domain, |id| (Action::List, anybodys(id))).await?;
-    let found = store::aliases::list(cx.pool(), &domain, search.as_ref(), page).await?;
+    let found = store::aliases::list(cx.pool(), &domain, search.as_ref(), page);
     let count = store::aliases::count(cx.pool(), &domain, search.as_ref());
     counted(found, filter.count, count).await
 }

@@ -1,5 +1,6 @@
 //! Departments: the tree inside a domain.
 
+use futures_util::TryFutureExt as _;
 use umail_api_types::{
     departments::{DepartmentFilter, DepartmentPatch, NewDepartment},
     functions,
@@ -62,11 +63,11 @@ pub async fn list(
     }
     let among = among.as_deref();
     if among.is_none() && (is_top || filter.parent_id.is_some()) {
-        let found = store::departments::list_below(db, domain, filter.parent_id, page).await?;
+        let found = store::departments::list_below(db, domain, filter.parent_id, page);
         let count = store::departments::count_below(db, domain, filter.parent_id);
-        return counted(found.into(), filter.count, count).await;
+        return counted(found.map_ok(Found::from), filter.count, count).await;
     }
-    let found = store::departments::list(db, domain, among, page).await?;
+    let found = store::departments::list(db, domain, among, page);
     counted(found, filter.count, store::departments::count(db, domain, among)).await
 }
 

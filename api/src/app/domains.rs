@@ -1,5 +1,6 @@
 //! Hosted mail domains.
 
+use futures_util::TryFutureExt as _;
 use time::OffsetDateTime;
 use umail_api_types::{
     domains::{DomainFilter, DomainPatch, NewDomain},
@@ -38,12 +39,12 @@ pub async fn list(cx: &Context, filter: &DomainFilter, page: Page) -> Result<Fou
     let (db, search) = (cx.pool(), search.as_ref());
     if filter.deleted == Some(true) {
         cx.authorize(Action::Delete, Resource::Domains)?;
-        let found = Found::from(store::domains::list_deleted(db, search, page).await?);
+        let found = store::domains::list_deleted(db, search, page).map_ok(Found::from);
         return counted(found, filter.count, store::domains::count_deleted(db, search)).await;
     }
     let among = authz::visible_domains(cx.caller());
     let among = among.as_deref();
-    let found = store::domains::list(db, among, search, page).await?;
+    let found = store::domains::list(db, among, search, page);
     counted(found, filter.count, store::domains::count(db, among, search)).await
 }
 

@@ -112,10 +112,9 @@ impl Export {
             if has_hashes {
                 self.cx.authorize(Action::Operate, Resource::Imports(Some(place.domain)))?;
             }
-            let visible = authz::visible_departments(self.cx.caller(), place.domain);
+            let among = authz::seen_among(self.cx.caller(), place.domain, None);
             let page = Page { after: place.after.map(UserId::uuid), limit: AT_ONCE };
-            let (db, visible) = (self.cx.pool(), visible.as_deref());
-            let users = store::accounts::list(db, place.domain, visible, page).await?;
+            let users = store::accounts::list(self.cx.pool(), place.domain, &among, page).await?;
             let Some(last) = users.last() else {
                 self.at = None;
                 continue;

@@ -42,11 +42,10 @@ pub async fn list(
 ) -> Result<Found<Group>> {
     let search = Search::parse_parameter(filter.search.as_deref())?;
     let domain = domains::find(cx, domain, |id| (Action::List, Resource::Groups(id))).await?;
-    let wanted = filter.department_id.map(|id| vec![id]);
-    let among = authz::visible_among(cx.caller(), domain.id, wanted);
-    let (db, among, search) = (cx.pool(), among.as_deref(), search.as_ref());
-    let found = store::groups::list(db, &domain, among, search, page).await?;
-    counted(found, filter.count, store::groups::count(db, &domain, among, search)).await
+    let among = authz::seen_among(cx.caller(), domain.id, filter.department_id);
+    let (db, search) = (cx.pool(), search.as_ref());
+    let found = store::groups::list(db, &domain, &among, search, page);
+    counted(found, filter.count, store::groups::count(db, &domain, &among, search)).await
 }
 
 /// One group.

@@ -46,10 +46,8 @@ pub async fn list(
 ) -> Result<Found<User>> {
     let filter = UserFilter::parse(asked)?;
     let domain = domains::find(cx, domain, |id| (Action::List, Resource::Users(id))).await?;
-    let wanted = filter.department.map(|id| vec![id]);
-    let among = authz::visible_among(cx.caller(), domain.id, wanted);
-    let among = among.as_deref();
-    let found = store::accounts::list_wanted(cx.pool(), &domain, among, &filter, page).await?;
+    let among = &authz::seen_among(cx.caller(), domain.id, filter.department);
+    let found = store::accounts::list_wanted(cx.pool(), &domain, among, &filter, page);
     let count = store::accounts::count_wanted(cx.pool(), &domain, among, &filter);
     counted(found, asked.count, count).await
 }

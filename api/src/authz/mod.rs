@@ -10,7 +10,7 @@ pub use crate::model::role::{Grant, Role, UserScope};
 use crate::{
     context::{Assignment, Caller},
     error::{Error, Result},
-    model::{audit, operator::OperatorRole},
+    model::{audit, department::Among, operator::OperatorRole},
 };
 
 mod policy;
@@ -163,6 +163,27 @@ pub fn visible_departments(caller: &Caller, domain: DomainId) -> Option<Vec<Depa
         _ => None,
     });
     Some(subtrees.flatten().copied().collect())
+}
+
+/// The same for lists that may be of thousands of departments, or of the one that was asked for.
+#[must_use]
+pub fn seen_among(caller: &Caller, domain: DomainId, wanted: Option<DepartmentId>) -> Among {
+    let Caller::User { assignments, .. } = caller else {
+        return wanted.map_or(Among::All, |id| Among::These(vec![id]));
+    };
+    if let Some(id) = wanted {
+        return Among::These(visible_among(caller, domain, Some(vec![id])).unwrap_or_default());
+    }
+    if assignments.contains(&Assignment::DomainAdmin(domain)) {
+        return Among::All;
+    }
+    let tops = assignments.iter().filter_map(|assignment| match assignment {
+        Assignment::DepartmentAdmin { domain_id, department_id, .. } if *domain_id == domain => {
+            Some(*department_id)
+        }
+        _ => None,
+    });
+    Among::Below(tops.collect())
 }
 
 /// The departments that a list shows of those that were asked for; nothing means all of them,

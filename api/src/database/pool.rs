@@ -59,7 +59,7 @@ pub struct Reach {
     pub user: String,
     /// Domains that the user administers.
     pub domains: String,
-    /// Departments that the user administers, with all below.
+    /// Departments that the user administers; all below are meant as well.
     pub departments: String,
     /// The user's own domain, and all in which the user administers anything.
     pub homes: String,

@@ -37,6 +37,37 @@ pub struct Department {
     pub updated_at: OffsetDateTime,
 }
 
+/// Of which departments a list shows what is in them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Among {
+    /// Of all, and what is in none.
+    All,
+    /// Of these.
+    These(Vec<DepartmentId>),
+    /// Of these, and of all below them.
+    Below(Vec<DepartmentId>),
+}
+
+impl Among {
+    /// The departments, if they are named one by one.
+    #[must_use]
+    pub fn these(&self) -> Option<&[DepartmentId]> {
+        match self {
+            Self::These(these) => Some(these),
+            Self::All | Self::Below(_) => None,
+        }
+    }
+
+    /// The departments that all are below.
+    #[must_use]
+    pub fn tops(&self) -> Option<&[DepartmentId]> {
+        match self {
+            Self::Below(tops) => Some(tops),
+            Self::All | Self::These(_) => None,
+        }
+    }
+}
+
 /// Departments are nested no deeper than this.
 pub const MAX_DEPTH: usize = 16;
 

@@ -14,6 +14,7 @@ use crate::{
     model::{
         address::{EmailAddress, LocalPart},
         deletion::Deletion,
+        department::Among,
         domain::Domain,
         functions,
         page::{COUNTED, Found, Page},
@@ -194,12 +195,11 @@ pub async fn lock(db: impl PgExecutor<'_>, id: UserId) -> Result<()> {
 pub async fn list(
     db: impl PgExecutor<'_> + Copy,
     domain: DomainId,
-    departments: Option<&[DepartmentId]>,
+    among: &Among,
     page: Page,
 ) -> Result<Vec<User>> {
-    if let Some(departments) = uuids(departments) {
-        let place = Some(domain.uuid());
-        let wanted = Wanted { place, departments: Some(departments), ..Wanted::default() };
+    if *among != Among::All {
+        let wanted = Wanted { place: Some(domain.uuid()), ..Wanted::default() }.among(among);
         return Ok(list_of_departments(db, &wanted, page).await?.rows);
     }
     let rows = select_users!(
@@ -217,11 +217,11 @@ pub async fn list(
 pub async fn list_wanted(
     db: impl PgExecutor<'_> + Copy,
     domain: &Domain,
-    departments: Option<&[DepartmentId]>,
+    among: &Among,
     filter: &UserFilter,
     page: Page,
 ) -> Result<Found<User>> {
-    let Some(wanted) = wanted(domain, departments, filter) else { return Ok(Vec::new().into()) };
+    let Some(wanted) = wanted(domain, among, filter) else { return Ok(Vec::new().into()) };
     if filter.deleted {
         return Ok(list_deleted(db, &wanted, filter, page).await?.into());
     }
@@ -231,11 +231,11 @@ pub async fn list_wanted(
     if wanted.term.is_some() {
         return search(db, &wanted, page).await;
     }
-    if wanted.departments.is_some() {
+    if *among != Among::All {
         return list_of_departments(db, &wanted, page).await;
     }
     let rows = match (filter.status, filter.plan) {
-        (None, None) => list(db, domain.id, None, page).await?,
+        (None, None) => list(db, domain.id, &Among::All, page).await?,
         (Some(Status::Active), None) => list_active(db, domain.id, page).await?,
         // Most users are active: the plan is the narrower filter then.
         (status @ (None | Some(Status::Active)), Some(plan)) => {
@@ -250,10 +250,10 @@ pub async fn list_wanted(
 pub async fn count_wanted(
     db: impl PgExecutor<'_>,
     domain: &Domain,
-    departments: Option<&[DepartmentId]>,
+    among: &Among,
     filter: &UserFilter,
 ) -> Result<i32> {
-    match wanted(domain, departments, filter) {
+    match wanted(domain, among, filter) {
         None => Ok(0),
         Some(wanted) if filter.deleted || filter.external_id.is_some() => {
             count_few(db, &wanted, filter).await
@@ -263,16 +263,11 @@ pub async fn count_wanted(
 }
 
 /// Nothing: no address can have what is searched for.
-fn wanted(
-    domain: &Domain,
-    departments: Option<&[DepartmentId]>,
-    filter: &UserFilter,
-) -> Option<Wanted> {
+fn wanted(domain: &Domain, among: &Among, filter: &UserFilter) -> Option<Wanted> {
     Some(Wanted {
-        departments: uuids(departments),
         status: filter.status.map(Status::number),
         plan: filter.plan.map(PlanId::uuid),
-        ..Wanted::of(domain, filter.search.as_ref())?
+        ..Wanted::of(domain, filter.search.as_ref())?.among(among)
     })
 }
 
@@ -375,6 +370,10 @@ async fn list_deleted(
     let rows = select_users!(
         "account.domain_id = $1 AND account.id > $2
          AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
+         AND ($9::uuid[] IS NULL
+              OR EXISTS (SELECT FROM department_above AS above
+                          WHERE above.department_id = account.department_id
+                            AND above_id = ANY ($9)))
          AND account.deleted_at IS NOT NULL AND domain.deleted_at IS NULL
          AND ($5::smallint IS NULL OR account.status = $5) AND ($6::uuid IS NULL OR plan_id = $6)
          AND ($7::text IS NULL OR account.search_text LIKE like_pattern($7))
@@ -388,6 +387,7 @@ async fn list_deleted(
         wanted.plan,
         wanted.term,
         filter.external_id,
+        wanted.tops.as_deref(),
     );
     users(rows.fetch_all(db).await?)
 }
@@ -402,6 +402,10 @@ async fn list_by_external_id(
     let rows = select_users!(
         "account.domain_id = $1 AND external_id = $4 AND external_id <> ''
          AND account.id > $2 AND ($3::uuid[] IS NULL OR account.department_id = ANY ($3))
+         AND ($8::uuid[] IS NULL
+              OR EXISTS (SELECT FROM department_above AS above
+                          WHERE above.department_id = account.department_id
+                            AND above_id = ANY ($8)))
          AND account.deleted_at IS NULL AND domain.deleted_at IS NULL
          AND ($5::smallint IS NULL OR account.status = $5) AND ($6::uuid IS NULL OR plan_id = $6)
          AND ($7::text IS NULL OR account.search_text LIKE like_pattern($7))",
@@ -412,6 +416,7 @@ async fn list_by_external_id(
         wanted.status,
         wanted.plan,
         wanted.term,
+        wanted.tops.as_deref(),
     );
     users(rows.fetch_all(db).await?)
 }
@@ -422,6 +427,10 @@ async fn count_few(db: impl PgExecutor<'_>, wanted: &Wanted, filter: &UserFilter
         r#"SELECT count(*)::integer AS "count!"
              FROM (SELECT FROM account
                     WHERE domain_id = $1 AND ($2::uuid[] IS NULL OR department_id = ANY ($2))
+                      AND ($9::uuid[] IS NULL
+                           OR EXISTS (SELECT FROM department_above AS above
+                                       WHERE above.department_id = account.department_id
+                                         AND above_id = ANY ($9)))
                       AND ($3::smallint IS NULL OR status = $3)
                       AND ($4::uuid IS NULL OR plan_id = $4)
                       AND ($5::text IS NULL OR search_text LIKE like_pattern($5))
@@ -438,6 +447,7 @@ async fn count_few(db: impl PgExecutor<'_>, wanted: &Wanted, filter: &UserFilter
         filter.deleted,
         filter.external_id,
         COUNTED,
+        wanted.tops.as_deref(),
     );
     Ok(count.fetch_one(db).await?)
 }

@@ -181,7 +181,7 @@ pub async fn list(
         r#"SELECT ids AS "ids!", upto
              FROM audit_page(ROW($1::boolean, $2::boolean, NULL, NULL, $3::uuid, $4::uuid, $5::uuid,
                                  $6::uuid, $7::uuid, $8::text, $9::text, $10::text,
-                                 $11::timestamptz, $12::timestamptz), $13, $14, $15, $16)"#,
+                                 $11::timestamptz, $12::timestamptz, NULL, NULL), $13, $14, $15, $16)"#,
         scope == Scope::All,
         matches!(scope, Scope::Domains { .. }),
         scope.own(),

@@ -49,13 +49,8 @@ pub async fn subtree(
     root: DepartmentId,
 ) -> Result<Vec<DepartmentId>> {
     let rows = sqlx::query_scalar!(
-        r#"WITH RECURSIVE below AS (
-               SELECT id FROM department WHERE domain_id = $1 AND id = $2
-                UNION
-               SELECT child.id FROM department child JOIN below ON child.parent_id = below.id
-                WHERE child.domain_id = $1
-           )
-           SELECT id AS "id!: DepartmentId" FROM below"#,
+        r#"SELECT department_id AS "id!: DepartmentId" FROM department_above
+            WHERE above_id = $2 AND EXISTS (SELECT FROM department WHERE domain_id = $1 AND id = $2)"#,
         domain.uuid(),
         root.uuid(),
     );

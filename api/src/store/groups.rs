@@ -11,6 +11,7 @@ use crate::{
     error::{Error, OnConstraint, Result},
     model::{
         address::{EmailAddress, LocalPart},
+        department::Among,
         domain::Domain,
         group::{Group, GroupRef},
         page::{Found, Page},
@@ -19,7 +20,6 @@ use crate::{
     store::{
         departments::no_department,
         searches::{Wanted, count, of_departments, search},
-        uuids,
     },
 };
 
@@ -107,13 +107,13 @@ pub async fn lock(db: impl PgExecutor<'_>, id: GroupId) -> Result<()> {
 pub async fn list(
     db: impl PgExecutor<'_> + Copy,
     domain: &Domain,
-    departments: Option<&[DepartmentId]>,
+    among: &Among,
     search: Option<&Search>,
     page: Page,
 ) -> Result<Found<Group>> {
-    let Some(wanted) = wanted(domain, departments, search) else { return Ok(Vec::new().into()) };
+    let Some(wanted) = wanted(domain, among, search) else { return Ok(Vec::new().into()) };
     if wanted.term.is_none() {
-        if wanted.departments.is_none() {
+        if *among == Among::All {
             return Ok(list_all(db, domain.id, page).await?.into());
         }
         let ids = of_departments!("mail_group_of_departments", db, wanted, page);
@@ -127,19 +127,15 @@ pub async fn list(
 pub async fn count(
     db: impl PgExecutor<'_>,
     domain: &Domain,
-    departments: Option<&[DepartmentId]>,
+    among: &Among,
     search: Option<&Search>,
 ) -> Result<i32> {
-    let Some(wanted) = wanted(domain, departments, search) else { return Ok(0) };
+    let Some(wanted) = wanted(domain, among, search) else { return Ok(0) };
     Ok(count!("mail_group_count", db, wanted))
 }
 
-fn wanted(
-    domain: &Domain,
-    departments: Option<&[DepartmentId]>,
-    search: Option<&Search>,
-) -> Option<Wanted> {
-    Some(Wanted { departments: uuids(departments), ..Wanted::of(domain, search)? })
+fn wanted(domain: &Domain, among: &Among, search: Option<&Search>) -> Option<Wanted> {
+    Some(Wanted::of(domain, search)?.among(among))
 }
 
 fn groups(rows: Vec<Row>) -> Result<Vec<Group>> {

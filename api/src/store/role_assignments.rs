@@ -8,7 +8,10 @@ use umail_proto::ids::{DepartmentId, DomainId, RoleAssignmentId, UserId};
 
 use crate::{
     error::{Error, OnConstraint, Result},
-    model::{address::EmailAddress, page::Page, role::Grant, role_assignment::RoleAssignment},
+    model::{
+        address::EmailAddress, department::Among, page::Page, role::Grant,
+        role_assignment::RoleAssignment,
+    },
     store::uuids,
 };
 
@@ -98,10 +101,10 @@ pub async fn list_of_user(
 pub async fn list_of_domain(
     db: impl PgExecutor<'_>,
     domain: DomainId,
-    departments: Option<&[DepartmentId]>,
+    among: &Among,
     page: Page,
 ) -> Result<Vec<RoleAssignment>> {
-    let departments = uuids(departments);
+    let (these, tops) = (uuids(among.these()), uuids(among.tops()));
     sqlx::query_as!(
         Row,
         "SELECT role_assignment.id, account_id, local_part, home.name AS domain_name,
@@ -113,12 +116,17 @@ pub async fn list_of_domain(
           WHERE role_assignment.domain_id = $1
             AND role_assignment.id > $2
             AND ($3::uuid[] IS NULL OR role_assignment.department_id = ANY ($3))
+            AND ($5::uuid[] IS NULL
+                 OR EXISTS (SELECT FROM department_above AS above
+                             WHERE above.department_id = role_assignment.department_id
+                               AND above_id = ANY ($5)))
             AND account.deleted_at IS NULL AND home.deleted_at IS NULL
           ORDER BY role_assignment.id LIMIT $4",
         domain.uuid(),
         page.after(),
-        departments.as_deref(),
+        these.as_deref(),
         page.limit,
+        tops.as_deref(),
     )
     .fetch_all(db)
     .await?

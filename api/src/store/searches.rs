@@ -3,7 +3,10 @@
 
 use uuid::Uuid;
 
-use crate::model::{domain::Domain, search::Search};
+use crate::{
+    model::{department::Among, domain::Domain, search::Search},
+    store::uuids,
+};
 
 /// Rows that a search looks at before it says that there may be more: a quarter of a second.
 pub(super) const BOUND: i32 = 1_000_000;
@@ -15,6 +18,8 @@ pub(super) struct Wanted {
     pub(super) place: Option<Uuid>,
     /// In these departments of it.
     pub(super) departments: Option<Vec<Uuid>>,
+    /// In these, or below them.
+    pub(super) tops: Option<Vec<Uuid>>,
     /// With this status.
     pub(super) status: Option<i16>,
     /// With this plan.
@@ -24,6 +29,11 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// The same, of departments.
+    pub(super) fn among(self, among: &Among) -> Self {
+        Self { departments: uuids(among.these()), tops: uuids(among.tops()), ..self }
+    }
+
     /// The rows of a domain that have what is searched for. Nothing: no row can.
     pub(super) fn of(domain: &Domain, search: Option<&Search>) -> Option<Self> {
         let term = match search {
@@ -39,9 +49,12 @@ impl Wanted {
 macro_rules! search {
     ($function:literal, $db:expr, $wanted:expr, $page:expr) => {{
         let row = sqlx::query!(
-            r#"SELECT ids AS "ids!", upto FROM "# + $function + "($1, $2, $3, $4, $5, $6, $7, $8)",
+            r#"SELECT ids AS "ids!", upto FROM "#
+                + $function
+                + "($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             $wanted.place,
             $wanted.departments.as_deref(),
+            $wanted.tops.as_deref(),
             $wanted.status,
             $wanted.plan,
             $wanted.term,
@@ -58,9 +71,10 @@ macro_rules! search {
 macro_rules! of_departments {
     ($function:literal, $db:expr, $wanted:expr, $page:expr) => {{
         let row = sqlx::query_scalar!(
-            r#"SELECT "# + $function + r#"($1, $2, $3, $4, $5, $6) AS "ids!""#,
+            r#"SELECT "# + $function + r#"($1, $2, $3, $4, $5, $6, $7) AS "ids!""#,
             $wanted.place,
             $wanted.departments.as_deref(),
+            $wanted.tops.as_deref(),
             $wanted.status,
             $wanted.plan,
             $page.after(),
@@ -74,9 +88,10 @@ macro_rules! of_departments {
 macro_rules! count {
     ($function:literal, $db:expr, $wanted:expr) => {{
         let row = sqlx::query_scalar!(
-            r#"SELECT "# + $function + r#"($1, $2, $3, $4, $5, $6) AS "count!""#,
+            r#"SELECT "# + $function + r#"($1, $2, $3, $4, $5, $6, $7) AS "count!""#,
             $wanted.place,
             $wanted.departments.as_deref(),
+            $wanted.tops.as_deref(),
             $wanted.status,
             $wanted.plan,
             $wanted.term,

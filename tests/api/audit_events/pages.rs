@@ -200,7 +200,7 @@ async fn pages_cost_the_same_among_many_events() {
                 );
                 let everything = *who == "operator";
                 let sql = format!(
-                    "SELECT * FROM audit_page(ROW({everything},false,NULL,NULL,NULL,{filter},NULL,NULL),
+                    "SELECT * FROM audit_page(ROW({everything},false,NULL,NULL,NULL,{filter},NULL,NULL,NULL,NULL),
                          {begin}, {behind}, 21, 50000)"
                 );
                 blocks.push((format!("{who} {filter}"), plans::blocks(caller, &sql).await));

@@ -1,5 +1,7 @@
 //! `/v1/domains/{domain}/departments` and `/v1/departments`
 
+mod subtree;
+
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use umail_tests::api::Api;

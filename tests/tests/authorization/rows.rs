@@ -6,13 +6,19 @@ use std::{collections::BTreeSet, sync::Arc};
 use reqwest::StatusCode;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Row};
-use umail_api::{authn::callers, context::Context, database::pool::Pool, model::page::Page, store};
+use umail_api::{
+    authn::callers,
+    context::Context,
+    database::pool::Pool,
+    model::{department::Among, page::Page},
+    store,
+};
 use umail_proto::ids::{DomainId, SessionId};
 use umail_tests::api::Api;
 
 /// Tables whose rows are somebody's, each with the column that tells whose: of a user, of a
 /// domain, or of a level.
-const NARROWED: [(&str, &str); 24] = [
+const NARROWED: [(&str, &str); 25] = [
     ("account", "id"),
     ("address", "domain_id"),
     ("alias", "domain_id"),
@@ -21,6 +27,7 @@ const NARROWED: [(&str, &str); 24] = [
     ("audit_event", "domain_id"),
     ("credential", "account_id"),
     ("department", "domain_id"),
+    ("department_above", "department_id"),
     ("domain", "id"),
     ("domain_alias", "domain_id"),
     ("group_member", "account_id"),
@@ -167,7 +174,7 @@ async fn a_user_sees_no_foreign_row_whatever_is_asked() {
         assert!(seen > 7, "{who} sees next to nothing: {seen}");
         let far: DomainId = w.far.domain.parse().unwrap();
         let page = Page { after: None, limit: 100 };
-        let users = store::accounts::list(cx.pool(), far, None, page).await.unwrap();
+        let users = store::accounts::list(cx.pool(), far, &Among::All, page).await.unwrap();
         assert!(users.is_empty(), "{who}");
     }
 }

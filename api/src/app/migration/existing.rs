@@ -13,6 +13,7 @@ use crate::{
     model::{
         address::{DomainName, EmailAddress, LocalPart},
         alias::Alias,
+        department::Among,
         domain::{Domain, DomainRef},
         domain_alias::DomainAliasRef,
         group::{Group, MAX_MEMBERS},
@@ -148,7 +149,8 @@ impl Reader<'_> {
         let mut after = None;
         loop {
             let page = Page { after, limit };
-            let found = store::groups::list(self.cx.pool(), domain, None, None, page).await?.rows;
+            let found =
+                store::groups::list(self.cx.pool(), domain, &Among::All, None, page).await?.rows;
             let Some(last) = found.last() else { return Ok(()) };
             after = Some(last.id.uuid());
             for Group { id, address, posting, .. } in found {
