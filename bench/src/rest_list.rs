@@ -30,8 +30,11 @@ const PASSWORD: &str = "a long enough passphrase";
 /// names of their own; as many audit events of half a year; and `{domains}` domains.
 const FILL: &str = include_str!("rest_list.sql");
 
+/// The name of a list and its path.
+type List = (&'static str, &'static str);
+
 /// What is asked of both sides: pages with as many items on either. `{deep}` is the token of a page nine tenths inside.
-const LISTS: [(&str, &str); 12] = [
+const LISTS: [List; 12] = [
     ("first", "/v1/domains/bench.example/users"),
     ("deep", "/v1/domains/bench.example/users?page_token={deep}"),
     ("prefix", "/v1/domains/bench.example/users?search=an"),
@@ -46,7 +49,7 @@ const LISTS: [(&str, &str); 12] = [
     ("count", "/v1/domains/bench.example/users?count=true"),
 ];
 /// What a domain administrator and an operator are told of what happened.
-const EVENTS: [(&str, &str); 5] = [
+const EVENTS: [List; 5] = [
     ("events", "/v1/audit_events"),
     ("events_deep", "/v1/audit_events?page_token={deep_event}"),
     ("events_action", "/v1/audit_events?action=delete"),
@@ -54,7 +57,7 @@ const EVENTS: [(&str, &str); 5] = [
     ("events_actor", "/v1/audit_events?actor={actor}"),
 ];
 /// What an administrator of many departments sees, or of one.
-const INSIDE: [(&str, &str); 5] = [
+const INSIDE: [List; 5] = [
     ("first", "/v1/domains/bench.example/users"),
     ("deep", "/v1/domains/bench.example/users?page_token={deep}&page_size=10"),
     ("common", "/v1/domains/bench.example/users?search=ube&page_size=20"),
@@ -62,7 +65,7 @@ const INSIDE: [(&str, &str); 5] = [
     ("events", "/v1/audit_events"),
 ];
 /// What only an operator has many of.
-const DOMAINS: [(&str, &str); 4] = [
+const DOMAINS: [List; 4] = [
     ("domains", "/v1/domains"),
     ("domains_deep", "/v1/domains?page_token={deep_domain}"),
     ("domains_search", "/v1/domains?search=n99&page_size=10"),
@@ -85,13 +88,13 @@ pub(crate) async fn measure(rounds: usize) -> Result<Outcome, Failure> {
     let filled = started.elapsed();
     let small = Side::start(FEW, FEW_DOMAINS, 0).await?;
     let (mut worst, mut details) = (0.0_f64, Vec::new());
-    let asked: [(&str, &[&[(&str, &str)]]); 3] = [
-        ("operator", &[&LISTS, &DOMAINS, &EVENTS]),
-        ("admin", &[&LISTS, &EVENTS]),
-        ("head", &[&INSIDE]),
+    let asked: [(&str, Vec<List>); 3] = [
+        ("operator", [&LISTS[..], &DOMAINS, &EVENTS].concat()),
+        ("admin", [&LISTS[..], &EVENTS].concat()),
+        ("head", INSIDE.to_vec()),
     ];
     for (role, (who, lists)) in asked.into_iter().enumerate() {
-        for (name, path) in lists.concat() {
+        for (name, path) in lists {
             let mut figures = (vec![], vec![], vec![]);
             for round in 0..=rounds {
                 let [mut ours, mut theirs] = [vec![], vec![]];

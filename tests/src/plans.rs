@@ -1,6 +1,7 @@
 //! What a statement costs, as the database counts it: blocks that it looks at. Unlike time that is the
 //! same on every machine.
 
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use umail_api::database::pool::{Pool, Reach};
 
@@ -34,10 +35,11 @@ pub async fn blocks(connection: &mut PgConnection, sql: &str) -> i64 {
     let mut last = 0;
     for _time in 0..3 {
         let row = sqlx::raw_sql(AssertSqlSafe(explain.clone())).fetch_one(&mut *connection).await;
-        let row = row.unwrap_or_else(|cause| panic!("{sql}: {cause}"));
+        let row = row.map_err(|cause| format!("{sql}: {cause}")).expect("the statement succeeds");
         let text: String = row.try_get_unchecked(0).expect("a plan");
-        let plan: serde_json::Value = serde_json::from_str(&text).expect("a plan is JSON");
-        let count = |field: &str| plan[0]["Plan"][field].as_i64().unwrap_or_default();
+        let plan: Value = serde_json::from_str(&text).expect("a plan is JSON");
+        let plan = plan.pointer("/0/Plan").expect("a plan has a root");
+        let count = |field| plan.get(field).and_then(Value::as_i64).expect("blocks are counted");
         last = count("Shared Hit Blocks") + count("Shared Read Blocks");
     }
     last

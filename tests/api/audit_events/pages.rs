@@ -1,11 +1,12 @@
 //! Pages of events: what a scope and a filter leave of all events, and no dearer among many of them.
 
 use reqwest::{Method, StatusCode};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Row};
 use umail_api::{database::pool::Reach, model::operator::OperatorRole};
 use umail_tests::{api::Api, plans, scale::scale};
 
-use super::{PATH, events, staff};
+use super::{PATH, Staff, events, staff};
 
 /// Events of three years and of no time at all, of all kinds, in all places and about everybody.
 const MIXED: &str = "
@@ -53,6 +54,34 @@ async fn matching(api: &Api, condition: &str) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
+/// Filters by people, things and domains, each as a condition too.
+fn filters(
+    near: &Staff,
+    far: &Staff,
+    [inside, admin, stranger]: [&str; 3],
+) -> Vec<(String, String)> {
+    vec![
+        (String::new(), "true".to_owned()),
+        (format!("&actor={inside}"), format!("actor_id = '{inside}'")),
+        (format!("&actor={admin}"), format!("actor_id = '{admin}'")),
+        (format!("&actor={stranger}"), format!("actor_id = '{stranger}'")),
+        (format!("&user={inside}"), format!("user_id = '{inside}'")),
+        (format!("&resource_id={stranger}"), format!("resource_id = '{stranger}'")),
+        (format!("&domain={}", near.domain), format!("domain_id = '{}'", near.domain)),
+        (format!("&domain={}", far.domain), format!("domain_id = '{}'", far.domain)),
+    ]
+}
+
+/// Filters by words, likewise.
+const WORDS: [(&str, &str); 6] = [
+    ("", "true"),
+    ("&action=create", "action = 'create'"),
+    ("&resource=group", "resource = 'group'"),
+    ("&resource=user&action=delete", "resource = 'user' AND action = 'delete'"),
+    ("&kind=security", "kind = 'security'"),
+    ("&kind=change&resource=session", "false"),
+];
+
 #[tokio::test]
 async fn pages_show_what_scope_and_filter_leave_of_all_events() {
     let api = Api::start().await;
@@ -62,6 +91,16 @@ async fn pages_show_what_scope_and_filter_leave_of_all_events() {
     let id = async |who: &str| api.get(format!("/v1/users/{who}@near.example")).await.id();
     let [admin, head, inside] = [id("admin").await, id("head").await, id("inside").await];
     let stranger = api.get("/v1/users/inside@far.example").await.id();
+    let body = json!({"name": "faculty"});
+    let top = api.post("/v1/domains/near.example/departments", body).await.id();
+    let dean = api.department_admin("dean@near.example", &top).await;
+    let dean_id = id("dean").await;
+    let below = format!(
+        "INSERT INTO department (id, domain_id, parent_id, name, functions, created_at, updated_at)
+         SELECT gen_random_uuid(), domain_id, id, 'd' || n, 127, now(), now()
+           FROM department, generate_series(1, 40) AS n WHERE id = '{top}'"
+    );
+    sqlx::raw_sql(AssertSqlSafe(below)).execute(&mut api.owner().await).await.unwrap();
     let super_id = api.ask(Method::GET, "/v1/me").by(&sue).send().await.id();
     sqlx::raw_sql(MIXED).execute(&mut api.owner().await).await.unwrap();
 
@@ -70,29 +109,20 @@ async fn pages_show_what_scope_and_filter_leave_of_all_events() {
         (&near.admin, format!("domain_id = '{}' OR {}", near.domain, own(&admin))),
         (&near.head, format!("department_id = '{}' OR {}", near.department, own(&head))),
         (&near.inside, own(&inside)),
+        (
+            &dean,
+            format!(
+                "department_id IN (SELECT id FROM department WHERE '{top}' IN (id, parent_id))
+                 OR {}",
+                own(&dean_id)
+            ),
+        ),
         (&sue, format!("domain_id IS NOT NULL OR {}", own(&super_id))),
     ];
-    let filters = [
-        (String::new(), "true".to_owned()),
-        (format!("&actor={inside}"), format!("actor_id = '{inside}'")),
-        (format!("&actor={admin}"), format!("actor_id = '{admin}'")),
-        (format!("&actor={stranger}"), format!("actor_id = '{stranger}'")),
-        (format!("&user={inside}"), format!("user_id = '{inside}'")),
-        (format!("&resource_id={stranger}"), format!("resource_id = '{stranger}'")),
-        (format!("&domain={}", near.domain), format!("domain_id = '{}'", near.domain)),
-        (format!("&domain={}", far.domain), format!("domain_id = '{}'", far.domain)),
-    ];
-    let words = [
-        ("", "true"),
-        ("&action=create", "action = 'create'"),
-        ("&resource=group", "resource = 'group'"),
-        ("&resource=user&action=delete", "resource = 'user' AND action = 'delete'"),
-        ("&kind=security", "kind = 'security'"),
-        ("&kind=change&resource=session", "false"),
-    ];
+    let filters = filters(&near, &far, [&inside, &admin, &stranger]);
     for (token, scope) in &scopes {
         for (query, condition) in &filters {
-            for (more, word) in words {
+            for (more, word) in WORDS {
                 let expected =
                     matching(&api, &format!("({scope}) AND {condition} AND {word}")).await;
                 let seen = all(&api, token, &format!("{query}{more}")).await;
@@ -131,6 +161,39 @@ fn uniform(count: usize) -> String {
     )
 }
 
+/// From where pages begin.
+const END: &str = "'ffffffff-ffff-ffff-ffff-ffffffffffff'";
+const DEEP: &str = "audit_floor(now() - interval '200 days')";
+
+/// Filters by what many events have, few, or none; and where each page begins.
+fn asked() -> Vec<(String, &'static str)> {
+    // Domain, actor, user, thing, resource, action, kind.
+    let none = "NULL,NULL,NULL,NULL,NULL,NULL,NULL";
+    vec![
+        (none.to_owned(), END),
+        (none.to_owned(), DEEP),
+        (format!("'{}',NULL,NULL,NULL,NULL,NULL,NULL", id(0)), DEEP),
+        (format!("'{}',NULL,NULL,NULL,NULL,NULL,NULL", id(1)), END),
+        (format!("NULL,'{}',NULL,NULL,NULL,NULL,NULL", id(10)), END),
+        (format!("NULL,'{}',NULL,NULL,NULL,NULL,NULL", id(11)), DEEP),
+        (format!("NULL,'{}',NULL,NULL,NULL,NULL,NULL", id(99)), END),
+        (format!("NULL,'{}',NULL,NULL,NULL,NULL,NULL", id(9)), DEEP),
+        (format!("NULL,NULL,'{}',NULL,NULL,NULL,NULL", id(99)), END),
+        (format!("NULL,NULL,NULL,'{}',NULL,NULL,NULL", id(99)), END),
+        ("NULL,NULL,NULL,NULL,'user',NULL,NULL".to_owned(), DEEP),
+        ("NULL,NULL,NULL,NULL,'group',NULL,NULL".to_owned(), END),
+        ("NULL,NULL,NULL,NULL,'group',NULL,NULL".to_owned(), DEEP),
+        ("NULL,NULL,NULL,NULL,NULL,'delete',NULL".to_owned(), END),
+        ("NULL,NULL,NULL,NULL,'group','delete',NULL".to_owned(), END),
+        ("NULL,NULL,NULL,NULL,NULL,NULL,'security'".to_owned(), END),
+        ("NULL,NULL,NULL,NULL,NULL,NULL,'change'".to_owned(), DEEP),
+    ]
+}
+
+fn id(n: u32) -> String {
+    format!("018cc447-e030-7000-8000-{n:012x}")
+}
+
 /// Pages of an administrator of a domain, of a department, and an operator, of which each looks at as
 /// many blocks among 100,000 events as among 1,000, though the database has never counted more than those.
 #[tokio::test]
@@ -140,15 +203,12 @@ async fn pages_cost_the_same_among_many_events() {
     let prepare = "
         CREATE FUNCTION id(n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE
             RETURN ('018cc447-e030-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid;
-        ALTER TABLE audit_event_other SET (autovacuum_enabled = off);
         SELECT audit_partition(now() - month * interval '1 month') FROM generate_series(0, 12) AS month";
     sqlx::raw_sql(prepare).execute(&mut owner).await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(uniform(1_000))).execute(&mut owner).await.unwrap();
     sqlx::raw_sql("ANALYZE audit_event").execute(&mut owner).await.unwrap();
-
     sqlx::raw_sql("SET ROLE umail_app").execute(&mut owner).await.unwrap();
 
-    let id = |n: u32| format!("018cc447-e030-7000-8000-{n:012x}");
     let reach = |domains: String, departments: String, user: u32| Reach {
         user: id(user),
         domains: format!("{{{domains}}}"),
@@ -161,29 +221,6 @@ async fn pages_cost_the_same_among_many_events() {
         ("operator", owner),
     ];
 
-    let deep = "audit_floor(now() - interval '200 days')";
-    let end = "'ffffffff-ffff-ffff-ffff-ffffffffffff'";
-    // Domain, actor, user, thing, resource, action, kind.
-    let none = "NULL,NULL,NULL,NULL,NULL,NULL,NULL";
-    let asked = [
-        (none.to_owned(), end),
-        (none.to_owned(), deep),
-        (format!("'{}',NULL,NULL,NULL,NULL,NULL,NULL", id(0)), deep),
-        (format!("'{}',NULL,NULL,NULL,NULL,NULL,NULL", id(1)), end),
-        (format!("NULL,'{}',NULL,NULL,NULL,NULL,NULL", id(10)), end),
-        (format!("NULL,'{}',NULL,NULL,NULL,NULL,NULL", id(11)), deep),
-        (format!("NULL,'{}',NULL,NULL,NULL,NULL,NULL", id(99)), end),
-        (format!("NULL,'{}',NULL,NULL,NULL,NULL,NULL", id(9)), deep),
-        (format!("NULL,NULL,'{}',NULL,NULL,NULL,NULL", id(99)), end),
-        (format!("NULL,NULL,NULL,'{}',NULL,NULL,NULL", id(99)), end),
-        ("NULL,NULL,NULL,NULL,'user',NULL,NULL".to_owned(), deep),
-        ("NULL,NULL,NULL,NULL,'group',NULL,NULL".to_owned(), end),
-        ("NULL,NULL,NULL,NULL,'group',NULL,NULL".to_owned(), deep),
-        ("NULL,NULL,NULL,NULL,NULL,'delete',NULL".to_owned(), end),
-        ("NULL,NULL,NULL,NULL,'group','delete',NULL".to_owned(), end),
-        ("NULL,NULL,NULL,NULL,NULL,NULL,'security'".to_owned(), end),
-        ("NULL,NULL,NULL,NULL,NULL,NULL,'change'".to_owned(), deep),
-    ];
     let mut seen = Vec::new();
     for count in [0, scale(100_000)] {
         if count > 0 {
@@ -192,11 +229,11 @@ async fn pages_cost_the_same_among_many_events() {
         }
         let mut blocks = Vec::new();
         for (who, caller) in &mut callers {
-            for (filter, behind) in &asked {
+            for (filter, behind) in asked() {
                 // From the middle of a month on.
                 let begin = format!(
                     "audit_floor(now() - interval '{} days')",
-                    if *behind == end { 5_000 } else { 250 }
+                    if behind == END { 5_000 } else { 250 }
                 );
                 let everything = *who == "operator";
                 let sql = format!(
