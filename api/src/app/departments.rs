@@ -56,7 +56,10 @@ pub async fn list(
             Some(parent) if visible.contains(&parent) => among = None,
             Some(_) => among = Some(Vec::new()),
             None if is_top => {
-                among = Some(store::departments::list_top(db, domain, visible).await?);
+                // Of what is seen, only what is administered itself can be below none.
+                let seen = authz::seen_among(cx.caller(), domain, None);
+                let tops = seen.tops().unwrap_or_default();
+                among = Some(store::departments::list_top(db, domain, tops).await?);
             }
             None => {}
         }
