@@ -1,6 +1,7 @@
 //! The end-to-end suite: real daemons, real namespaces, real mail.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by them")]
 
+mod autoreply;
 mod demo;
 mod faults;
 mod groups;

@@ -1,6 +1,6 @@
 use time::OffsetDateTime;
 use umail_api_types::limit::Quota;
-use umail_proto::functions::Functions;
+use umail_proto::functions::{Function, Functions};
 use uuid::Uuid;
 
 use super::*;
@@ -124,7 +124,10 @@ fn steps_are_what_the_rows_say() {
     assert_eq!(user("alice@example.com").quota_bytes, Some(1_048_576_000));
     assert_eq!(user("bob@example.com").display_name, "=HYPERLINK(\"http://x\")");
     let functions = user("bob@example.com").functions.as_ref().unwrap();
-    assert!(!functions.contains(&FunctionName::Submission) && functions.len() == 6);
+    assert!(
+        !functions.contains(&FunctionName::Submission)
+            && functions.len() == Function::ALL.len() - 1
+    );
     assert_eq!(user("dave@example.com").status, Status::Closed);
     assert_eq!(user("erin@xn--bro-hoa.example").quota_bytes, None);
     let forwardings: Vec<_> = steps
