@@ -7,6 +7,7 @@ mod groups;
 mod harness;
 mod imports;
 mod life;
+mod migration;
 mod restore;
 mod single;
 mod stage;
