@@ -126,7 +126,7 @@ impl MigrateFrom {
                 Some(name) => migration::on_behalf_of(system, name, panel).await?,
                 None => system.clone(),
             };
-            self.work(&cx, panel, (source, read)).await
+            Box::pin(self.work(&cx, panel, (source, read))).await
         });
         let told = told.await?;
         if let Some((mut file, path)) = file.zip(self.refused.as_deref()) {

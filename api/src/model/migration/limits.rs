@@ -88,7 +88,10 @@ impl Decider<'_> {
             }
         };
         for user in &self.steps.users {
-            add(&user.address, of_user(user.quota_bytes.or(self.options.plan.quota.number())));
+            add(
+                &user.address,
+                of_user(user.quota_bytes.or_else(|| self.options.plan.quota.number())),
+            );
             if let Some(Held::User { quota, .. }) = self.existing.addresses.get(&user.address) {
                 add(&user.address, Amounts::default() - of_user(*quota));
             }
