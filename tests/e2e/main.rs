@@ -8,6 +8,7 @@ mod groups;
 mod harness;
 mod imports;
 mod life;
+mod migration;
 mod restore;
 mod single;
 mod stage;

@@ -6,7 +6,7 @@ use umail_api_types::{
 };
 use umail_proto::{
     agent::RowKind,
-    ids::{DomainId, NodeId, SessionId, UserId},
+    ids::{DepartmentId, DomainId, NodeId, SessionId, UserId},
 };
 
 use crate::{
@@ -46,12 +46,25 @@ pub async fn list(
 ) -> Result<Found<User>> {
     let filter = UserFilter::parse(asked)?;
     let domain = domains::find(cx, domain, |id| (Action::List, Resource::Users(id))).await?;
-    let wanted = filter.department.map(|id| vec![id]);
-    let among = authz::visible_among(cx.caller(), domain.id, wanted);
+    let among = among(cx, domain.id, &filter).await?;
     let among = among.as_deref();
     let found = store::accounts::list_wanted(cx.pool(), &domain, among, &filter, page).await?;
     let count = store::accounts::count_wanted(cx.pool(), &domain, among, &filter);
     counted(found, asked.count, count).await
+}
+
+/// The departments of those who are wanted, as far as they are in the caller's scope; nothing: all
+/// users, in whatever department.
+pub(super) async fn among(
+    cx: &Context,
+    domain: DomainId,
+    filter: &UserFilter,
+) -> Result<Option<Vec<DepartmentId>>> {
+    let wanted = match filter.department {
+        Some(id) if filter.below => Some(store::departments::subtree(cx.pool(), domain, id).await?),
+        one => one.map(|id| vec![id]),
+    };
+    Ok(authz::visible_among(cx.caller(), domain, wanted))
 }
 
 /// One user.

@@ -254,7 +254,8 @@ macro_rules! passing {
                 AND ($9::uuid IS NULL OR actor_id = $9) AND ($10::uuid IS NULL OR domain_id = $10)
                 AND ($11::text IS NULL OR resource = $11) AND ($12::text IS NULL OR action = $12)
                 AND ($13 OR ($14 AND domain_id IS NOT NULL) OR domain_id = ANY ($15)
-                     OR department_id = ANY ($16) OR actor_id = $17 OR user_id = $17)",
+                     OR department_id = ANY ($16)
+                     OR (actor_id = $17 OR user_id = $17) AND action <> 'hide')",
             $($given),+
         )
     };
