@@ -7,7 +7,7 @@ set -euo pipefail
 packages=(
   # the product: mail daemons and the private database
   postfix postfix-sqlite
-  dovecot-core dovecot-sqlite dovecot-lmtpd dovecot-pop3d dovecot-imapd
+  dovecot-core dovecot-sqlite dovecot-lmtpd dovecot-pop3d dovecot-imapd dovecot-sieve
   postgresql-15
   # building the C parts of the Rust crates
   gcc libc6-dev perl pkg-config

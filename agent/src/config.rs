@@ -112,11 +112,22 @@ pub struct Ports {
     pub imaps: u16,
     /// LMTP between nodes, RFC 2033.
     pub lmtp: u16,
+    /// Automatic replies on their way from storage nodes to smtp nodes. The same on all nodes.
+    pub reply: u16,
 }
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { smtp: 25, submission: 587, pop3: 110, pop3s: 995, imap: 143, imaps: 993, lmtp: 24 }
+        Self {
+            smtp: 25,
+            submission: 587,
+            pop3: 110,
+            pop3s: 995,
+            imap: 143,
+            imaps: 993,
+            lmtp: 24,
+            reply: 10_025,
+        }
     }
 }
 

@@ -77,6 +77,12 @@ impl Layout {
         self.run("sending").join("policy")
     }
 
+    /// What Dovecot compiles of Sieve scripts. Belongs to the user of the mailboxes.
+    #[must_use]
+    pub fn sieve(&self) -> PathBuf {
+        self.root.join("sieve")
+    }
+
     /// Mailboxes, one folder per user id.
     #[must_use]
     pub fn mail(&self) -> PathBuf {

@@ -19,6 +19,7 @@ use crate::{
         rates::{Rate, Rates},
         repeats::Repeats,
         tokens::Tokens,
+        unseen::Unseen,
     },
     authz::{self, Action, Resource},
     database::{
@@ -53,6 +54,7 @@ struct Shared {
     passwords: Passwords,
     rates: Rates,
     repeats: Repeats,
+    unseen: Unseen,
     operators_need_totp: bool,
     proxies: Proxies,
     import_bytes: i64,
@@ -105,6 +107,7 @@ impl State {
             passwords: Passwords::new()?,
             rates: Rates::new(terms.rate),
             repeats: Repeats::default(),
+            unseen: Unseen::default(),
             operators_need_totp: terms.operators_need_totp,
             proxies: terms.proxies,
             import_bytes: terms.import_bytes,
@@ -156,6 +159,12 @@ impl State {
     #[must_use]
     pub fn repeats(&self) -> &Repeats {
         &self.0.repeats
+    }
+
+    /// What callers were told that there is no such thing.
+    #[must_use]
+    pub fn unseen(&self) -> &Unseen {
+        &self.0.unseen
     }
 
     /// Whether operators without a second factor can do nothing but enrol one.
@@ -364,6 +373,12 @@ impl Context {
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// The same, for whoever keeps it.
+    #[must_use]
+    pub fn shared_caller(&self) -> Arc<Caller> {
+        Arc::clone(&self.caller)
     }
 
     /// The session that the request came in.

@@ -166,6 +166,46 @@ async fn the_exit_status_says_whether_all_is_taken_over() {
 }
 
 #[tokio::test]
+async fn limits_and_administrators_are_told_before_they_are_made() {
+    let setup = Setup::new("migrate_limits").await;
+    let domain = "INSERT INTO domain (domain, aliases, mailboxes, maxquota, quota) VALUES \
+                  ('example.com',5,1,4,1);\n";
+    let admins = "INSERT INTO domain_admins (username, domain, active) VALUES \
+                  ('ada@example.com','example.com',1),('chief','example.com',1);\n";
+    let one = dump("Ada");
+    let dump = format!("{domain}{}{admins}", one.split_once('\n').unwrap().1);
+    let (status, out, _) = setup.migrate(&dump, &[]);
+    assert_eq!(status, 0, "{out}");
+    for line in [
+        "limits                   1          0          0          0",
+        "1 limits of single mailboxes are left out: plans limit those here",
+        "left out: 2",
+        "  line 4: domain_admins ada@example.com example.com: administers the domain: \
+         --administrators appoints whose mailbox it is",
+    ] {
+        assert!(out.lines().any(|one| one == line), "{line}: {out}");
+    }
+    let (status, out, _) = setup.migrate(&dump, &["--administrators"]);
+    let listed = "to be appointed: 1\n  ada@example.com administers example.com\nleft out: 1\n";
+    assert!(status == 0 && out.contains(listed), "{out}");
+    let below = dump.replace(",5,1,4,1)", ",5,0,4,1)");
+    let file = setup.path("refused.csv");
+    let (status, out, _) = setup.migrate(&below, &["--refused", file.to_str().unwrap()]);
+    let refused = fs::read_to_string(&file).unwrap();
+    let line =
+        "refused,1,domain,example.com,mailboxes,\"is a limit of 0 users, and there will be 1: ";
+    assert!(status == 3 && refused.contains(line), "{out}{refused}");
+    let all =
+        ["--below-allocated", "--administrators", "--apply", "--operator", "root", "-o", "json"];
+    let (status, out, told) = setup.migrate(&below, &all);
+    assert_eq!(status, 0, "{out}{told}");
+    let document: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(document["limits_below_allocated"], 1);
+    assert_eq!(document["counts"]["administrator"]["new"], 1);
+    setup.end().await;
+}
+
+#[tokio::test]
 async fn every_command_of_the_guide_does_what_it_says() {
     let setup = Setup::new("migrate_guide").await;
     fs::write(setup.path("mailcow.sql"), MAILCOW).unwrap();

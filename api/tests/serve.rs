@@ -111,7 +111,11 @@ impl Server<'_> {
     }
 
     async fn sign_in(&self) -> String {
-        let body = json!({"name": "root", "password": PASSWORD});
+        self.sign_in_as("root").await
+    }
+
+    async fn sign_in_as(&self, name: &str) -> String {
+        let body = json!({"name": name, "password": PASSWORD});
         let answer = self.client.post(self.url("/v1/sessions")).json(&body).send().await.unwrap();
         let body: Value = answer.json().await.unwrap();
         body["access_token"].as_str().unwrap().to_owned()
@@ -357,6 +361,43 @@ async fn audit_events_are_sealed_within_a_second_and_whoever_touches_them_is_fou
     assert!(!is_whole && text.contains("broken at sequence 2: "), "{text}");
     owner.close().await;
     run(&pool, format!("DROP DATABASE {name} WITH (FORCE)")).await;
+}
+
+#[tokio::test]
+async fn who_asks_for_what_is_out_of_scope_is_in_the_audit_soon() {
+    let setup = Setup::new();
+    let server = setup.serve().await;
+    let made = setup.run(&["operator", "create", "root", "--password-stdin"], PASSWORD);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let root = server.sign_in().await;
+    let post = async |path: &str, body: Value| {
+        let ask = server.client.post(server.url(path)).bearer_auth(&root).json(&body);
+        assert_eq!(ask.send().await.unwrap().status(), 201, "{path} {body}");
+    };
+    for domain in ["example.com", "example.org"] {
+        post("/v1/domains", json!({"name": domain})).await;
+        let anna = json!({"local_part": "anna", "password": PASSWORD});
+        post(&format!("/v1/domains/{domain}/users"), anna).await;
+    }
+    let anna = server.sign_in_as("anna@example.com").await;
+    let get = async |token: &str, path: &str| {
+        let ask = server.client.get(server.url(path)).bearer_auth(token).send().await.unwrap();
+        (ask.status().as_u16(), ask.json::<Value>().await.unwrap())
+    };
+    assert_eq!(get(&anna, "/v1/users/nobody@example.org").await.0, 404);
+    assert_eq!(get(&anna, "/v1/users/anna@example.org").await.0, 404);
+    let hidden = async |token: &str| get(token, "/v1/audit_events?action=hide").await.1;
+    let is_there = async || !hidden(&root).await["items"].as_array().unwrap().is_empty();
+    assert!(within(3, is_there).await, "not written");
+    let found = hidden(&root).await;
+    let event = &found["items"][0];
+    assert_eq!(event["after"]["path"], "/v1/users/anna@example.org");
+    assert_eq!(
+        (&event["actor"], found["items"].as_array().unwrap().len()),
+        (&json!("anna@example.com"), 1)
+    );
+    assert_eq!(hidden(&anna).await["items"], json!([]));
+    server.stop();
 }
 
 #[test]

@@ -20,11 +20,13 @@ pub enum Function {
     Forwarding = 1 << 5,
     /// Sign in with app passwords, and make them.
     AppPasswords = 1 << 6,
+    /// Have mail answered while away.
+    Autoreply = 1 << 7,
 }
 
 impl Function {
     /// Every function there is, in the order of their bits.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Pop3,
         Self::Imap,
         Self::Submission,
@@ -32,6 +34,7 @@ impl Function {
         Self::ExternalReceive,
         Self::Forwarding,
         Self::AppPasswords,
+        Self::Autoreply,
     ];
 
     /// The name used in the REST API.
@@ -45,6 +48,7 @@ impl Function {
             Self::ExternalReceive => "external_receive",
             Self::Forwarding => "forwarding",
             Self::AppPasswords => "app_passwords",
+            Self::Autoreply => "autoreply",
         }
     }
 

@@ -234,6 +234,7 @@ pub(crate) fn bodies() -> serde_json::Map<String, Value> {
         "create_app_password": {"label": "x"},
         "create_role_assignment": {"role": "domain_admin"},
         "update_forwarding": {"targets": [], "keep_copy": true},
+        "update_autoreply": {"enabled": false},
         "create_import": {},
         "create_domain_import": {},
         "create_bulk_change": {"filter": {}, "change": {"status": "active"}},

@@ -7,6 +7,7 @@ mod allowances;
 mod api_keys;
 mod app_passwords;
 mod audit_events;
+mod autoreply;
 mod bulk_changes;
 mod contract;
 mod departments;

@@ -392,6 +392,7 @@ pub(crate) fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
         "create_api_key" => vec![("", json!({"name": "x"}))],
         "create_app_password" => vec![("", json!({"label": "x"}))],
         "update_forwarding" => vec![("", json!({"targets": [], "keep_copy": true}))],
+        "update_autoreply" => vec![("", json!({"enabled": false}))],
         "create_alias" => vec![("", json!({"local_part": "NEW", "targets": ["x@example.org"]}))],
         "create_group" => {
             let inside = json!({"local_part": "NEW", "department_id": "DEPARTMENT"});

@@ -307,5 +307,6 @@ pub fn key(row: &DirectoryRow) -> (RowKind, String) {
         Row::Plan(row) => (RowKind::Plan, row.id.clone()),
         Row::Group(row) => (RowKind::Group, row.id.clone()),
         Row::GroupMember(row) => (RowKind::GroupMember, row.id.clone()),
+        Row::Autoreply(row) => (RowKind::Autoreply, row.user_id.clone()),
     }
 }

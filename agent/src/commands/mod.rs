@@ -4,6 +4,7 @@ mod check;
 mod join;
 mod render;
 mod run;
+mod send_reply;
 mod status;
 
 use std::{
@@ -60,12 +61,18 @@ enum Command {
         /// doveadm adds the name of what it believes to start.
         added: Option<String>,
     },
+    /// Hands an automatic reply in at an smtp node. Started by Dovecot only, as sendmail would be.
+    #[command(hide = true)]
+    SendReply(send_reply::Arguments),
 }
 
 impl Cli {
     /// Runs the command and says on standard error what went wrong.
     #[must_use]
     pub fn run(self) -> ExitCode {
+        if let Command::SendReply(arguments) = &self.command {
+            return send_reply::send(arguments);
+        }
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return complain(&error),
@@ -91,7 +98,7 @@ impl Cli {
             Command::Status(arguments) => status::status(&config, &arguments),
             Command::Render(arguments) => render::render(&config, &arguments),
             Command::Check => check::check(&config).await,
-            Command::DsyncPipe { .. } => Ok(()),
+            Command::DsyncPipe { .. } | Command::SendReply(_) => Ok(()),
         }
     }
 }

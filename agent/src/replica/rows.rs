@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use sqlx::SqliteConnection;
 use tracing::warn;
-use umail_proto::agent::{DirectoryKey, DirectoryRow, RowKind, SendingLimits, directory_row::Row};
+use umail_proto::{
+    AUTOREPLY_SUBJECT_BYTES, AUTOREPLY_TEXT_BYTES,
+    agent::{Autoreply, DirectoryKey, DirectoryRow, RowKind, SendingLimits, directory_row::Row},
+};
 use uuid::Uuid;
 
 use super::{Files, ReplicaError, connection::composed};
@@ -39,10 +42,11 @@ const GROUP_MEMBER: Table = table("group_member", 4);
 /// The same, by their group.
 const MEMBERS_OF_GROUP: Table = Table { key: "group_id", ..GROUP_MEMBER };
 const STORAGE_NODE: Table = table("storage_node", 3);
+const AUTOREPLY: Table = Table { name: "autoreply", columns: 6, key: "user_id", is_secret: false };
 const CREDENTIAL: Table = Table { name: "credential", columns: 6, key: "id", is_secret: true };
 
 /// Every table that a snapshot replaces.
-const TABLES: [Table; 11] = [
+const TABLES: [Table; 12] = [
     DOMAIN,
     DOMAIN_ALIAS,
     DEPARTMENT,
@@ -53,6 +57,7 @@ const TABLES: [Table; 11] = [
     GROUP,
     GROUP_MEMBER,
     USER,
+    AUTOREPLY,
     CREDENTIAL,
 ];
 
@@ -143,7 +148,7 @@ const fn file_of(files: &mut Files, table: Table) -> &mut SqliteConnection {
 pub(super) async fn remove(files: &mut Files, key: &DirectoryKey) -> Result<(), ReplicaError> {
     let tables: &[Table] = match key.kind() {
         RowKind::Domain => &[DOMAIN],
-        RowKind::User => &[USER],
+        RowKind::User => &[AUTOREPLY, USER],
         RowKind::Alias => &[ALIAS_TARGET, ALIAS],
         RowKind::Credential => &[CREDENTIAL],
         RowKind::StorageNode => &[STORAGE_NODE],
@@ -152,6 +157,7 @@ pub(super) async fn remove(files: &mut Files, key: &DirectoryKey) -> Result<(), 
         RowKind::Plan => &[PLAN],
         RowKind::Group => &[MEMBERS_OF_GROUP, GROUP],
         RowKind::GroupMember => &[GROUP_MEMBER],
+        RowKind::Autoreply => &[AUTOREPLY],
         RowKind::Unspecified => {
             return Err(ReplicaError::Refused(format!("a key of unknown kind {}", key.kind)));
         }
@@ -171,13 +177,14 @@ async fn delete(files: &mut Files, table: Table, id: &str) -> Result<(), Replica
 }
 
 /// Takes out what an upsert of this row does not overwrite: targets that the alias had before, and
-/// the password before one that cannot be read.
+/// what was there before something that cannot be read.
 pub(super) async fn clear(files: &mut Files, row: &DirectoryRow) -> Result<(), ReplicaError> {
     match &row.row {
         Some(Row::Alias(alias)) => delete(files, ALIAS_TARGET, &alias.id).await,
         Some(Row::Credential(row)) if !is_hash(&row.hash) => {
             delete(files, CREDENTIAL, &row.id).await
         }
+        Some(Row::Autoreply(row)) if !is_reply(row) => delete(files, AUTOREPLY, &row.user_id).await,
         _ => Ok(()),
     }
 }
@@ -242,6 +249,7 @@ pub(super) fn records(row: &DirectoryRow) -> Result<Vec<Record>, ReplicaError> {
         Row::Alias(row) => alias(row),
         Row::Group(row) => group(row),
         Row::GroupMember(row) => group_member(row),
+        Row::Autoreply(row) => autoreply(row),
     }
 }
 
@@ -327,6 +335,28 @@ fn group_member(row: &umail_proto::agent::GroupMember) -> Result<Vec<Record>, Re
     Ok(vec![Record { table: GROUP_MEMBER, values }])
 }
 
+/// Dovecot fails on more than it can hold, and the user would get no mail: such a reply is left out.
+fn autoreply(row: &Autoreply) -> Result<Vec<Record>, ReplicaError> {
+    let user = id(&row.user_id)?;
+    if !is_reply(row) {
+        warn!(user = row.user_id, "an automatic reply is left out: it is too long or no text");
+        return Ok(Vec::new());
+    }
+    for one in &row.other_local_parts {
+        local_part(one)?;
+    }
+    let others = serde_json::json!(row.other_local_parts).to_string();
+    let values = vec![
+        user,
+        Value::Text(row.subject.clone()),
+        Value::Text(row.text.clone()),
+        Value::Integer(row.starts_at_seconds),
+        Value::Integer(row.ends_at_seconds),
+        Value::Text(others),
+    ];
+    Ok(vec![Record { table: AUTOREPLY, values }])
+}
+
 fn refuse<T>(what: &str, text: &str) -> Result<T, ReplicaError> {
     Err(ReplicaError::Refused(format!("{text:?} is not {what}")))
 }
@@ -384,6 +414,16 @@ const SCHEMES: [&str; 5] = ["{ARGON2ID}", "{SSHA512}", "{BLF-CRYPT}", "{SHA512-C
 fn is_hash(text: &str) -> bool {
     let known = SCHEMES.iter().any(|scheme| text.starts_with(scheme));
     known && text.len() <= 512 && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// A text as short as the contract says, and a subject of one line.
+fn is_reply(row: &Autoreply) -> bool {
+    let is_text = |one: char| !one.is_control() || one == '\n' || one == '\t';
+    row.text.len() <= AUTOREPLY_TEXT_BYTES
+        && row.subject.len() <= AUTOREPLY_SUBJECT_BYTES
+        && !row.text.is_empty()
+        && row.text.chars().all(is_text)
+        && !row.subject.chars().any(char::is_control)
 }
 
 fn is_domain(text: &str) -> bool {

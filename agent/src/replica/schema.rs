@@ -64,7 +64,7 @@ const ADDED: [(&str, &str, &str); 12] = [
 ];
 
 /// Tables that a directory of an earlier agent lacks, each with its definition.
-const ADDED_TABLES: [(&str, &str); 2] = [
+const ADDED_TABLES: [(&str, &str); 3] = [
     (
         "mail_group",
         "id TEXT PRIMARY KEY, domain_id TEXT NOT NULL, department_id TEXT NOT NULL,
@@ -73,6 +73,11 @@ const ADDED_TABLES: [(&str, &str); 2] = [
     (
         "group_member",
         "id TEXT PRIMARY KEY, group_id TEXT NOT NULL, user_id TEXT NOT NULL, address TEXT NOT NULL",
+    ),
+    (
+        "autoreply",
+        "user_id TEXT PRIMARY KEY, subject TEXT NOT NULL, text TEXT NOT NULL,
+         starts_at INTEGER NOT NULL, ends_at INTEGER NOT NULL, other_local_parts TEXT NOT NULL",
     ),
 ];
 
@@ -109,6 +114,7 @@ async fn add(directory: &mut SqliteConnection, what: &str) -> Result<(), Replica
 pub(super) const INDEXES: &str = "
 CREATE INDEX IF NOT EXISTS domain_name_idx ON domain (name);
 CREATE INDEX IF NOT EXISTS domain_alias_name_idx ON domain_alias (name);
+CREATE INDEX IF NOT EXISTS domain_alias_domain_idx ON domain_alias (domain_id);
 CREATE INDEX IF NOT EXISTS user_address_idx ON user (domain_id, local_part);
 CREATE INDEX IF NOT EXISTS user_storage_idx ON user (storage_node_id);
 CREATE INDEX IF NOT EXISTS alias_address_idx ON alias (domain_id, local_part);
@@ -120,6 +126,7 @@ CREATE INDEX IF NOT EXISTS group_member_group_idx ON group_member (group_id, use
 pub(super) const DROP_INDEXES: &str = "
 DROP INDEX IF EXISTS domain_name_idx;
 DROP INDEX IF EXISTS domain_alias_name_idx;
+DROP INDEX IF EXISTS domain_alias_domain_idx;
 DROP INDEX IF EXISTS user_address_idx;
 DROP INDEX IF EXISTS user_storage_idx;
 DROP INDEX IF EXISTS alias_address_idx;
@@ -206,6 +213,7 @@ DROP VIEW IF EXISTS narrow_recipient;
 DROP VIEW IF EXISTS group_address;
 DROP VIEW IF EXISTS group_target;
 DROP VIEW IF EXISTS closed_group;
+DROP VIEW IF EXISTS reply;
 
 -- One row while no snapshot has arrived: every lookup then answers 'temporarily'.
 CREATE VIEW unready AS SELECT 1 AS one WHERE NOT EXISTS (SELECT 1 FROM position);
@@ -441,6 +449,28 @@ CREATE VIEW sender_owner AS
     FROM alias a
     JOIN domain_name n ON n.domain_id = a.domain_id
     JOIN account o ON o.user_id = a.user_id;
+
+-- What is answered now for users who are away. Dovecot expands variables in what it is told of a user: a
+-- per cent sign is written twice. It takes 8,192 bytes in all, so that of very many addresses or
+-- names the first ones count. 'inside': the only domains that are answered, all where there is none.
+CREATE VIEW reply AS
+  SELECT r.user_id, replace(r.text, '%', '%%') AS text,
+         replace(nullif(r.subject, ''), '%', '%%') AS subject,
+         (SELECT replace(group_concat(address, ' '), '%', '%%') FROM (
+            SELECT address, sum(length(address) + 1) OVER (ORDER BY place, address) AS bytes FROM (
+              SELECT l.local_part || '@' || n.name AS address, l.place + n.is_alias AS place
+                FROM (SELECT a.local_part, 0 AS place
+                      UNION ALL SELECT value, 1 FROM json_each(r.other_local_parts)) l
+                JOIN domain_name n ON n.domain_id = a.domain_id))
+           WHERE bytes <= 700) AS addresses,
+         CASE WHEN NOT a.functions & 8 THEN
+           (SELECT ' ' || coalesce(group_concat(name, ' '), '') || ' ' FROM (
+              SELECT name, sum(length(name) + 1) OVER (ORDER BY is_alias, name) AS bytes
+                FROM domain_name WHERE domain_id = a.domain_id)
+             WHERE bytes <= 700) END AS inside
+    FROM autoreply r JOIN account a ON a.user_id = r.user_id
+   WHERE a.functions & 128 AND a.status = 1
+     AND r.starts_at <= unixepoch() AND (r.ends_at = 0 OR r.ends_at > unixepoch());
 COMMIT;
 ";
 
@@ -450,13 +480,14 @@ mod tests {
 
     #[test]
     fn the_bits_of_functions_are_those_in_the_views() {
-        // `queries.rs` of Dovecot knows the last one.
+        // `queries.rs` of Dovecot knows that of app passwords.
         let bits = [
             Function::ExternalSend,
             Function::ExternalReceive,
             Function::Forwarding,
             Function::AppPasswords,
+            Function::Autoreply,
         ];
-        assert_eq!(bits.map(|function| function as u64), [8, 16, 32, 64]);
+        assert_eq!(bits.map(|function| function as u64), [8, 16, 32, 64, 128]);
     }
 }

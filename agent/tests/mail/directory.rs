@@ -3,7 +3,7 @@
 use argon2::{Algorithm, Argon2, Params, Version, password_hash::PasswordHasher};
 use umail_agent::replica::Replica;
 use umail_proto::agent::{
-    AccountStatus, Alias, Credential, CredentialKind, Delta, Department, DirectoryKey,
+    AccountStatus, Alias, Autoreply, Credential, CredentialKind, Delta, Department, DirectoryKey,
     DirectoryRow, Domain, DomainAlias, Group, GroupMember, GroupPosting, Plan, RowKind,
     SnapshotBegin, SnapshotEnd, StorageNode, User, directory_row::Row,
 };
@@ -89,6 +89,18 @@ pub(crate) fn in_group(member: &GroupMember, group: u128) -> GroupMember {
     GroupMember { id: id(number), group_id: id(group), ..member.clone() }
 }
 
+/// What is answered for this user from now on.
+pub(crate) fn autoreply(user: u128, text: &str) -> Autoreply {
+    Autoreply {
+        user_id: id(user),
+        subject: String::new(),
+        text: text.into(),
+        starts_at_seconds: 0,
+        ends_at_seconds: 0,
+        other_local_parts: Vec::new(),
+    }
+}
+
 /// A storage node.
 pub(crate) fn storage(node_id: &str, name: &str, address: &str) -> StorageNode {
     StorageNode { id: node_id.into(), name: name.into(), address: address.into() }
@@ -155,6 +167,7 @@ rows!(
     Alias,
     Group,
     GroupMember,
+    Autoreply,
     Credential,
     StorageNode
 );

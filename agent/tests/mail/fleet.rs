@@ -20,7 +20,7 @@ const FIRST: u128 = 0xb1;
 const SECOND: u128 = 0xb2;
 
 pub(crate) struct Fleet {
-    smtp: Node,
+    pub(crate) smtp: Node,
     pub(crate) pop: Node,
     pub(crate) first: Node,
     second: Node,

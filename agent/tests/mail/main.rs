@@ -19,6 +19,7 @@ mod names;
 mod node;
 mod outage;
 mod replica;
+mod replies;
 mod rules;
 mod sending;
 mod session;

@@ -4,7 +4,7 @@ use std::{
     fs::Permissions,
     net::{IpAddr, TcpListener},
     os::unix::fs::PermissionsExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     sync::{
         Arc,
@@ -91,7 +91,8 @@ impl Node {
         };
         let supervisor = Arc::new(Direct::new(layout.clone()));
         let postfix = Postfix::new(layout.clone(), &config, supervisor.clone());
-        let dovecot = Dovecot::new(layout.clone(), &config, supervisor);
+        let dovecot =
+            Dovecot::new(layout.clone(), &config, supervisor).with_program(program(folder.path()));
         let replica = Replica::open(&layout).await.unwrap();
         Self { folder, layout, config, postfix, dovecot, replica, desired }
     }
@@ -229,6 +230,15 @@ fn services(roles: &[Role]) -> Vec<DesiredService> {
     services
 }
 
+/// The agent's program where the user of the mailboxes may start it: not everybody enters a checkout.
+fn program(folder: &Path) -> PathBuf {
+    let (built, there) = (env!("CARGO_BIN_EXE_umail-agent"), folder.join("umail-agent"));
+    if std::fs::hard_link(built, &there).is_err() {
+        std::fs::copy(built, &there).unwrap();
+    }
+    there
+}
+
 /// A peer with this number, name and address.
 pub(crate) fn peer(number: u128, name: &str, address: &str, roles: &[Role]) -> Peer {
     Peer {
@@ -251,7 +261,7 @@ fn config(layout: &Layout, ports: Ports) -> Config {
 /// those that the system gives to clients.
 pub(crate) fn free_ports() -> Ports {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = 12_000 + u16::try_from(std::process::id() % 1_000).unwrap() * 18;
+    let base = 12_000 + u16::try_from(std::process::id() % 1_000).unwrap() * 20;
     let next = || loop {
         let port = base + NEXT.fetch_add(1, Ordering::Relaxed);
         if TcpListener::bind(("0.0.0.0", port)).is_ok() {
@@ -266,6 +276,7 @@ pub(crate) fn free_ports() -> Ports {
         imap: next(),
         imaps: next(),
         lmtp: next(),
+        reply: next(),
     }
 }
 

@@ -338,6 +338,7 @@ fn config(layout: &Layout, peer_port: u16) -> Config {
         imap: free_port(),
         imaps: free_port(),
         lmtp: free_port(),
+        reply: free_port(),
     };
     Config { ports, peer_port, ..toml::from_str(&text).unwrap() }
 }
@@ -346,7 +347,7 @@ fn config(layout: &Layout, peer_port: u16) -> Config {
 /// system gives to clients.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = 4_000 + u16::try_from(std::process::id() % 250).unwrap() * 30;
+    let base = 4_000 + u16::try_from(std::process::id() % 250).unwrap() * 33;
     loop {
         let port = base + NEXT.fetch_add(1, Ordering::Relaxed);
         if TcpListener::bind(("0.0.0.0", port)).is_ok() {

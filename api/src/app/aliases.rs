@@ -1,5 +1,7 @@
 //! Aliases: other addresses.
 
+use std::collections::BTreeSet;
+
 use umail_api_types::aliases::{AliasFilter, AliasPatch, NewAlias};
 use umail_proto::{
     agent::RowKind,
@@ -212,6 +214,10 @@ async fn finish(
     let Some(alias) = after.or(before) else { return Ok(()) };
     // Storage nodes carry no aliases.
     store::changes::insert(&mut *tx, RowKind::Alias, alias.id.uuid(), Some(&[])).await?;
+    let holders = [before, after].map(|one| one.and_then(|alias| alias.user_id));
+    for holder in holders.into_iter().flatten().collect::<BTreeSet<_>>() {
+        store::autoreply::note_addresses(&mut *tx, holder).await?;
+    }
     let subject = Subject::of(alias.domain_id, "alias", alias.id).about(alias.user_id);
     let (before, after) = (before.map(shown).transpose()?, after.map(shown).transpose()?);
     audit::record(&mut tx, cx, action, subject, before.flatten(), after.flatten()).await?;

@@ -21,6 +21,7 @@ use crate::{
         import::{Bulk, Fault, Import, Refused},
         page::Page,
         plan::PlanRef,
+        user_filter::UserFilter,
     },
     store,
 };
@@ -60,10 +61,7 @@ async fn check(cx: &Context, domain: DomainId, new: &NewBulkChange) -> Result<()
     if *change == BulkPatch::default() {
         return Err(Error::invalid("/change", "must change something"));
     }
-    if filter.include_subdepartments && filter.department_id.is_none() {
-        let reason = "must not be true without department_id";
-        return Err(Error::invalid("/filter/include_subdepartments", reason));
-    }
+    UserFilter::parse_bulk(filter)?;
     if let Some(Some(..1)) = change.quota_bytes {
         return Err(Error::invalid("/change/quota_bytes", "must be at least 1, or null"));
     }

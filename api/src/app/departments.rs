@@ -57,7 +57,7 @@ pub async fn list(
             Some(_) => among = Some(Vec::new()),
             None if is_top => {
                 // Of what is seen, only what is administered itself can be below none.
-                let seen = authz::seen_among(cx.caller(), domain, None);
+                let seen = authz::visible_among(cx.caller(), domain, None);
                 let tops = seen.tops().unwrap_or_default();
                 among = Some(store::departments::list_top(db, domain, tops).await?);
             }

@@ -112,7 +112,7 @@ impl Export {
             if has_hashes {
                 self.cx.authorize(Action::Operate, Resource::Imports(Some(place.domain)))?;
             }
-            let among = authz::seen_among(self.cx.caller(), place.domain, None);
+            let among = authz::visible_among(self.cx.caller(), place.domain, None);
             let page = Page { after: place.after.map(UserId::uuid), limit: AT_ONCE };
             let users = store::accounts::list(self.cx.pool(), place.domain, &among, page).await?;
             let Some(last) = users.last() else {

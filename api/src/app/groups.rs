@@ -42,7 +42,7 @@ pub async fn list(
 ) -> Result<Found<Group>> {
     let search = Search::parse_parameter(filter.search.as_deref())?;
     let domain = domains::find(cx, domain, |id| (Action::List, Resource::Groups(id))).await?;
-    let among = authz::seen_among(cx.caller(), domain.id, filter.department_id);
+    let among = authz::visible_among(cx.caller(), domain.id, filter.department_id);
     let (db, search) = (cx.pool(), search.as_ref());
     let found = store::groups::list(db, &domain, &among, search, page);
     counted(found, filter.count, store::groups::count(db, &domain, &among, search)).await

@@ -8,6 +8,7 @@ pub mod app_passwords;
 pub mod audit;
 pub mod audit_events;
 pub mod audit_seals;
+pub mod autoreply;
 pub mod bulk_changes;
 pub mod compromised;
 pub mod convergence;

@@ -39,7 +39,7 @@ pub async fn list_of_domain(
 ) -> Result<Vec<RoleAssignment>> {
     let asked = |id| (Action::List, Resource::RoleAssignments(id));
     let domain = domains::find(cx, domain, asked).await?;
-    let among = authz::seen_among(cx.caller(), domain.id, filter.department_id);
+    let among = authz::visible_among(cx.caller(), domain.id, filter.department_id);
     // Whoever has a role here may be of another domain.
     store::role_assignments::list_of_domain(cx.state().pool(), domain.id, &among, page).await
 }

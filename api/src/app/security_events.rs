@@ -1,12 +1,19 @@
 //! What is not a change and yet to be known: who signed in, who failed to, who was refused.
 
 use serde_json::{Value, json};
-use umail_proto::ids::SessionId;
+use umail_proto::ids::{DomainId, RoleAssignmentId, SessionId};
+use uuid::Uuid;
 
 use crate::{
     app::audit::{self, Subject},
-    authn::{api_keys, repeats::Key},
+    authn::{
+        api_keys,
+        repeats::Key,
+        unseen::{Asked, Thing},
+    },
+    authz::{self, Action, Resource},
     context::{Caller, Context},
+    database::pool::Pool,
     error::{Error, Result},
     model::{
         audit::{AuditEvent, Kind},
@@ -17,6 +24,9 @@ use crate::{
     store::{self, sessions::Owner},
     transaction::Transaction,
 };
+
+/// The action of who asked for what is there and was told that it is not.
+const HIDE: &str = "hide";
 
 /// Somebody has signed in; written in the transaction of the session.
 pub(super) async fn signed_in(
@@ -75,6 +85,92 @@ pub async fn refused(cx: &Context, method: &str, path: &str, detail: &str) -> Re
     write(cx, Key::new("refuse", Some(caller), cx.client_address()), event).await
 }
 
+/// Somebody was told that there is no such thing. What is recorded of that, and whether, is decided
+/// later by [`write_unseen`]: as much is done here for what is out of scope as for what is not there.
+pub fn unseen(cx: &Context, thing: Thing, (method, path): (&str, &str)) {
+    let Some(caller) = cx.caller().id() else { return };
+    let event = audit::event(cx, Kind::Security, HIDE, Subject::system("request", caller));
+    let after = json!({"method": method, "path": path}).to_string();
+    cx.state().unseen().push(Asked {
+        caller: cx.shared_caller(),
+        address: cx.client_address(),
+        thing,
+        event: AuditEvent { after: Some(after), ..event },
+    });
+}
+
+/// Records who asked for what is there, out of the scope. Whoever administers its place sees that;
+/// who asked does not.
+pub async fn write_unseen(cx: &Context) -> Result<u64> {
+    let (mut written, repeats) = (0, cx.state().unseen().repeats());
+    for Asked { caller, address, thing, event } in cx.state().unseen().take() {
+        let Some((subject, resource)) = find(cx, &thing).await? else { continue };
+        let answer = authz::authorize(&caller, Action::Read, resource);
+        // Seen, then: it was something of it that is not there.
+        if !matches!(answer, Err(Error::NotFound { .. })) {
+            continue;
+        }
+        let key = Key::new(HIDE, event.actor_id, address).within(subject.domain_id);
+        let event = AuditEvent {
+            resource: subject.kind.into(),
+            resource_id: Some(subject.id),
+            domain_id: subject.domain_id,
+            department_id: subject.department_id,
+            user_id: subject.user_id,
+            ..event
+        };
+        if repeats.is_first(key, &event) {
+            store::audit_events::insert(cx.pool(), &event).await?;
+            written += 1;
+        }
+    }
+    Ok(written)
+}
+
+/// What there is of this name, whose scope ever it is in.
+async fn find(cx: &Context, thing: &Thing) -> Result<Option<(Subject, Resource)>> {
+    let pool = cx.state().pool();
+    let of_domain =
+        |domain: DomainId| (Subject::of(domain, "domain", domain), Resource::Domain(domain));
+    Ok(match thing {
+        Thing::Domain(domain) => {
+            store::domains::find(pool, domain).await?.map(|found| of_domain(found.id))
+        }
+        Thing::DomainAlias(alias) => store::domain_aliases::find(pool, alias).await?.map(|found| {
+            let subject = Subject::of(found.domain_id, "domain alias", found.id);
+            (subject, Resource::DomainAlias(found.domain_id))
+        }),
+        Thing::Department(id) => store::departments::find(pool, *id).await?.map(|found| {
+            let subject = Subject::of(found.domain_id, "department", *id).within(Some(*id));
+            (subject, Resource::Department { domain_id: found.domain_id, id: Some(*id) })
+        }),
+        Thing::User(user) => store::accounts::find(pool, user).await?.map(|found| {
+            (Subject::of_user(&found, "user", found.id), Resource::User(found.scope()))
+        }),
+        Thing::Alias(id) => store::aliases::find(pool, *id).await?.map(|found| {
+            let domain_id = found.domain_id;
+            (Subject::of(domain_id, "alias", *id), Resource::Alias { domain_id, holder: None })
+        }),
+        Thing::Group(group) => store::groups::find(pool, group).await?.map(|found| {
+            let (domain_id, department_id) = (found.domain_id, found.department_id);
+            let subject = Subject::of(domain_id, "group", found.id).within(department_id);
+            (subject, Resource::Group { domain_id, department_id })
+        }),
+        Thing::RoleAssignment(id) => find_role(pool, *id).await?,
+    })
+}
+
+async fn find_role(pool: &Pool, id: RoleAssignmentId) -> Result<Option<(Subject, Resource)>> {
+    let Some(found) = store::role_assignments::find(pool, id).await? else { return Ok(None) };
+    let user = store::accounts::find(pool, &UserRef::Id(found.user_id)).await?;
+    let subject = Subject::of(found.domain_id, "role assignment", id)
+        .within(found.department_id)
+        .about(Some(found.user_id));
+    Ok(user.map(|user| {
+        (subject, Resource::RoleAssignment { holder: user.scope(), grant: found.grant() })
+    }))
+}
+
 /// Refuses an API key that is not good from where it is shown, or changes nothing.
 pub async fn check_key(cx: &Context, is_look: bool) -> Result<()> {
     let Some(found) = cx.key() else { return Ok(()) };
@@ -92,9 +188,16 @@ pub async fn check_key(cx: &Context, is_look: bool) -> Result<()> {
     Ok(())
 }
 
-/// Writes how often things happened again that were written once.
+/// Writes how often things happened again that were written once, and how many were not looked up.
 pub async fn write_repeats(cx: &Context) -> Result<u64> {
-    let events = cx.state().repeats().take(cx.now());
+    let (unseen, mut events) = (cx.state().unseen(), cx.state().repeats().take(cx.now()));
+    events.extend(unseen.repeats().take(cx.now()));
+    let lost = unseen.take_lost();
+    if lost > 0 {
+        let event = audit::event(cx, Kind::Security, HIDE, Subject::system("request", Uuid::nil()));
+        let after = Some(json!({"lost": lost}).to_string());
+        events.push(AuditEvent { resource_id: None, after, ..event });
+    }
     for event in &events {
         store::audit_events::insert(cx.pool(), event).await?;
     }
@@ -108,7 +211,7 @@ async fn write_first(
     after: Value,
 ) -> Result<()> {
     let key = Key::new(action, subject.map(|subject| subject.id), cx.client_address());
-    let nobody = Subject::system("session", uuid::Uuid::nil());
+    let nobody = Subject::system("session", Uuid::nil());
     let event = audit::event(cx, Kind::Security, action, subject.unwrap_or(nobody));
     let after = (!after.is_null()).then(|| after.to_string());
     let resource_id = subject.map(|subject| subject.id);

@@ -24,6 +24,7 @@ use crate::{
     model::{
         address::{EmailAddress, LocalPart},
         deletion::Deletion,
+        department::Among,
         domain::DomainRef,
         page::{Found, Page},
         plan::{Plan, parse_own_quota},
@@ -46,10 +47,27 @@ pub async fn list(
 ) -> Result<Found<User>> {
     let filter = UserFilter::parse(asked)?;
     let domain = domains::find(cx, domain, |id| (Action::List, Resource::Users(id))).await?;
-    let among = &authz::seen_among(cx.caller(), domain.id, filter.department);
+    let among = &among(cx, domain.id, &filter).await?;
     let found = store::accounts::list_wanted(cx.pool(), &domain, among, &filter, page);
     let count = store::accounts::count_wanted(cx.pool(), &domain, among, &filter);
     counted(found, asked.count, count).await
+}
+
+/// The departments of those who are wanted, as far as they are in the caller's scope.
+pub(super) async fn among(cx: &Context, domain: DomainId, filter: &UserFilter) -> Result<Among> {
+    let seen = |wanted| authz::visible_among(cx.caller(), domain, wanted);
+    let Some(id) = filter.department.filter(|_| filter.below) else {
+        return Ok(seen(filter.department));
+    };
+    let one = vec![id];
+    let Among::Below(mut tops) = seen(None) else { return Ok(Among::Below(one)) };
+    if seen(Some(id)).these() == Some(&one) {
+        return Ok(Among::Below(one));
+    }
+    // What is seen of a department that is not may be below it.
+    let below = store::departments::subtree(cx.pool(), domain, id).await?;
+    tops.retain(|top| below.contains(top));
+    Ok(Among::Below(tops))
 }
 
 /// One user.

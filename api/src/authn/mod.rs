@@ -7,3 +7,4 @@ pub mod random;
 pub mod rates;
 pub mod repeats;
 pub mod tokens;
+pub mod unseen;

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::json;
 use time::OffsetDateTime;
-use umail_proto::ids::AuditEventId;
+use umail_proto::ids::{AuditEventId, DomainId};
 use uuid::Uuid;
 
 use crate::model::audit::AuditEvent;
@@ -24,6 +24,7 @@ pub struct Key {
     action: &'static str,
     about: Option<Uuid>,
     address: Option<IpAddr>,
+    place: Option<Uuid>,
 }
 
 impl Key {
@@ -37,7 +38,13 @@ impl Key {
                 IpAddr::V6(Ipv6Addr::from(network))
             }
         });
-        Self { action, about, address }
+        Self { action, about, address, place: None }
+    }
+
+    /// The same, in a domain: it is told there, whatever happened elsewhere.
+    #[must_use]
+    pub fn within(self, domain: Option<DomainId>) -> Self {
+        Self { place: domain.map(DomainId::uuid), ..self }
     }
 }
 

@@ -165,17 +165,15 @@ pub fn visible_departments(caller: &Caller, domain: DomainId) -> Option<Vec<Depa
     Some(subtrees.flatten().copied().collect())
 }
 
-/// The same for lists that may be of thousands of departments, or of the one that was asked for.
+/// The departments that a list shows of all, or of the one that was asked for.
 #[must_use]
-pub fn seen_among(caller: &Caller, domain: DomainId, wanted: Option<DepartmentId>) -> Among {
-    let Caller::User { assignments, .. } = caller else {
-        return wanted.map_or(Among::All, |id| Among::These(vec![id]));
+pub fn visible_among(caller: &Caller, domain: DomainId, wanted: Option<DepartmentId>) -> Among {
+    let (assignments, visible) = match (caller, visible_departments(caller, domain)) {
+        (Caller::User { assignments, .. }, Some(visible)) => (assignments, visible),
+        _ => return wanted.map_or(Among::All, |id| Among::These(vec![id])),
     };
     if let Some(id) = wanted {
-        return Among::These(visible_among(caller, domain, Some(vec![id])).unwrap_or_default());
-    }
-    if assignments.contains(&Assignment::DomainAdmin(domain)) {
-        return Among::All;
+        return Among::These(Vec::from_iter(visible.contains(&id).then_some(id)));
     }
     let tops = assignments.iter().filter_map(|assignment| match assignment {
         Assignment::DepartmentAdmin { domain_id, department_id, .. } if *domain_id == domain => {
@@ -184,23 +182,6 @@ pub fn seen_among(caller: &Caller, domain: DomainId, wanted: Option<DepartmentId
         _ => None,
     });
     Among::Below(tops.collect())
-}
-
-/// The departments that a list shows of those that were asked for; nothing means all of them,
-/// and what is in none.
-#[must_use]
-pub fn visible_among(
-    caller: &Caller,
-    domain: DomainId,
-    wanted: Option<Vec<DepartmentId>>,
-) -> Option<Vec<DepartmentId>> {
-    match (visible_departments(caller, domain), wanted) {
-        (Some(visible), Some(mut wanted)) => {
-            wanted.retain(|id| visible.contains(id));
-            Some(wanted)
-        }
-        (visible, wanted) => visible.or(wanted),
-    }
 }
 
 /// The domains and the departments whose role assignments a list of those of a user shows;

@@ -2,6 +2,7 @@
 //! would do, and does it on request.
 
 use std::{
+    fmt::Display,
     fs::File,
     io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
@@ -20,7 +21,7 @@ use crate::{
     model::{
         dump::Read,
         import::write_cell,
-        migration::{Count, Kind, Panel, Refusal, Report, Source},
+        migration::{AdministratorStep, Count, Kind, Panel, Refusal, Report, Source},
         plan::PlanRef,
     },
 };
@@ -38,6 +39,7 @@ const BUFFER: usize = 256 * 1024;
 /// goes on where it was cut off, and leaves alone what is there. Exit status: 0 all is taken over
 /// (or would be), 3 something is not, 1 it failed.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub(super) struct MigrateFrom {
     /// Whose database it is
     panel: PanelName,
@@ -59,6 +61,14 @@ pub(super) struct MigrateFrom {
     /// Change what is there already, passwords included, to what the dump says
     #[arg(long)]
     update: bool,
+    /// Appoint administrators of domains whose name there is the address of a mailbox: the user
+    /// administers the domain then, and signs in with the password of the mailbox
+    #[arg(long)]
+    administrators: bool,
+    /// Set limits of domains that are below what the domains have: nothing is taken back, and
+    /// nothing more is given
+    #[arg(long)]
+    below_allocated: bool,
     /// Write all that is not taken over into this file (CSV)
     #[arg(long, value_name = "FILE")]
     refused: Option<PathBuf>,
@@ -97,6 +107,8 @@ struct Told {
     read: Read,
     /// Quotas of mailboxes: how many, of how many sizes, the largest, and how many are unlimited.
     quotas: [i64; 4],
+    /// Who is to administer what.
+    administrators: Vec<String>,
     report: Report,
     is_applied: bool,
 }
@@ -114,7 +126,7 @@ impl MigrateFrom {
                 Some(name) => migration::on_behalf_of(system, name, panel).await?,
                 None => system.clone(),
             };
-            self.work(&cx, panel, (source, read)).await
+            Box::pin(self.work(&cx, panel, (source, read))).await
         });
         let told = told.await?;
         if let Some((mut file, path)) = file.zip(self.refused.as_deref()) {
@@ -136,8 +148,13 @@ impl MigrateFrom {
         panel: Panel,
         (source, read): (Source, Read),
     ) -> Result<Told> {
-        let wish =
-            Wish { plan: self.plan.clone(), reset_weak: self.reset_weak, update: self.update };
+        let wish = Wish {
+            plan: self.plan.clone(),
+            reset_weak: self.reset_weak,
+            update: self.update,
+            below_allocated: self.below_allocated,
+            administrators: self.administrators,
+        };
         if self.apply {
             migration::resume(cx).await?;
         }
@@ -150,6 +167,8 @@ impl MigrateFrom {
             steps.quotas.last_key_value().map_or(0, |(quota, _)| *quota),
             steps.quotas.get(&0).map_or(0, |number| i64::try_from(*number).unwrap_or(i64::MAX)),
         ];
+        let whom = |one: &AdministratorStep| format!("{} administers {}", one.address, one.domain);
+        let administrators = steps.administrators.iter().map(whom).collect();
         let report = if self.apply {
             let tell = |kind: Kind, done: usize, all: usize| {
                 say(&format!("{}: {done} of {all}", kind.plural()));
@@ -158,7 +177,7 @@ impl MigrateFrom {
         } else {
             steps.report
         };
-        Ok(Told { panel, read, quotas, report, is_applied: self.apply })
+        Ok(Told { panel, read, quotas, administrators, report, is_applied: self.apply })
     }
 }
 
@@ -200,7 +219,7 @@ fn write_refused(file: &mut File, report: &Report) -> io::Result<()> {
 }
 
 fn text(told: &Told) -> String {
-    let Told { panel, read, quotas, report, is_applied } = told;
+    let Told { panel, read, quotas, administrators, report, is_applied } = told;
     let mut lines = vec![format!("{}: {} lines, {} bytes", panel.name(), read.lines, read.bytes)];
     let [new, changed] = if *is_applied { ["added", "changed"] } else { ["to add", "to change"] };
     lines.push(format!("{:15}{new:>11}{changed:>11}{:>11}{:>11}", "", "there", "refused"));
@@ -218,12 +237,15 @@ fn text(told: &Told) -> String {
     if report.reset > 0 {
         lines.push(format!("{} users have no password until somebody sets one", report.reset));
     }
-    for (what, list) in [("left out", &report.left_out), ("not taken over", &report.refused)] {
+    lines.extend(told_of_limits(report));
+    if !is_applied && !administrators.is_empty() {
+        lines.push(format!("to be appointed: {}", administrators.len()));
+        lines.extend(some(administrators, "-o json has 1000"));
+    }
+    let (rows, _) = left_out(report);
+    for (what, list) in [("left out", rows), ("not taken over", report.refused.iter().collect())] {
         lines.push(format!("{what}: {}", list.len()));
-        lines.extend(list.iter().take(SHOWN).map(|one| format!("  {one}")));
-        if list.len() > SHOWN {
-            lines.push(format!("  and {} more: --refused FILE has all", list.len() - SHOWN));
-        }
+        lines.extend(some(&list, "--refused FILE has all"));
     }
     if !is_applied {
         lines.push("nothing has been changed: --apply does it".to_owned());
@@ -231,8 +253,39 @@ fn text(told: &Told) -> String {
     lines.join("\n")
 }
 
+/// The first of some things, and where the others are.
+fn some(list: &[impl Display], rest: &str) -> Vec<String> {
+    let mut lines: Vec<_> = list.iter().take(SHOWN).map(|one| format!("  {one}")).collect();
+    if list.len() > SHOWN {
+        lines.push(format!("  and {} more: {rest}", list.len() - SHOWN));
+    }
+    lines
+}
+
+/// What is left out: rows, and limits of domains that are.
+fn left_out(report: &Report) -> (Vec<&Refusal>, Vec<&Refusal>) {
+    report.left_out.iter().partition(|one| one.field.is_empty())
+}
+
+fn told_of_limits(report: &Report) -> Vec<String> {
+    let (_, limits) = left_out(report);
+    let count = |field: &str| limits.iter().filter(|one| one.field == field).count();
+    let told = [
+        (count("maxquota"), "limits of single mailboxes are left out: plans limit those here"),
+        (count("quota"), "limits of storage are left out: some users there have no quota"),
+        (
+            usize::try_from(report.below).unwrap_or(usize::MAX),
+            "limits are below what there is, and nothing more is given",
+        ),
+    ];
+    told.into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(n, what)| format!("{n} {what}"))
+        .collect()
+}
+
 fn document(told: &Told) -> serde_json::Value {
-    let Told { panel, read, quotas, report, is_applied } = told;
+    let Told { panel, read, quotas, administrators, report, is_applied } = told;
     let counts =
         Kind::ALL.map(|kind| (kind, report.counts.get(&kind).copied().unwrap_or_default()));
     let [mailboxes, sizes, largest, unlimited] = quotas;
@@ -247,6 +300,8 @@ fn document(told: &Told) -> serde_json::Value {
             "largest_bytes": largest, "unlimited": unlimited,
         },
         "users_without_password": report.reset,
+        "limits_below_allocated": report.below,
+        "administrators": administrators.iter().take(1_000).collect::<Vec<_>>(),
         "not_taken_over": report.refused.len(),
         "left_out": report.left_out.len(),
         "refused": report.refused.iter().take(1_000).collect::<Vec<_>>(),

@@ -154,7 +154,7 @@ fn cut(news: &mut Vec<Change>, newest: i64) -> i64 {
 }
 
 /// The rows to look at, by kind. A user that enters or leaves the view of a storage node takes
-/// its credentials along, which have not changed themselves.
+/// credentials and automatic reply along, which have not changed themselves.
 async fn touched(
     db: &mut PgConnection,
     view: &View,
@@ -164,12 +164,15 @@ async fn touched(
     for one in news.iter().filter(|one| view.includes(one.kind)) {
         keys.entry(one.kind).or_default().insert(one.key);
     }
-    if !view.sees_everybody
-        && let Some(users) = keys.get(&RowKind::User)
-    {
-        let users: Vec<_> = users.iter().copied().collect();
+    let Some(users) = keys.get(&RowKind::User) else { return Ok(keys) };
+    let users: Vec<_> = users.iter().copied().collect();
+    if !view.sees_everybody {
         let credentials = directory::credentials_of(&mut *db, &users).await?;
         keys.entry(RowKind::Credential).or_default().extend(credentials);
+    }
+    if view.holds_mail {
+        let replies = directory::autoreplies_of(&mut *db, &users).await?;
+        keys.entry(RowKind::Autoreply).or_default().extend(replies);
     }
     Ok(keys)
 }

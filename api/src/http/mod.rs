@@ -31,6 +31,7 @@ mod allowances;
 mod api_keys;
 mod app_passwords;
 mod audit_events;
+mod autoreply;
 mod bulk_changes;
 mod compromised;
 mod convergence;
@@ -104,6 +105,7 @@ fn resources() -> OpenApiRouter<State> {
         .merge(role_assignments::router())
         .merge(app_passwords::router())
         .merge(forwarding::router())
+        .merge(autoreply::router())
         .merge(aliases::router())
         .merge(groups::router())
         .merge(allowances::router())

@@ -200,6 +200,8 @@ pub(super) async fn render(mut request: Request, next: Next) -> Response {
     };
     if refusal.kind == FORBIDDEN {
         caller.record(&method, &uri, &refusal.detail).await;
+    } else if refusal.status == StatusCode::NOT_FOUND {
+        caller.miss(&method, &uri);
     }
     if let Some(cause) = &refusal.cause {
         tracing::error!(trace_id = &*id, status = status.as_u16(), cause = &**cause, "failed");

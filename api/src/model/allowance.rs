@@ -153,7 +153,7 @@ impl Allowance {
     }
 
     /// Every kind of which more has been given away than may be.
-    fn beyond(&self) -> impl Iterator<Item = Exceeded> + '_ {
+    pub fn beyond(&self) -> impl Iterator<Item = Exceeded> + '_ {
         let kinds = self.allocated.named().into_iter().zip(self.limits.most());
         kinds.filter_map(|((kind, allocated), most)| {
             let most = most.filter(|most| allocated > *most)?;

@@ -87,7 +87,7 @@ impl Scope {
     pub fn has(self, event: &AuditEvent) -> bool {
         let Self::Domains { own } = self else { return true };
         let is_own = event.actor_id == Some(own) || event.user_id.map(UserId::uuid) == Some(own);
-        event.domain_id.is_some() || is_own
+        event.domain_id.is_some() || is_own && event.action != "hide"
     }
 }
 

@@ -5,6 +5,7 @@ pub mod alias;
 pub mod allowance;
 pub mod api_key;
 pub mod audit;
+pub mod autoreply;
 pub mod credential;
 pub mod deletion;
 pub mod department;

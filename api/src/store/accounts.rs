@@ -27,7 +27,6 @@ use crate::{
     store::{
         departments::no_department,
         searches::{Wanted, count, of_departments, search},
-        uuids,
     },
 };
 
@@ -475,15 +474,13 @@ pub async fn lock_all(db: impl PgExecutor<'_>, ids: &[UserId]) -> Result<()> {
     Ok(())
 }
 
-/// Users of a domain: all for whom everything is so that is said here.
+/// Users of a domain who were there at a time, and match a filter of those who were not deleted.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    /// In one of these departments.
-    pub departments: Option<Vec<DepartmentId>>,
-    /// With this plan.
-    pub plan: Option<PlanId>,
-    /// With this status of their own.
-    pub status: Option<Status>,
+    /// In these departments.
+    pub among: Among,
+    /// What else holds for them.
+    pub filter: UserFilter,
     /// Not added since then.
     pub until: OffsetDateTime,
 }
@@ -492,26 +489,37 @@ pub struct Selection {
 /// transaction. Whoever is changed at the same time is waited for, and then looked at again.
 pub async fn lock_selected(
     db: impl PgExecutor<'_>,
-    domain: DomainId,
-    selection: &Selection,
+    domain: &Domain,
+    Selection { among, filter, until }: &Selection,
     page: Page,
 ) -> Result<Vec<(UserId, String)>> {
-    let departments = uuids(selection.departments.as_deref());
+    let Some(wanted) = wanted(domain, among, filter) else {
+        return Ok(Vec::new());
+    };
     let rows = sqlx::query!(
         "SELECT id, local_part FROM account
           WHERE domain_id = $1 AND created_at <= $2 AND id > $3
             AND ($4::uuid[] IS NULL OR department_id = ANY ($4))
+            AND ($10::uuid[] IS NULL
+                 OR EXISTS (SELECT FROM department_above AS above
+                             WHERE above.department_id = account.department_id
+                               AND above_id = ANY ($10)))
             AND ($5::uuid IS NULL OR plan_id = $5)
             AND ($6::smallint IS NULL OR status = $6)
+            AND ($7::text IS NULL OR external_id <> '' AND external_id = $7)
+            AND ($8::text IS NULL OR search_text LIKE (SELECT like_pattern($8)))
             AND deleted_at IS NULL
-          ORDER BY id LIMIT $7 FOR UPDATE",
-        domain.uuid(),
-        selection.until,
+          ORDER BY id LIMIT $9 FOR UPDATE",
+        wanted.place,
+        until,
         page.after(),
-        departments.as_deref(),
-        selection.plan.map(PlanId::uuid),
-        selection.status.map(Status::number),
+        wanted.departments.as_deref(),
+        wanted.plan,
+        wanted.status,
+        filter.external_id,
+        wanted.term,
         page.limit,
+        wanted.tops.as_deref(),
     );
     Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.id, row.local_part)).collect())
 }
@@ -519,22 +527,31 @@ pub async fn lock_selected(
 /// How many users a selection has.
 pub async fn count_selected(
     db: impl PgExecutor<'_>,
-    domain: DomainId,
-    selection: &Selection,
+    domain: &Domain,
+    Selection { among, filter, until }: &Selection,
 ) -> Result<i64> {
-    let departments = uuids(selection.departments.as_deref());
+    let Some(wanted) = wanted(domain, among, filter) else { return Ok(0) };
     Ok(sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM account
             WHERE domain_id = $1 AND created_at <= $2
               AND ($3::uuid[] IS NULL OR department_id = ANY ($3))
+              AND ($8::uuid[] IS NULL
+                   OR EXISTS (SELECT FROM department_above AS above
+                               WHERE above.department_id = account.department_id
+                                 AND above_id = ANY ($8)))
               AND ($4::uuid IS NULL OR plan_id = $4)
               AND ($5::smallint IS NULL OR status = $5)
+              AND ($6::text IS NULL OR external_id <> '' AND external_id = $6)
+              AND ($7::text IS NULL OR search_text LIKE (SELECT like_pattern($7)))
               AND deleted_at IS NULL"#,
-        domain.uuid(),
-        selection.until,
-        departments.as_deref(),
-        selection.plan.map(PlanId::uuid),
-        selection.status.map(Status::number),
+        wanted.place,
+        until,
+        wanted.departments.as_deref(),
+        wanted.plan,
+        wanted.status,
+        filter.external_id,
+        wanted.term,
+        wanted.tops.as_deref(),
     )
     .fetch_one(db)
     .await?)

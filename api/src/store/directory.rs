@@ -4,8 +4,8 @@ use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use umail_proto::{
     agent::{
-        AccountStatus, Alias, Credential, Department, DirectoryRow, Domain, DomainAlias, Group,
-        GroupMember, Plan, RowKind, SendingLimits, StorageNode, User, directory_row::Row,
+        AccountStatus, Alias, Autoreply, Credential, Department, DirectoryRow, Domain, DomainAlias,
+        Group, GroupMember, Plan, RowKind, SendingLimits, StorageNode, User, directory_row::Row,
     },
     ids::{DepartmentId, NodeId, UserId},
 };
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 
 /// Every kind of row there is, in the order of a snapshot.
-pub const KINDS: [RowKind; 10] = [
+pub const KINDS: [RowKind; 11] = [
     RowKind::Domain,
     RowKind::DomainAlias,
     RowKind::User,
@@ -25,6 +25,7 @@ pub const KINDS: [RowKind; 10] = [
     RowKind::StorageNode,
     RowKind::Department,
     RowKind::Plan,
+    RowKind::Autoreply,
 ];
 
 /// What a node may see. Its rows follow from its roles alone.
@@ -36,6 +37,8 @@ pub struct View {
     pub sees_everybody: bool,
     /// Whether it verifies passwords of the users it sees.
     pub verifies_passwords: bool,
+    /// Whether it delivers mail, and answers it, for the users whose mailboxes it has.
+    pub holds_mail: bool,
 }
 
 /// The rows that are asked for.
@@ -65,6 +68,7 @@ impl View {
             node,
             sees_everybody: has("smtp") || has("pop"),
             verifies_passwords: has("pop") || has("storage") || row.submission,
+            holds_mail: has("storage"),
         })
     }
 
@@ -80,6 +84,7 @@ impl View {
             | RowKind::Plan => true,
             RowKind::Alias | RowKind::Group | RowKind::GroupMember => self.sees_everybody,
             RowKind::Credential => self.verifies_passwords,
+            RowKind::Autoreply => self.holds_mail,
             RowKind::Unspecified => false,
         }
     }
@@ -109,6 +114,7 @@ pub async fn list(
         RowKind::Group => groups(db, keys).await,
         RowKind::GroupMember => group_members(db, keys).await,
         RowKind::Credential => credentials(db, view.own(), keys).await,
+        RowKind::Autoreply => autoreplies(db, view.node.uuid(), keys).await,
         RowKind::StorageNode => storage_nodes(db, keys).await,
         RowKind::Department => departments(db, keys).await,
         RowKind::Plan => plans(db, keys).await,
@@ -123,6 +129,15 @@ pub async fn credentials_of(db: impl PgExecutor<'_>, users: &[Uuid]) -> Result<V
         users,
     );
     Ok(rows.fetch_all(db).await?.into_iter().map(Uuid::from).collect())
+}
+
+/// Those of these users whose mail may be answered, seen or not.
+pub async fn autoreplies_of(db: impl PgExecutor<'_>, users: &[Uuid]) -> Result<Vec<Uuid>> {
+    let rows = sqlx::query_scalar!(
+        "SELECT account_id FROM autoreply WHERE account_id = ANY ($1) AND is_enabled",
+        users,
+    );
+    Ok(rows.fetch_all(db).await?)
 }
 
 /// The rows of these keys, by what reads them all up to the condition on their id.
@@ -447,6 +462,75 @@ async fn credentials(
             expires_at_seconds: row.expires_at.map_or(0, OffsetDateTime::unix_timestamp),
         };
         (row.id, DirectoryRow { row: Some(Row::Credential(credential)) })
+    };
+    Ok(rows.into_iter().map(convert).collect())
+}
+
+struct AutoreplyRow {
+    id: Uuid,
+    subject: String,
+    text: String,
+    starts_at: Option<OffsetDateTime>,
+    ends_at: Option<OffsetDateTime>,
+    other_local_parts: Vec<String>,
+}
+
+/// Those of the users whose mailboxes the node has, with the aliases that stand for them: it has
+/// no others.
+async fn autoreplies(
+    db: &mut PgConnection,
+    node: Uuid,
+    keys: Keys<'_>,
+) -> Result<Vec<(Uuid, DirectoryRow)>> {
+    let rows = match keys {
+        Keys::Of(ids) => {
+            sqlx::query_as!(
+                AutoreplyRow,
+                r#"SELECT account.id, subject, text, starts_at, ends_at,
+                          ARRAY(SELECT alias.local_part FROM alias
+                                 WHERE alias.account_id = account.id
+                                   AND alias.local_part <> account.local_part
+                                 ORDER BY alias.id LIMIT 100) AS "other_local_parts!"
+                     FROM autoreply JOIN account ON account.id = autoreply.account_id
+                    WHERE autoreply.account_id = ANY ($1) AND is_enabled
+                      AND $2 IN (storage_node_id, companion_node_id)
+                    ORDER BY autoreply.account_id"#,
+                ids,
+                node,
+            )
+            .fetch_all(db)
+            .await?
+        }
+        Keys::After(after, limit) => {
+            sqlx::query_as!(
+                AutoreplyRow,
+                r#"SELECT account.id, subject, text, starts_at, ends_at,
+                          ARRAY(SELECT alias.local_part FROM alias
+                                 WHERE alias.account_id = account.id
+                                   AND alias.local_part <> account.local_part
+                                 ORDER BY alias.id LIMIT 100) AS "other_local_parts!"
+                     FROM autoreply JOIN account ON account.id = autoreply.account_id
+                    WHERE autoreply.account_id > $1 AND is_enabled
+                      AND $2 IN (storage_node_id, companion_node_id)
+                    ORDER BY autoreply.account_id LIMIT $3"#,
+                after,
+                node,
+                limit,
+            )
+            .fetch_all(db)
+            .await?
+        }
+    };
+    let convert = |row: AutoreplyRow| {
+        let reply = Autoreply {
+            user_id: row.id.to_string(),
+            subject: row.subject,
+            text: row.text,
+            starts_at_seconds: row.starts_at.map_or(0, OffsetDateTime::unix_timestamp),
+            ends_at_seconds: row.ends_at.map_or(0, OffsetDateTime::unix_timestamp),
+            other_local_parts: row.other_local_parts,
+        };
+        (row.id, DirectoryRow { row: Some(Row::Autoreply(reply)) })
     };
     Ok(rows.into_iter().map(convert).collect())
 }

@@ -10,6 +10,7 @@ pub mod allowances;
 pub mod api_keys;
 pub mod audit_events;
 pub mod audit_seals;
+pub mod autoreply;
 pub mod changes;
 pub mod control_plane;
 pub mod credentials;

@@ -12,6 +12,7 @@ mod repeats;
 mod sealing;
 mod sequencer;
 mod trimming;
+mod unseen;
 
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ pub fn start(state: &State, tracker: &TaskTracker, stop: &CancellationToken) {
     }
     tracker.spawn(drive(purging::Purging::new(state), cx.clone(), stop.clone()));
     tracker.spawn(drive(repeats::Repeats, cx.clone(), stop.clone()));
+    tracker.spawn(drive(unseen::Unseen, cx.clone(), stop.clone()));
     tracker.spawn(drive(sealing::Sealing, cx.clone(), stop.clone()));
     tracker.spawn(drive(partitions::Partitions, cx.clone(), stop.clone()));
     tracker.spawn(drive(trimming::Trimming, cx.clone(), stop.clone()));

@@ -10,11 +10,12 @@ use crate::{
     status::Status,
 };
 
-/// Which users of a domain a bulk change is about: all for whom everything is so that is said here.
+/// Which users of a domain a bulk change is about: all for whom everything is so that is said here,
+/// as in lists of users.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BulkFilter {
-    /// Only users of this department.
+    /// Only users of this department; those below only with `include_subdepartments`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false)]
     pub department_id: Option<DepartmentId>,
@@ -22,6 +23,10 @@ pub struct BulkFilter {
     #[serde(default)]
     #[schema(required = false)]
     pub include_subdepartments: bool,
+    /// Only the user that another directory knows by this.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, min_length = 1, max_length = 255)]
+    pub external_id: Option<String>,
     /// Only users who have this plan.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false)]
@@ -30,6 +35,12 @@ pub struct BulkFilter {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false)]
     pub status: Option<Status>,
+    /// Only users whose address or names have this. Three characters or more may be anywhere in
+    /// them, fewer begin the address or a word of the names; upper and lower case are the same. With
+    /// an `@`, what is before it ends the local part, and what is behind it begins the domain.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, min_length = 1, max_length = 254)]
+    pub search: Option<String>,
 }
 
 /// What is to be so of each of them; what is absent stays as it is (RFC 7396).

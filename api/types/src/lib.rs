@@ -5,6 +5,7 @@ pub mod allowances;
 pub mod api_keys;
 pub mod app_passwords;
 pub mod audit_events;
+pub mod autoreply;
 pub mod bulk_changes;
 pub mod convergence;
 pub mod departments;

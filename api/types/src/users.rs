@@ -315,9 +315,12 @@ pub struct RenameQuery {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct UserFilter {
-    /// Only users of this department, those below not included.
+    /// Only users of this department; those below only with `include_subdepartments`.
     #[param(nullable = false)]
     pub department_id: Option<DepartmentId>,
+    /// Whether users of the departments below that one are meant as well; false when absent.
+    #[param(nullable = false)]
+    pub include_subdepartments: Option<bool>,
     /// Only the user that another directory knows by this.
     #[param(nullable = false, min_length = 1, max_length = 255)]
     pub external_id: Option<String>,

@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod chain;
+mod hidden;
 mod pages;
 mod security;
 

@@ -30,7 +30,7 @@ const MIXED: &str = "
                    (ARRAY['{change,create,user}', '{change,update,user}', '{change,delete,user}',
                           '{change,update,group}', '{change,create,group}', '{change,operate,node}',
                           '{security,sign_in,session}', '{security,sign_in_failed,session}',
-                          '{security,refuse,request}'])[1 + floor(random() * 9)::int]::text[] AS what
+                          '{security,refuse,request}', '{security,hide,user}'])[1 + floor(random() * 10)::int]::text[] AS what
               FROM generate_series(1, 6000)) AS event
       JOIN people AS actor ON actor.n = actor_n JOIN people AS thing ON thing.n = thing_n
       JOIN places ON places.n = place_n";
@@ -104,7 +104,7 @@ async fn pages_show_what_scope_and_filter_leave_of_all_events() {
     let super_id = api.ask(Method::GET, "/v1/me").by(&sue).send().await.id();
     sqlx::raw_sql(MIXED).execute(&mut api.owner().await).await.unwrap();
 
-    let own = |id: &str| format!("actor_id = '{id}' OR user_id = '{id}'");
+    let own = |id: &str| format!("(actor_id = '{id}' OR user_id = '{id}') AND action <> 'hide'");
     let scopes = [
         (&near.admin, format!("domain_id = '{}' OR {}", near.domain, own(&admin))),
         (&near.head, format!("department_id = '{}' OR {}", near.department, own(&head))),

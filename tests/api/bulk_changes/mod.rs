@@ -7,6 +7,8 @@ mod limits;
 mod resume;
 mod scope;
 
+use std::collections::BTreeSet;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use umail_api::{app, context::Context};
@@ -159,6 +161,68 @@ async fn each_condition_narrows() {
     let done = w.change(whole, json!({"department_id": null})).await;
     assert_eq!(counts(&done), [6, 6, 0, 0]);
     assert_eq!(w.user("user1").await["department_id"], Value::Null);
+    no_drift(&w.api).await;
+}
+
+/// Whoever is on a list is who a bulk change with its filter is about.
+#[tokio::test]
+async fn the_filter_is_that_of_the_list() {
+    let w = World::start(12).await;
+    for (name, change) in [
+        ("user1", json!({"display_name": "Jörg 100% MÜLLER", "status": "locked"})),
+        ("user4", json!({"profile": {"given_name": "Jörg", "external_id": "HR-4"}})),
+        ("user7", json!({"display_name": "a_b", "plan_id": w.business})),
+        ("user10", json!({"status": "locked"})),
+    ] {
+        w.api.patch(format!("/v1/users/{name}@example.com"), change).await.is(StatusCode::OK);
+    }
+    w.api.delete("/v1/users/user11@example.com").await.is(StatusCode::NO_CONTENT);
+    for (filter, expected) in [
+        (json!({"search": "jörg"}), vec!["user1", "user4"]),
+        (json!({"search": "JÖ"}), vec!["user1", "user4"]),
+        (json!({"search": "ülle"}), vec!["user1"]),
+        (json!({"search": "0%"}), vec![]),
+        (json!({"search": "00% m"}), vec!["user1"]),
+        (json!({"search": "%%%"}), vec![]),
+        (json!({"search": "a_b"}), vec!["user7"]),
+        (json!({"search": "er1"}), vec!["user1", "user10"]),
+        (json!({"search": "er1@"}), vec!["user1"]),
+        (json!({"search": "ser10@exa"}), vec!["user10"]),
+        (json!({"search": "user1@example.org"}), vec![]),
+        (json!({"search": "user1", "status": "locked"}), vec!["user1", "user10"]),
+        (json!({"search": "user", "plan_id": w.business}), vec!["user7"]),
+        (json!({"search": "er1", "department_id": w.sales}), vec![]),
+        (
+            json!({"search": "er1", "department_id": w.sales, "include_subdepartments": true}),
+            vec!["user1", "user10"],
+        ),
+        (json!({"department_id": w.it}), vec!["user2", "user5", "user8"]),
+        (json!({"external_id": "HR-4"}), vec!["user4"]),
+        (json!({"external_id": "HR-4", "search": "user1"}), vec![]),
+        (json!({"external_id": ""}), vec![]),
+    ] {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let query = filter.as_object().unwrap().iter().map(|(name, value)| (name, text(value)));
+        let path = "http://x/v1/domains/example.com/users?count=true";
+        let url = reqwest::Url::parse_with_params(path, query).unwrap();
+        let list = format!("{}?{}", url.path(), url.query().unwrap());
+        let answer = w.api.get(list).await.is(StatusCode::OK);
+        let names = answer.items("address");
+        let names: BTreeSet<_> = names.iter().map(|one| one.split('@').next().unwrap()).collect();
+        assert_eq!(names, expected.iter().copied().collect(), "{filter}");
+        let matched = i64::try_from(expected.len()).unwrap();
+        assert_eq!(answer.body["total"]["count"], matched, "{filter}");
+        let done = w.preview(filter.clone(), json!({"quota_bytes": 7})).await;
+        assert_eq!((counts(&done), &done["done"]), ([matched, matched, 0, 0], &json!(matched)));
+    }
+    let done = w.change(json!({"search": "jörg"}), json!({"status": "suspended"})).await;
+    assert_eq!(counts(&done), [2, 2, 0, 0]);
+    assert_eq!(done["filter"]["search"], "jörg");
+    for name in ["user1", "user4"] {
+        assert_eq!(w.user(name).await["status"], "suspended", "{name}");
+    }
+    let suspended = "SELECT count(*) FROM account WHERE status = 4";
+    assert_eq!(count(&w.api, suspended).await, 2);
     no_drift(&w.api).await;
 }
 

@@ -110,6 +110,20 @@ async fn who_matches_when_the_turn_comes_is_changed_and_who_came_later_is_not() 
 }
 
 #[tokio::test]
+async fn who_is_called_otherwise_when_the_turn_comes_is_not_changed() {
+    let w = World::start(3).await;
+    let body = json!({"filter": {"search": "USER"}, "change": {"status": "suspended"}});
+    let id = w.api.post(PATH, body).await.is(StatusCode::ACCEPTED).id();
+    let other = json!({"local_part": "anna"});
+    w.api.patch("/v1/users/user1@example.com", other).await.is(StatusCode::OK);
+    w.api.user("user3@example.com").await;
+    assert_eq!(counts(&w.finish(&id).await), [2, 2, 0, 0]);
+    for (name, status) in [("user0", "suspended"), ("anna", "active"), ("user3", "active")] {
+        assert_eq!(w.user(name).await["status"], status, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn of_a_domain_that_goes_meanwhile_nobody_is_changed() {
     let w = World::start(2).await;
     let body = json!({"filter": {}, "change": {"status": "suspended"}});

@@ -32,6 +32,11 @@ async fn a_department_administrator_changes_those_below_and_nobody_else() {
     let reason = "not allowed: update this user";
     assert_eq!(done["reasons"], json!([{"field": "", "reason": reason, "users": 2}]));
     assert_eq!(w.user("user2").await["status"], "active");
+    // What is searched for does not reach further.
+    let found = json!({"filter": {"search": "user"}, "change": {"status": "suspended"}});
+    let id = w.begin_by(&head, found).await.is(StatusCode::ACCEPTED).id();
+    assert_eq!(counts(&w.finish(&id).await), [4, 4, 0, 0]);
+    assert_eq!(w.user("user2").await["status"], "active");
     // Out of the scope, nobody goes.
     let body = json!({"filter": {}, "change": {"department_id": null}});
     let id = w.begin_by(&head, body).await.is(StatusCode::ACCEPTED).id();

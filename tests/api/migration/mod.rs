@@ -289,6 +289,83 @@ async fn what_somebody_else_has_and_what_limits_leave_no_room_for_is_refused() {
     no_drift(&api).await;
 }
 
+/// The dump, with these limits of example.com: aliases, mailboxes, quota of a mailbox and of the domain.
+fn limited(limits: &str) -> String {
+    let dump = MYSQL.replace("end',0,0,0,0,", &format!("end',{limits},"));
+    assert_ne!(dump, MYSQL);
+    dump
+}
+
+async fn limits(api: &Api) -> [Value; 3] {
+    let allowance = api.get("/v1/domains/example.com/allowance").await.is(StatusCode::OK).body;
+    ["users", "aliases", "storage_bytes"].map(|name| allowance[name].clone())
+}
+
+#[tokio::test]
+async fn domains_are_limited_as_they_were_when_all_are_here() {
+    let api = start().await;
+    let dump = limited("6,4,0,2000000");
+    let dump = (Panel::PostfixAdmin, dump.as_str());
+    let said = look(&api, dump, &wish()).await;
+    assert_eq!(said.counts[&Kind::Limits], Count { new: 1, ..Count::default() });
+    let done = apply(&api, dump, &wish()).await;
+    assert_eq!((&done.counts, &done.refused), (&said.counts, &said.refused));
+    assert_eq!(limits(&api).await, [json!(4), json!(6), json!(2_097_152_000_000_i64)]);
+    let body = json!({"local_part": "more", "password": PASSWORD});
+    let more = api.post("/v1/domains/example.com/users", body).await;
+    let _ = more.is_problem(StatusCode::CONFLICT);
+    let again = look(&api, dump, &wish()).await;
+    assert_eq!((news(&again), again.counts[&Kind::Limits].there), (Vec::new(), 1));
+
+    // One more mailbox, and room for it, which comes first; fewer aliases than there are.
+    let larger = limited("3,5,0,0");
+    let update = Wish { update: true, ..reset() };
+    let done = apply(&api, (Panel::PostfixAdmin, &larger), &update).await;
+    assert_eq!(user(&api, "carol@example.com").await["status"], "active");
+    assert_eq!(limits(&api).await, [json!(5), json!(6), json!("unlimited")]);
+    let below = "is a limit of 3 aliases, and there will be 6: ";
+    let refused = done.refused.iter().filter(|one| one.origin.table == "domain");
+    assert!(refused.into_iter().any(|one| one.reason.starts_with(below)), "{:?}", done.refused);
+    let below = Wish { below_allocated: true, ..update };
+    let done = apply(&api, (Panel::PostfixAdmin, &larger), &below).await;
+    assert_eq!((done.counts[&Kind::Limits].changed, done.below), (1, 1));
+    assert_eq!(limits(&api).await[1], 3);
+    no_drift(&api).await;
+}
+
+#[tokio::test]
+async fn administrators_are_appointed_on_request_and_once() {
+    let api = start().await;
+    let dump = MYSQL.replace(
+        "(2,'alice@example.com','example.com','2000-01-01 00:00:00',1);",
+        "(2,'alice@example.com','example.com','2000-01-01 00:00:00',1),
+         (3,'alice@example.com','büro.example','2000-01-01 00:00:00',1),
+         (4,'carol@example.com','example.com','2000-01-01 00:00:00',1),
+         (5,'nobody@example.com','example.com','2000-01-01 00:00:00',1);",
+    );
+    assert_ne!(dump, MYSQL);
+    let dump = (Panel::PostfixAdmin, dump.as_str());
+    apply(&api, dump, &wish()).await;
+    assert_eq!(count(&api, "SELECT count(*) FROM role_assignment").await, 0);
+    let wish = Wish { administrators: true, ..wish() };
+    let said = look(&api, dump, &wish).await;
+    assert_eq!(said.counts[&Kind::Administrator], Count { new: 2, refused: 1, ..Count::default() });
+    let done = apply(&api, dump, &wish).await;
+    assert_eq!((&done.counts, &done.refused), (&said.counts, &said.refused));
+    let roles = api.get("/v1/users/alice@example.com/role_assignments").await;
+    assert_eq!(roles.is(StatusCode::OK).items("role"), ["domain_admin", "domain_admin"]);
+    let alice = api.sign_in("alice@example.com").await;
+    for domain in ["example.com", "xn--bro-hoa.example"] {
+        let path = format!("/v1/domains/{domain}/users");
+        let _ = api.ask(Method::GET, path).by(&alice).send().await.is(StatusCode::OK);
+    }
+    let again = look(&api, dump, &wish).await;
+    assert_eq!((news(&again), again.counts[&Kind::Administrator].there), (Vec::new(), 2));
+    let events = "SELECT count(*) FROM audit_event WHERE resource = 'role assignment'
+                   AND actor_kind = 'operator' AND request_id LIKE 'migration-postfixadmin-%'";
+    assert_eq!(count(&api, events).await, 2);
+}
+
 #[tokio::test]
 async fn who_may_not_add_domains_takes_nothing_over() {
     let api = start().await;

@@ -191,6 +191,9 @@ async fn lists_refuse_what_cannot_be_searched_for() {
             api.get(format!("/v1/domains?search={search}")).await.is_invalid(&["search"]);
         }
     }
+    api.get(format!("{USERS}?include_subdepartments=true"))
+        .await
+        .is_invalid(&["include_subdepartments"]);
     for query in ["search=a&search=b", "status=gone", "plan_id=x", "count=maybe", "query=anna"] {
         api.get(format!("{USERS}?{query}")).await.is_invalid(&["query"]);
     }

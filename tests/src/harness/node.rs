@@ -43,12 +43,17 @@ impl Node {
             folder.join("data").display(),
         );
         fs::write(folder.join("agent.toml"), config)?;
+        // Dovecot starts it as the user of the mailboxes, who does not enter every checkout.
+        let (built, there) = (process::program("umail-agent")?, folder.join("umail-agent"));
+        if fs::hard_link(&built, &there).is_err() {
+            fs::copy(&built, &there)?;
+        }
         Ok(Self { name: name.to_owned(), namespace, address, folder, agent: None })
     }
 
     /// A subcommand of `umail-agent` in the node's namespace.
     pub fn command(&self, words: &[&str]) -> Result<Command> {
-        let mut command = process::inside(&self.namespace, &process::program("umail-agent")?);
+        let mut command = process::inside(&self.namespace, &self.folder.join("umail-agent"));
         command.arg("--config").arg(self.folder.join("agent.toml")).args(words);
         command.current_dir(&self.folder);
         Ok(command)

@@ -18,16 +18,17 @@ use umail_tests::api::Api;
 
 /// Tables whose rows are somebody's, each with the column that tells whose: of a user, of a
 /// domain, or of a level.
-const NARROWED: [(&str, &str); 25] = [
+const NARROWED: [(&str, &str); 26] = [
     ("account", "id"),
     ("address", "domain_id"),
     ("alias", "domain_id"),
     ("allowance", "coalesce(domain_id, id)"),
     ("api_key", "account_id"),
     ("audit_event", "domain_id"),
+    ("autoreply", "account_id"),
     ("credential", "account_id"),
     ("department", "domain_id"),
-    ("department_above", "department_id"),
+    ("department_above", "domain_id"),
     ("domain", "id"),
     ("domain_alias", "domain_id"),
     ("group_member", "account_id"),
@@ -82,6 +83,8 @@ impl Side {
             }
             let forwarding = json!({"targets": [format!("x@{name}")], "keep_copy": true});
             api.put(format!("/v1/users/{id}/forwarding"), forwarding).await.is(StatusCode::OK);
+            let reply = json!({"enabled": true, "text": "Away."});
+            api.put(format!("/v1/users/{id}/autoreply"), reply).await.is(StatusCode::OK);
             ids.push(id);
         }
         let [admin, head, member, other] = ids.try_into().unwrap();

@@ -186,10 +186,16 @@ async fn a_storage_node_learns_nothing_of_foreign_users() {
 }
 
 #[tokio::test]
-async fn a_user_enters_and_leaves_a_view_with_its_credentials() {
+async fn a_user_enters_and_leaves_a_view_with_what_hangs_on_it() {
     let w = world().await;
     let (alice, alices) = user(&w.pool, w.domain, "alice", w.first).await;
-    let both = sorted(vec![row(RowKind::User, alice), row(RowKind::Credential, alices)]);
+    let reply = "INSERT INTO autoreply (account_id, is_enabled, subject, text, updated_at)";
+    run(&w.pool, format!("{reply} VALUES ('{alice}', true, '', 'Away.', now())")).await;
+    let all = sorted(vec![
+        row(RowKind::User, alice),
+        row(RowKind::Credential, alices),
+        row(RowKind::Autoreply, alice),
+    ]);
     let placed = position(&w.pool).await;
     let update = async |set: &str| {
         run(&w.pool, format!("UPDATE account SET {set} WHERE id = '{alice}'")).await;
@@ -197,11 +203,13 @@ async fn a_user_enters_and_leaves_a_view_with_its_credentials() {
     };
     update(&format!("companion_node_id = '{}'", w.second)).await;
     let entered = delta(&w.pool, w.second, placed).await;
-    assert_eq!(keys(&entered.upserts), both);
+    assert_eq!(keys(&entered.upserts), all);
+    assert!(keys(&snapshot(&w.pool, w.second).await).contains(&row(RowKind::Autoreply, alice)));
     let shared = position(&w.pool).await;
     update("companion_node_id = NULL").await;
     let left = delta(&w.pool, w.second, shared).await;
-    assert_eq!((keys(&left.upserts), removed(&left)), (vec![], both));
+    assert_eq!((keys(&left.upserts), removed(&left)), (vec![], all));
+    assert!(!keys(&snapshot(&w.pool, w.second).await).contains(&row(RowKind::Autoreply, alice)));
     assert_eq!(removed(&delta(&w.pool, w.first, shared).await), []);
 }
 

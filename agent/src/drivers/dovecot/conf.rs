@@ -7,7 +7,7 @@ use umail_proto::{
     agent::{ListenerKind, Role},
 };
 
-use super::{MAIL_USER, Source, queries};
+use super::{MAIL_USER, Source, queries, reply};
 use crate::drivers::tls;
 
 /// What is the same on every node.
@@ -112,6 +112,7 @@ pub(super) fn render(source: &Source<'_>) -> String {
     text += &listeners(source);
     text += &tls_settings(source);
     text += &passdbs(source);
+    text += &reply::settings(source);
     text
 }
 

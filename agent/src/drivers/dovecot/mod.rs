@@ -2,9 +2,15 @@
 
 mod conf;
 mod queries;
+mod reply;
 pub mod sessions;
 
-use std::{ffi::OsString, path::Path, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use umail_proto::agent::{DesiredState, ListenerKind, Role, ServiceHealth, ServiceKind};
@@ -33,6 +39,8 @@ pub struct Dovecot {
     layout: Layout,
     config: Config,
     supervisor: Arc<dyn Supervisor>,
+    /// What Dovecot starts to send automatic replies: this program.
+    program: PathBuf,
 }
 
 /// Everything that the rendered files are made of.
@@ -48,13 +56,25 @@ struct Source<'a> {
     is_sasl: bool,
     /// Listeners that shall be open.
     open: Vec<ListenerKind>,
+    /// What sends automatic replies.
+    program: &'a Path,
+    /// Whether users who are away are answered here.
+    has_sieve: bool,
 }
 
 impl Dovecot {
     /// A driver for the Dovecot of this layout.
     #[must_use]
     pub fn new(layout: Layout, config: &Config, supervisor: Arc<dyn Supervisor>) -> Self {
-        Self { layout, config: config.clone(), supervisor }
+        // Asked for now: an upgrade later on puts another file in its place.
+        let program = std::env::current_exe().unwrap_or_default();
+        Self { layout, config: config.clone(), supervisor, program }
+    }
+
+    /// Has Dovecot start this program instead of the one that runs.
+    #[must_use]
+    pub fn with_program(self, program: PathBuf) -> Self {
+        Self { program, ..self }
     }
 
     /// The files as they stand in `folder`.
@@ -80,14 +100,25 @@ impl Dovecot {
             has_tls: !files.is_empty(),
             is_sasl: has_role(desired, Role::Smtp),
             open: ours.into_iter().filter_map(is_open).collect(),
+            program: &self.program,
+            has_sieve: is_storage && self.is_silent().is_none(),
         };
         let file = |(name, content): (String, String)| {
             let path = folder.join(name);
             ConfigFile { path, content, mode: 0o644 }
         };
         files.extend(queries::all(&source).into_iter().map(file));
+        files.push(file((reply::SCRIPT.to_owned(), reply::script())));
         files.push(file(("dovecot.conf".to_owned(), conf::render(&source))));
         Ok(files)
+    }
+
+    /// Why automatic replies cannot be made or sent.
+    fn is_silent(&self) -> Option<String> {
+        if !reply::is_installed() {
+            return Some("dovecot-sieve is not installed".to_owned());
+        }
+        settings::plain(&self.program).err().map(|refusal| refusal.to_string())
     }
 
     async fn bring(&self, desired: &DesiredState) -> Result<Change, Refusal> {
@@ -102,6 +133,7 @@ impl Dovecot {
         install::create_common_folders(self.layout.root())?;
         let mail_user = Owner::named(MAIL_USER)?;
         install::create_folder(&self.layout.mail(), 0o700, Some(mail_user))?;
+        install::create_folder(&self.layout.sieve(), 0o700, Some(mail_user))?;
         install::install(&folder, &files)?;
         Ok(Change::Reload)
     }
@@ -119,7 +151,7 @@ impl Driver for Dovecot {
 
     fn observe(&self) -> BoxFuture<'_, Observation> {
         async move {
-            let (health, detail) = match self.supervisor.running(ServiceKind::Dovecot).await {
+            let (health, mut detail) = match self.supervisor.running(ServiceKind::Dovecot).await {
                 Ok(true) => (ServiceHealth::Running, String::new()),
                 Ok(false) => (ServiceHealth::Stopped, String::new()),
                 Err(error) => (ServiceHealth::Failed, error.to_string()),
@@ -127,6 +159,11 @@ impl Driver for Dovecot {
             let runs = health == ServiceHealth::Running;
             let listeners =
                 if runs { listeners::open(&self.ports(), &self.config.listen) } else { Vec::new() };
+            if listeners.contains(&ListenerKind::Lmtp)
+                && let Some(reason) = self.is_silent()
+            {
+                detail = format!("nobody is answered automatically: {reason}");
+            }
             Observation { health, listeners, version: version().await, detail }
         }
         .boxed()

@@ -113,6 +113,15 @@ const STANDING_QUERY: &str = "
     SELECT NULL AS password, 'y' AS nopassword WHERE '%{passdb:umail_rests}' = ''
     UNION ALL SELECT abs(-9223372036854775807 - 1), '' WHERE '%{passdb:umail_rests}' <> ''";
 
+/// What the script of automatic replies is told of a user; see `reply.rs`.
+const TOLD: [&str; 4] = ["text", "subject", "addresses", "inside"];
+
+/// One of them. Asked one by one: joined, the view would be
+/// read from its beginning for each message.
+const REPLY: &str = "
+    CASE WHEN '%s' = 'lmtp' THEN (SELECT r.{what} FROM reply r WHERE r.user_id = a.user_id)
+    END AS sieve_env_umail_reply_{what}";
+
 /// Every user that is known has a place here: the destination of a move fills it before it is
 /// the owner. Who does not own the user never says that there is none; auth breaks down when
 /// that row has no name.
@@ -122,10 +131,11 @@ const MAILBOX_QUERY: &str = "
            CASE WHEN '%s' IN ('lmtp', 'pop3', 'imap')
                      AND (a.held OR a.status = 3 OR a.deferred OR a.storage_node_id <> '{node}')
                      OR '%s' = 'lmtp' AND '%r' NOT IN ({fleet})
-                THEN 'y' END AS tempfail
+                THEN 'y' END AS tempfail,
+           {reply}
       FROM account a
      WHERE {meant} AND (a.status < 4 OR a.deferred OR '%s' <> 'lmtp')
-    UNION ALL SELECT '%u', '/nonexistent', NULL, 'y'
+    UNION ALL SELECT '%u', '/nonexistent', NULL, 'y', NULL, NULL, NULL, NULL
      WHERE NOT EXISTS (SELECT 1 FROM account a WHERE {meant})";
 
 pub(super) fn all(source: &Source<'_>) -> Vec<(String, String)> {
@@ -152,14 +162,18 @@ pub(super) fn all(source: &Source<'_>) -> Vec<(String, String)> {
     files
 }
 
+/// Without line breaks.
+fn flat(query: &str) -> String {
+    query.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn content(source: &Source<'_>, database: &Path, query: &str, kind: &str) -> String {
     let ports = source.config.ports;
-    let query = query
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .replace("{meant}", &MEANT.split_whitespace().collect::<Vec<_>>().join(" "))
-        .replace("{network}", &NETWORK.split_whitespace().collect::<Vec<_>>().join(" "))
+    let reply = |what: &str| flat(REPLY).replace("{what}", what);
+    let query = flat(query)
+        .replace("{meant}", &flat(MEANT))
+        .replace("{network}", &flat(NETWORK))
+        .replace("{reply}", &TOLD.map(reply).join(", "))
         .replace("{needed}", &format!("({NEEDED})"))
         .replace("{node}", &source.settings.node_id)
         .replace("{fleet}", &fleet(source))

@@ -1,11 +1,17 @@
 //! `main.cf`.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
-use umail_proto::agent::{ListenerKind, ServiceKind};
+use umail_proto::agent::{ListenerKind, Role, ServiceKind};
 
 use super::{MAIL_OWNER, Source};
-use crate::drivers::{listeners::wants, tls};
+use crate::drivers::{
+    listeners::{has_role, wants},
+    tls,
+};
 
 /// What is the same on every node. Maps lie beside this file.
 const CONSTANT: &str = "\
@@ -116,6 +122,29 @@ smtpd_policy_service_timeout = 1s
 smtpd_policy_service_try_limit = 1
 ";
 
+/// Named in `master.cf`. Replies come from nobody, so that nobody replies to them; they go anywhere
+/// that mail may go.
+const REPLY: &str = "
+reply_client_restrictions = check_client_access sqlite:${config_directory}/unready.cf,
+    permit_mynetworks, reject
+reply_sender_restrictions = check_sender_access inline:{ { <> = OK } }, reject
+reply_recipient_restrictions =
+    check_recipient_access sqlite:${config_directory}/refusals.cf,
+    check_recipient_access sqlite:${config_directory}/domain_refusals.cf,
+    check_recipient_access sqlite:${config_directory}/closed_groups.cf,
+    reject_unlisted_recipient
+";
+
+/// The nodes whose automatic replies are sent here: all that hold mailboxes, and this one.
+pub(super) fn reply_clients(source: &Source<'_>) -> Vec<IpAddr> {
+    let mut clients = source.settings.peers_with(&[Role::Storage]);
+    if !clients.is_empty() || has_role(source.desired, Role::Storage) {
+        clients.extend([source.config.address, Ipv4Addr::LOCALHOST.into()]);
+        clients.push(Ipv6Addr::LOCALHOST.into());
+    }
+    clients
+}
+
 pub(super) fn render(source: &Source<'_>) -> String {
     let layout = source.layout;
     let log = layout.log("postfix");
@@ -142,6 +171,15 @@ pub(super) fn render(source: &Source<'_>) -> String {
     if wants(source.desired, ServiceKind::Postfix, ListenerKind::Submission) {
         text += SUBMISSION;
         let _ = writeln!(text, "sending_policy = unix:{}", layout.sending_socket().display());
+    }
+    let clients = reply_clients(source);
+    if !clients.is_empty() {
+        let network = |address: &IpAddr| match address {
+            IpAddr::V4(address) => format!("{address}/32"),
+            IpAddr::V6(address) => format!("[{address}]/128"),
+        };
+        let networks = clients.iter().map(network).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(text, "{REPLY}reply_networks = {networks}");
     }
     if source.has_tls {
         let _ = write!(

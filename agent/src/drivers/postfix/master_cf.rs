@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use umail_proto::agent::{ListenerKind, ServiceKind};
 
-use super::Source;
+use super::{Source, main_cf};
 use crate::drivers::listeners::wants;
 
 /// Without chroot: the daemons read the replica at its own path. There is no local delivery.
@@ -45,6 +45,21 @@ const SUBMISSION: &str = "\
 \x20 -o smtpd_end_of_data_restrictions=$submission_end_of_data_restrictions
 ";
 
+/// What is different for automatic replies from storage nodes. One that sends more than this a minute
+/// has something else in mind.
+const REPLY: &str = "\
+\x20 -o syslog_name=postfix/reply
+\x20 -o mynetworks=$reply_networks
+\x20 -o smtpd_client_restrictions=$reply_client_restrictions
+\x20 -o smtpd_sender_restrictions=$reply_sender_restrictions
+\x20 -o smtpd_relay_restrictions=permit_mynetworks,reject
+\x20 -o smtpd_recipient_restrictions=$reply_recipient_restrictions
+\x20 -o smtpd_recipient_limit=1
+\x20 -o message_size_limit=65536
+\x20 -o smtpd_client_message_rate_limit=600
+\x20 -o smtpd_client_event_limit_exceptions=
+";
+
 pub(super) fn render(source: &Source<'_>) -> String {
     let ports = source.config.ports;
     let is_open = |listener| wants(source.desired, ServiceKind::Postfix, listener);
@@ -55,6 +70,10 @@ pub(super) fn render(source: &Source<'_>) -> String {
     }
     if is_open(ListenerKind::Submission) {
         text += &listener(listen, ports.submission, SUBMISSION);
+    }
+    if !main_cf::reply_clients(source).is_empty() {
+        let tls = if source.has_tls { "  -o smtpd_tls_security_level=encrypt\n" } else { "" };
+        text += &listener(listen, ports.reply, &format!("{REPLY}{tls}"));
     }
     text + SERVICES
 }

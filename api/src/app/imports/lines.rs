@@ -10,8 +10,11 @@ use umail_api_types::imports::{Format, ImportKey};
 use umail_proto::ids::{DomainId, UserId};
 
 use crate::{
-    app::imports::{chunk::Outcome, content::BLOCK_LINES, seal_name},
-    authz::{self, Action, Resource},
+    app::{
+        imports::{chunk::Outcome, content::BLOCK_LINES, seal_name},
+        users,
+    },
+    authz::{Action, Resource},
     context::Context,
     error::{Error, Result},
     model::{
@@ -20,6 +23,7 @@ use crate::{
         import::{Bulk, Column, Fault, Import, Line, Secret},
         page::Page,
         profile::external_id,
+        user_filter::UserFilter,
     },
     store::{self, accounts::Selection},
     transaction::Transaction,
@@ -81,7 +85,7 @@ impl<'a> Source<'a> {
         at: &Import,
     ) -> Result<Option<Lines>> {
         match (&self.import.bulk, self.import.domain_id) {
-            (Some(bulk), Some(domain)) => users(cx, tx, (domain, bulk), at).await,
+            (Some(bulk), Some(domain)) => matching(cx, tx, (domain, bulk), at).await,
             (Some(_), None) => Err(Error::corrupt("import", at.id, "domain_id")),
             (None, _) => self.next_block(at.done_lines).await,
         }
@@ -182,16 +186,18 @@ impl<'a> Source<'a> {
 
     /// How many users match a bulk change, as this caller sees them.
     pub(super) async fn count(&self, cx: &Context) -> Result<Option<i64>> {
-        let (Some(bulk), Some(domain)) = (&self.import.bulk, self.import.domain_id) else {
+        let (Some(bulk), Some(id)) = (&self.import.bulk, self.import.domain_id) else {
             return Ok(None);
         };
-        let selection = selection(cx, (domain, bulk), &self.import).await?;
-        store::accounts::count_selected(cx.pool(), domain, &selection).await.map(Some)
+        let selection = selection(cx, (id, bulk), &self.import).await?;
+        let domain = store::domains::find(cx.pool(), &DomainRef::Id(id)).await?;
+        let domain = domain.ok_or_else(|| Error::not_found("domain", id))?;
+        store::accounts::count_selected(cx.pool(), &domain, &selection).await.map(Some)
     }
 }
 
 /// The next users of a bulk change. The domain is held first, as in all changes of users.
-async fn users(
+async fn matching(
     cx: &Context,
     tx: &mut Transaction,
     (domain, bulk): (DomainId, &Bulk),
@@ -201,7 +207,7 @@ async fn users(
     let page = Page { after: at.done_user.map(UserId::uuid), limit: BLOCK_LINES };
     let held = store::domains::hold_all(&mut **tx, &[], Some(domain)).await?;
     let held = held.first().ok_or_else(|| Error::not_found("domain", domain))?;
-    let found = store::accounts::lock_selected(&mut **tx, domain, &selection, page).await?;
+    let found = store::accounts::lock_selected(&mut **tx, held, &selection, page).await?;
     let Some((done_user, _)) = found.last() else { return Ok(None) };
     let (done_user, mut last) = (*done_user, at.done_lines);
     let (mut good, mut names) = (Vec::with_capacity(found.len()), HashMap::new());
@@ -225,14 +231,7 @@ async fn selection(
     if cx.authorize(Action::Create, Resource::Imports(Some(domain))).is_err() {
         return Err(Error::Forbidden("change users of the domain any more".to_owned()));
     }
-    let filter = &bulk.filter;
-    let wanted = match filter.department_id {
-        Some(id) if filter.include_subdepartments => {
-            Some(store::departments::subtree(cx.pool(), domain, id).await?)
-        }
-        one => one.map(|id| vec![id]),
-    };
-    let departments = authz::visible_among(cx.caller(), domain, wanted);
-    let (plan, status, until) = (filter.plan_id, filter.status, import.created_at);
-    Ok(Selection { departments, plan, status, until })
+    let filter = UserFilter::parse_bulk(&bulk.filter)?;
+    let among = users::among(cx, domain, &filter).await?;
+    Ok(Selection { among, filter, until: import.created_at })
 }

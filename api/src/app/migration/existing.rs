@@ -46,7 +46,8 @@ pub(super) async fn load(cx: &Context, source: &Source, options: &Options) -> Re
         .filter_map(|(part, name)| Some((domains.get(&name)?.id, part)))
         .collect();
     let (plans, forwarded) = (plans(cx).await?, source.forwarded());
-    let mut reader = Reader { cx, options, plans, forwarded, existing };
+    let names = domains.values().map(|one| (one.id, one.name.clone())).collect();
+    let mut reader = Reader { cx, options, plans, names, forwarded, existing };
     for asked in asked.chunks(BATCH) {
         reader.addresses(asked).await?;
     }
@@ -64,7 +65,8 @@ async fn held_name(cx: &Context, name: &DomainName) -> Result<Option<(HeldName, 
             return Ok(Some((HeldName::Deleted, None)));
         }
         let (status, catch_all) = (domain.status, domain.catch_all.clone());
-        return Ok(Some((HeldName::Domain { status, catch_all }, Some(domain))));
+        let allowance = store::allowances::find(cx.pool(), domain.id.uuid()).await?.into();
+        return Ok(Some((HeldName::Domain { status, catch_all, allowance }, Some(domain))));
     }
     let alias = DomainAliasRef::Name(name.clone());
     let Some(alias) = store::domain_aliases::find(cx.pool(), &alias).await? else {
@@ -84,6 +86,7 @@ struct Reader<'a> {
     cx: &'a Context,
     options: &'a Options,
     plans: HashMap<Uuid, Plan>,
+    names: HashMap<DomainId, DomainName>,
     /// Whose forwarding matters.
     forwarded: HashSet<EmailAddress>,
     existing: Existing,
@@ -119,6 +122,8 @@ impl Reader<'_> {
         } else {
             None
         };
+        let whole = user.grants.iter().filter(|one| one.department_id.is_none());
+        let administers = whole.filter_map(|one| self.names.get(&one.domain_id).cloned()).collect();
         let of_plan = self.plans.get(&user.plan_id.uuid()).and_then(|plan| plan.quota.number());
         Ok(Held::User {
             display_name: user.display_name,
@@ -127,6 +132,7 @@ impl Reader<'_> {
             quota: user.quota.or(of_plan),
             hash,
             forwarding: forwarding.map(|one| (one.targets, one.keep_copy)),
+            administers,
         })
     }
 

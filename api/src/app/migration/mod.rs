@@ -29,6 +29,7 @@ const REQUEST: &str = "migration-";
 
 /// How it is to be done, before it is known what there is.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command")]
 pub struct Wish {
     /// The plan of the users; nothing: the standard one.
     pub plan: Option<PlanRef>,
@@ -36,6 +37,10 @@ pub struct Wish {
     pub reset_weak: bool,
     /// Whether what is there already is changed to what the dump says.
     pub update: bool,
+    /// Whether limits are set that are below what there will be.
+    pub below_allocated: bool,
+    /// Whether administrators of domains are appointed who have the address of a mailbox.
+    pub administrators: bool,
 }
 
 /// An operator who takes over what a panel has, with the rights of now.
@@ -63,6 +68,8 @@ pub async fn prepare(cx: &Context, source: Source, wish: &Wish) -> Result<(Steps
         is_plan_named: wish.plan.is_some(),
         reset_weak: wish.reset_weak,
         update: wish.update,
+        below_allocated: wish.below_allocated,
+        administrators: wish.administrators,
     };
     let existing = existing::load(cx, &source, &options).await?;
     Ok((decide(source, &options, &existing), options))

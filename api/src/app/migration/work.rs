@@ -7,11 +7,13 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use umail_api_types::{
     aliases::{AliasPatch, NewAlias},
+    allowances::AllowancePatch,
     domain_aliases::NewDomainAlias,
     domains::DomainPatch,
     functions::{self, FunctionName},
     groups::NewGroup,
     imports::{Format, ImportMode, ImportState, NewImport},
+    role_assignments::{AssignedRole, NewRoleAssignment},
     status::Status,
     users::Forwarding,
 };
@@ -22,9 +24,10 @@ use umail_proto::{
 
 use crate::{
     app::{
-        aliases, domain_aliases, domains, forwarding, groups,
+        aliases, allowances, domain_aliases, domains, forwarding, groups,
         imports::{self, Part},
         migration::{AT_ONCE, BATCH, REQUEST},
+        role_assignments,
     },
     authz::{Action, Resource},
     context::Context,
@@ -35,8 +38,9 @@ use crate::{
         group::GroupRef,
         import::{Import, Refused},
         migration::{
-            AliasStep, CatchAllStep, Do, DomainAliasStep, DomainStep, GroupStep, Kind, NO_MAILBOX,
-            Options, Origin, Password, Refusal, Report, Steps, UserStep,
+            AdministratorStep, AliasStep, CatchAllStep, Do, DomainAliasStep, DomainLimits,
+            DomainStep, GroupStep, Kind, LimitsStep, NO_MAILBOX, Options, Origin, Password,
+            Refusal, Report, Steps, UserStep,
         },
         page::Page,
         revision::Precondition,
@@ -59,18 +63,25 @@ pub async fn apply(
     mut tell: impl FnMut(Kind, usize, usize),
 ) -> Result<Report> {
     cx.authorize(Action::Create, Resource::Domains)?;
-    let Steps { domains, domain_aliases, users, forwardings, aliases, groups, catch_alls, .. } =
-        steps;
+    let Steps { domains, domain_aliases, users, forwardings, aliases, groups, .. } = steps;
+    let Steps { catch_alls, limits, administrators, .. } = steps;
     let mut done = Done { cx, report: steps.report, refused: HashSet::new() };
     let tell = &mut tell;
     done.each(Kind::Domain, domains, tell, domain).await?;
     done.each(Kind::DomainAlias, domain_aliases, tell, domain_alias).await?;
+    for step in &limits {
+        // What is refused is told when all of them are set.
+        refusal(limit(cx, step, step.wider).await)?;
+    }
     done.users(users, options, tell).await?;
     // Groups lead to users alone, and aliases to whatever stands before them.
     done.each(Kind::Group, groups, tell, group).await?;
     done.each(Kind::Forwarding, forwardings, tell, forward).await?;
     done.each(Kind::Alias, aliases, tell, alias).await?;
     done.each(Kind::CatchAll, catch_alls, tell, catch_all).await?;
+    let all = async |cx: &Context, step: &LimitsStep| limit(cx, step, step.limits).await;
+    done.each(Kind::Limits, limits, tell, all).await?;
+    done.each(Kind::Administrator, administrators, tell, appoint).await?;
     done.report.sort();
     Ok(done.report)
 }
@@ -123,6 +134,7 @@ macro_rules! step {
 }
 
 step!(DomainStep);
+step!(LimitsStep);
 step!(GroupStep, address => address -> Option<&EmailAddress> = Some(address),
     members => targets -> &[EmailAddress] = members);
 step!(AliasStep, address => address -> Option<&EmailAddress> = Some(address),
@@ -135,6 +147,18 @@ impl Step for DomainAliasStep {
     }
     fn kind(&self) -> Do {
         Do::Add
+    }
+}
+
+impl Step for AdministratorStep {
+    fn origin(&self) -> &Origin {
+        &self.origin
+    }
+    fn kind(&self) -> Do {
+        Do::Add
+    }
+    fn targets(&self) -> &[EmailAddress] {
+        std::slice::from_ref(&self.address)
     }
 }
 
@@ -165,6 +189,9 @@ impl Done<'_> {
                 let own = step.address().filter(|_| kind == Kind::Forwarding).filter(is_lost);
                 let refusal = match step.targets().iter().find(is_lost) {
                     _ if own.is_some() => Some(("address", NO_MAILBOX.to_owned())),
+                    Some(_) if kind == Kind::Administrator => {
+                        Some(("username", NO_MAILBOX.to_owned()))
+                    }
                     Some(target) => Some(("goto", format!("{target} is not taken over"))),
                     None => refusal(make(cx, step).await)?,
                 };
@@ -268,6 +295,28 @@ async fn catch_all(cx: &Context, step: &CatchAllStep) -> Result<()> {
     let catch_all = Some(Some(step.target.to_string()));
     let patch = DomainPatch { catch_all, ..DomainPatch::default() };
     domains::update(cx, &of_name(&step.domain), Precondition::Any, patch, true).await.map(drop)
+}
+
+/// Limits a domain, unless there is nothing to be limited.
+async fn limit(cx: &Context, step: &LimitsStep, limits: DomainLimits) -> Result<()> {
+    let DomainLimits { users, aliases, storage_bytes } = limits;
+    if limits == DomainLimits::default() {
+        return Ok(());
+    }
+    let change = allowances::Change {
+        precondition: Precondition::Any,
+        patch: AllowancePatch { users, aliases, storage_bytes, ..AllowancePatch::default() },
+        below_allocated: step.below_allocated,
+    };
+    allowances::update_domain(cx, &of_name(&step.domain), change).await.map(drop)
+}
+
+async fn appoint(cx: &Context, step: &AdministratorStep) -> Result<()> {
+    let domain_id = Some(domains::read(cx, &of_name(&step.domain)).await?.id);
+    let role = AssignedRole::DomainAdmin;
+    let new = NewRoleAssignment { role, domain_id, department_id: None };
+    let user = UserRef::Address(step.address.clone());
+    role_assignments::create(cx, &user, &new).await.map(drop)
 }
 
 async fn forward(cx: &Context, step: &AliasStep) -> Result<()> {

@@ -13,7 +13,7 @@ use umail_proto::functions::Functions;
 use super::{
     ByAddress, Do, DomainAliasStep, DomainStep, Existing, Held, HeldName, Kind, Options, Origin,
     Password, Refusal, Steps, UserStep, scheme,
-    source::{Domain, DomainAlias, Mailbox, Source},
+    source::{Domain, DomainAlias, Limits, Mailbox, Source},
 };
 use crate::model::{
     address::{DomainName, EmailAddress, LocalPart},
@@ -23,7 +23,8 @@ use crate::model::{
 /// Decides what becomes of all that a dump has.
 #[must_use]
 pub fn decide(source: Source, options: &Options, existing: &Existing) -> Steps {
-    let Source { domains, domain_aliases, mailboxes, aliases, refused, left_out, .. } = source;
+    let Source { domains, domain_aliases, mailboxes, aliases, administrators, .. } = source;
+    let Source { refused, left_out, .. } = source;
     let mut steps = Steps::default();
     steps.report.refused = refused;
     steps.report.left_out = left_out;
@@ -34,6 +35,7 @@ pub fn decide(source: Source, options: &Options, existing: &Existing) -> Steps {
         domains: HashSet::new(),
         names: HashMap::new(),
         mailboxes: HashMap::new(),
+        limited: Vec::new(),
     };
     let inhabited = mailboxes.iter().filter_map(|one| Some(parts(&one.address).ok()?.1)).collect();
     let other_names = other_names(&domain_aliases, &inhabited);
@@ -47,6 +49,8 @@ pub fn decide(source: Source, options: &Options, existing: &Existing) -> Steps {
         decider.mailbox(&mailbox);
     }
     decider.aliases(aliases);
+    decider.limits();
+    decider.administrators(administrators);
     decider.steps.report.sort();
     decider.steps
 }
@@ -84,6 +88,8 @@ pub(super) struct Decider<'a> {
     pub(super) names: HashMap<DomainName, DomainName>,
     /// Mailboxes of the dump, and whether they are taken over.
     pub(super) mailboxes: ByAddress<bool>,
+    /// Domains that are there, or will be, with the limits that they have there.
+    pub(super) limited: Vec<(Origin, DomainName, Limits)>,
 }
 
 impl Decider<'_> {
@@ -160,6 +166,7 @@ impl Decider<'_> {
             }
         };
         self.domains.insert(name.clone());
+        self.limited.push((origin.clone(), name.clone(), domain.limits));
         if let Some(kind) = self.settle(Kind::Domain, &origin, now) {
             self.steps.domains.push(DomainStep { origin, kind, name, status });
         }

@@ -6,7 +6,10 @@ use umail_api_types::{groups::Posting, status::Status};
 use umail_proto::functions::Functions;
 
 use super::{ByAddress, decide::parts, source::Source};
-use crate::model::address::{DomainName, EmailAddress, LocalPart};
+use crate::model::{
+    address::{DomainName, EmailAddress, LocalPart},
+    allowance::Allowance,
+};
 
 /// What is there of all that a dump names.
 #[derive(Debug, Default)]
@@ -26,6 +29,8 @@ pub enum HeldName {
         status: Status,
         /// Its catch-all.
         catch_all: Option<EmailAddress>,
+        /// What it may have, and what has been given away of that.
+        allowance: Box<Allowance>,
     },
     /// Another name of this domain.
     DomainAlias(DomainName),
@@ -50,6 +55,8 @@ pub enum Held {
         hash: Option<String>,
         /// Where mail goes, and whether the mailbox gets a copy.
         forwarding: Option<(Vec<EmailAddress>, bool)>,
+        /// The domains of the dump that the user administers.
+        administers: Vec<DomainName>,
     },
     /// An alias with these targets.
     Alias(Vec<EmailAddress>),

@@ -1,17 +1,20 @@
 //! The tables of mailcow: quotas in bytes, what a mailbox may use in `attributes`, a row of `alias`
 //! for each mailbox, `@domain` for a catch-all.
 
-use umail_api_types::{functions::FunctionName, status::Status};
+use umail_api_types::{functions::FunctionName, limit::Limit, status::Status};
 
 use super::{
-    postfixadmin::{administrator, alias, domain_alias},
+    postfixadmin::{administrator, alias, domain_alias, limits},
     source::{Cells, Domain, Mailbox, Source},
 };
 use crate::model::dump::{Row, Table};
 
 /// What is read of a dump.
 pub(super) const TABLES: &[Table] = &[
-    Table { name: "domain", columns: &["domain", "active", "backupmx", "relay_all_recipients"] },
+    Table {
+        name: "domain",
+        columns: &["domain", "aliases", "mailboxes", "maxquota", "quota", "active", "backupmx"],
+    },
     Table { name: "alias_domain", columns: &["alias_domain", "target_domain", "active"] },
     Table {
         name: "mailbox",
@@ -74,11 +77,14 @@ fn domain(source: &mut Source, row: &Row) {
     let other = cells
         .flag("backupmx", false)
         .then_some("is relayed to another server: such domains are not hosted here");
+    // 0 is none.
+    let limits = limits(&mut cells, |number| Limit::AtMost(number.max(0)));
     let read = Domain {
         line: cells.line(),
         name: cells.text("domain"),
         is_active: cells.flag("active", true),
         other,
+        limits,
     };
     cells.finish(read, &mut source.domains, &mut source.refused);
 }

@@ -1,9 +1,11 @@
 //! What another panel has, taken from a dump of its database, and the steps that bring it here.
 
+mod administrators;
 mod aliases;
 mod circles;
 mod decide;
 mod existing;
+mod limits;
 mod mailcow;
 mod postfixadmin;
 mod scheme;
@@ -21,8 +23,10 @@ use serde::Serialize;
 use umail_api_types::{functions::FunctionName, groups::Posting, status::Status};
 
 pub use self::{
+    administrators::AdministratorStep,
     decide::decide,
     existing::{Existing, Held, HeldName},
+    limits::{DomainLimits, LimitsStep},
     source::Source,
 };
 use crate::model::{
@@ -96,11 +100,15 @@ pub enum Kind {
     Group,
     /// Where mail for unknown addresses of a domain goes.
     CatchAll,
+    /// What a domain may have at most.
+    Limits,
+    /// Who administers a domain.
+    Administrator,
 }
 
 impl Kind {
     /// All, in the order of the work on them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Domain,
         Self::DomainAlias,
         Self::User,
@@ -108,6 +116,8 @@ impl Kind {
         Self::Alias,
         Self::Group,
         Self::CatchAll,
+        Self::Limits,
+        Self::Administrator,
     ];
 
     /// The word for many of them.
@@ -121,6 +131,8 @@ impl Kind {
             Self::Alias => "aliases",
             Self::Group => "groups",
             Self::CatchAll => "catch-alls",
+            Self::Limits => "limits",
+            Self::Administrator => "administrators",
         }
     }
 }
@@ -181,6 +193,8 @@ pub struct Report {
     pub left_out: Vec<Refusal>,
     /// Users whose password is not taken over; they get one from whoever administers them.
     pub reset: u64,
+    /// Limits that are set below what there will be: nothing more is given there.
+    pub below: u64,
 }
 
 impl Report {
@@ -216,6 +230,7 @@ impl Report {
 
 /// How it is to be done.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command")]
 pub struct Options {
     /// The plan of the users.
     pub plan: Plan,
@@ -225,6 +240,10 @@ pub struct Options {
     pub reset_weak: bool,
     /// Whether what is there already is changed to what the dump says.
     pub update: bool,
+    /// Whether limits are set that are below what there will be.
+    pub below_allocated: bool,
+    /// Whether administrators of domains are appointed who have the address of a mailbox.
+    pub administrators: bool,
 }
 
 /// Whether a step adds something, or changes what is there.
@@ -360,6 +379,10 @@ pub struct Steps {
     pub groups: Vec<GroupStep>,
     /// Catch-alls.
     pub catch_alls: Vec<CatchAllStep>,
+    /// Limits of domains.
+    pub limits: Vec<LimitsStep>,
+    /// Administrators of domains.
+    pub administrators: Vec<AdministratorStep>,
     /// What becomes of everything.
     pub report: Report,
     /// The quotas of the mailboxes in bytes, and how many have each; 0: unlimited.

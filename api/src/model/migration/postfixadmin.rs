@@ -1,20 +1,36 @@
 //! The tables of `PostfixAdmin`: quotas in bytes, a row of `alias` for each mailbox, `@domain` for a
 //! catch-all, a row of `domain` for each domain alias, too, and one called `ALL`.
 
-use umail_api_types::{functions::FunctionName, status::Status};
+use umail_api_types::{functions::FunctionName, limit::Limit, status::Status};
 
-use super::source::{Alias, Cells, Domain, DomainAlias, Mailbox, Source};
+use super::{
+    DomainLimits,
+    source::{Administrator, Alias, Cells, Domain, DomainAlias, Limits, Mailbox, Source},
+};
 use crate::model::dump::{Row, Table};
 
 /// What is read of a dump.
 pub(super) const TABLES: &[Table] = &[
-    Table { name: "domain", columns: &["domain", "active", "backupmx", "transport"] },
+    Table {
+        name: "domain",
+        columns: &[
+            "domain",
+            "aliases",
+            "mailboxes",
+            "maxquota",
+            "quota",
+            "active",
+            "backupmx",
+            "transport",
+        ],
+    },
     Table { name: "alias_domain", columns: &["alias_domain", "target_domain", "active"] },
     Table {
         name: "mailbox",
         columns: &["username", "password", "name", "maildir", "quota", "active", "smtp_active"],
     },
     Table { name: "alias", columns: &["address", "goto", "active"] },
+    Table { name: "admin", columns: &["username", "superadmin", "active"] },
     Table { name: "domain_admins", columns: &["username", "domain", "active"] },
     Table { name: "fetchmail", columns: &["mailbox", "src_server", "active"] },
     Table { name: "mailbox_app_password", columns: &["username", "description"] },
@@ -27,6 +43,7 @@ pub(super) fn take(source: &mut Source, row: &Row) {
         "alias_domain" => domain_alias(source, row),
         "mailbox" => mailbox(source, row),
         "alias" => alias(source, row),
+        "admin" => account(source, row),
         "domain_admins" => administrator(source, row),
         "fetchmail" => {
             let mut cells = Cells::new(row, &["mailbox", "src_server"]);
@@ -58,8 +75,32 @@ fn domain(source: &mut Source, row: &Row) {
         None
     };
     let is_active = cells.flag("active", true);
-    let read = Domain { line: cells.line(), name, is_active, other };
+    let limits = limits(&mut cells, |number| match number {
+        ..0 => Limit::AtMost(0),
+        0 => Limit::Unlimited,
+        number => Limit::AtMost(number),
+    });
+    let read = Domain { line: cells.line(), name, is_active, other, limits };
     cells.finish(read, &mut source.domains, &mut source.refused);
+}
+
+/// Columns of limits are the same in both panels; `meaning` says what a number of users or aliases is.
+/// Storage is in MiB, and neither panel has a domain with room for none.
+pub(super) fn limits(cells: &mut Cells<'_>, meaning: fn(i64) -> Limit) -> Limits {
+    let mut number = |column| cells.has(column).then(|| cells.number(column, 0));
+    let (aliases, users) = (number("aliases"), number("mailboxes"));
+    let mut bytes = |column| {
+        let bytes = number(column).filter(|mebibytes| *mebibytes > 0);
+        bytes.and_then(|mebibytes| mebibytes.checked_mul(1 << 20))
+    };
+    let (mailbox_bytes, storage) = (bytes("maxquota"), bytes("quota"));
+    let is_there = cells.has("quota");
+    let domain_wide = DomainLimits {
+        users: users.map(meaning),
+        aliases: aliases.map(meaning),
+        storage_bytes: is_there.then(|| Limit::from_number(storage)),
+    };
+    Limits { domain_wide, mailbox_bytes }
 }
 
 /// Tables and columns of domain aliases are the same in both panels.
@@ -111,16 +152,24 @@ pub(super) fn alias(source: &mut Source, row: &Row) {
     cells.finish(read, &mut source.aliases, &mut source.refused);
 }
 
-/// Administrators have accounts of their own there, with passwords of their own.
+/// An account of an administrator, with a password of its own.
+fn account(source: &mut Source, row: &Row) {
+    let mut cells = Cells::new(row, &["username"]);
+    let name = cells.text("username");
+    if !cells.flag("active", true) {
+        source.administrators.disabled.insert(name);
+    } else if cells.flag("superadmin", false) {
+        source.administrators.of_all.push((cells.line(), name));
+    }
+}
+
+/// What an account administers.
 pub(super) fn administrator(source: &mut Source, row: &Row) {
     let mut cells = Cells::new(row, &["username", "domain"]);
-    if !cells.flag("active", true) {
-        return;
+    let is_active = cells.flag("active", true);
+    let (name, domain) = (cells.text("username"), cells.text("domain"));
+    let read = Administrator { line: cells.line(), name, domain };
+    if is_active {
+        cells.finish(read, &mut source.administrators.rows, &mut source.refused);
     }
-    let reason = if cells.text("domain") == "ALL" {
-        "administers everything: add an operator (umail-api operator create)"
-    } else {
-        "administers the domain: appoint a user (POST /v1/users/{user}/role_assignments)"
-    };
-    cells.whole(reason, &mut source.left_out);
 }

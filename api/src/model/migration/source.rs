@@ -1,8 +1,10 @@
 //! What a dump has, the same for every panel: texts as they stand there.
 
+use std::collections::HashSet;
+
 use umail_api_types::{functions::FunctionName, status::Status};
 
-use super::{Origin, Refusal};
+use super::{DomainLimits, Origin, Refusal};
 use crate::model::dump::{Row, Value};
 
 /// Bytes of a name or an address at most: more is none.
@@ -16,6 +18,7 @@ pub struct Source {
     pub(super) domain_aliases: Vec<DomainAlias>,
     pub(super) mailboxes: Vec<Mailbox>,
     pub(super) aliases: Vec<Alias>,
+    pub(super) administrators: Administrators,
     /// Rows that cannot be read, and what there is nothing for here.
     pub(super) refused: Vec<Refusal>,
     /// Rows that are not meant to be taken over.
@@ -31,6 +34,34 @@ pub(super) struct Domain {
     pub(super) is_active: bool,
     /// Why it is no domain with mailboxes.
     pub(super) other: Option<&'static str>,
+    pub(super) limits: Limits,
+}
+
+/// What a domain may have there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    /// As a whole.
+    pub(super) domain_wide: DomainLimits,
+    /// The quota of each mailbox at most.
+    pub(super) mailbox_bytes: Option<i64>,
+}
+
+/// Who administers what there.
+#[derive(Debug, Default)]
+pub(super) struct Administrators {
+    pub(super) rows: Vec<Administrator>,
+    /// Names of accounts that are disabled.
+    pub(super) disabled: HashSet<String>,
+    /// Accounts that administer everything: line and name.
+    pub(super) of_all: Vec<(u64, String)>,
+}
+
+/// An account that administers a domain, or `ALL`.
+#[derive(Debug)]
+pub(super) struct Administrator {
+    pub(super) line: u64,
+    pub(super) name: String,
+    pub(super) domain: String,
 }
 
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 use time::OffsetDateTime;
-use umail_api_types::limit::Quota;
-use umail_proto::functions::Functions;
+use umail_api_types::limit::{Limit, Quota};
+use umail_proto::functions::{Function, Functions};
 use uuid::Uuid;
 
 use super::*;
@@ -21,7 +21,14 @@ fn options(quota: Quota) -> Options {
         created_at: OffsetDateTime::UNIX_EPOCH,
         updated_at: OffsetDateTime::UNIX_EPOCH,
     };
-    Options { plan, is_plan_named: true, reset_weak: false, update: false }
+    Options {
+        plan,
+        is_plan_named: true,
+        reset_weak: false,
+        update: false,
+        below_allocated: false,
+        administrators: false,
+    }
 }
 
 fn steps_of(panel: Panel, dump: &str, options: &Options, existing: &Existing) -> Steps {
@@ -43,6 +50,10 @@ fn refused(list: &[Refusal]) -> Vec<String> {
 
 fn address(text: &str) -> EmailAddress {
     EmailAddress::parse(text).unwrap()
+}
+
+fn domain_name(text: &str) -> DomainName {
+    DomainName::parse(text).unwrap()
 }
 
 #[test]
@@ -124,7 +135,10 @@ fn steps_are_what_the_rows_say() {
     assert_eq!(user("alice@example.com").quota_bytes, Some(1_048_576_000));
     assert_eq!(user("bob@example.com").display_name, "=HYPERLINK(\"http://x\")");
     let functions = user("bob@example.com").functions.as_ref().unwrap();
-    assert!(!functions.contains(&FunctionName::Submission) && functions.len() == 6);
+    assert!(
+        !functions.contains(&FunctionName::Submission)
+            && functions.len() == Function::ALL.len() - 1
+    );
     assert_eq!(user("dave@example.com").status, Status::Closed);
     assert_eq!(user("erin@xn--bro-hoa.example").quota_bytes, None);
     let forwardings: Vec<_> = steps
@@ -168,10 +182,21 @@ fn who_has_a_weak_password_is_added_without_one_on_request() {
 #[test]
 fn rows_of_mailcow_are_what_they_mean_there() {
     let steps = steps(Panel::Mailcow, MAILCOW);
+    let below = "--below-allocated sets it, and nothing more is given then";
+    let below = [
+        format!(
+            "domain example.com: aliases: is a limit of 0 aliases, and there will be 1: {below}"
+        ),
+        format!(
+            "domain example.com: mailboxes: is a limit of 0 users, and there will be 3: {below}"
+        ),
+    ];
     let expected = [
         "alias bin@example.com: goto: null@localhost: mail is not thrown away here",
         "alias learn@example.com: goto: spam@localhost: mail is not learned from here",
         "app_passwd alice@example.com phone: app passwords are made anew by their users",
+        &below[0],
+        &below[1],
         "domain relay.example: is relayed to another server: such domains are not hosted here",
         "mailbox carol@example.com: password: {SSHA256} is weak: {ARGON2ID}, {BLF-CRYPT}, \
          {SHA512-CRYPT} and {PBKDF2} are taken; --reset-weak adds the user without a password",
@@ -245,7 +270,9 @@ fn what_is_there_is_left_alone_or_changed_on_request() {
     let dump = dump(&[("x@a.example", "u@a.example,v@c.example"), ("@a.example", "u@a.example")]);
     let held = |status, targets: &[&str], name: &str| {
         let mut existing = Existing::default();
-        let domain = HeldName::Domain { status, catch_all: Some(address("u@a.example")) };
+        let allowance = Box::new(limits::unlimited(&domain_name("a.example")));
+        let catch_all = Some(address("u@a.example"));
+        let domain = HeldName::Domain { status, catch_all, allowance };
         existing.names.insert(DomainName::parse("a.example").unwrap(), domain);
         let targets = targets.iter().map(|one| address(one)).collect();
         existing.addresses.insert(address("x@a.example"), Held::Alias(targets));
@@ -256,6 +283,7 @@ fn what_is_there_is_left_alone_or_changed_on_request() {
             quota: None,
             hash: None,
             forwarding: None,
+            administers: Vec::new(),
         };
         existing.addresses.insert(address("u@a.example"), user);
         existing
@@ -312,4 +340,173 @@ fn what_cannot_be_a_name_is_refused_in_few_words() {
     let latin = latin.iter().filter(|one| **one != 0xc3).copied().collect::<Vec<_>>();
     let (source, _) = Panel::PostfixAdmin.read(latin.as_slice(), String::new()).unwrap();
     assert!(source.refused[0].reason.starts_with("must be UTF-8"), "{:?}", source.refused);
+}
+
+/// A dump of `PostfixAdmin`: a domain with these limits (aliases, mailboxes, quota of a mailbox and of
+/// the domain), and three users with this quota in bytes.
+fn limited(limits: &str, quota: i64) -> String {
+    let hash = "{SHA512-CRYPT}$6$Gaywqj1TcuX59aA8$8g9lPadl14NJSS4bmGizCH18uTLHjZF3V5xSqZE5JlgOrlEdBWD9\
+                KiH9VIVNEjJGDiZ5w6GRN4wkote69WuBJ.";
+    let users = ["u", "v", "w"].map(|user| format!("('{user}@a.example','{hash}','',{quota})"));
+    format!(
+        "INSERT INTO domain (domain, aliases, mailboxes, maxquota, quota) VALUES ('a.example',{limits});\n\
+         INSERT INTO mailbox (username, password, maildir, quota) VALUES {};\n\
+         INSERT INTO alias (address, goto) VALUES ('x@a.example','u@a.example');\n",
+        users.join(",")
+    )
+}
+
+/// A domain that is there, with these limits and nothing in it.
+fn there(limits: DomainLimits) -> Existing {
+    let mut allowance = limits::unlimited(&domain_name("a.example"));
+    let DomainLimits { users, aliases, storage_bytes } = limits;
+    allowance.limits.users = users.unwrap_or(Limit::Unlimited);
+    allowance.limits.aliases = aliases.unwrap_or(Limit::Unlimited);
+    allowance.limits.storage_bytes = storage_bytes.unwrap_or(Limit::Unlimited);
+    let (status, catch_all, allowance) = (Status::Active, None, Box::new(allowance));
+    let domain = HeldName::Domain { status, catch_all, allowance };
+    Existing { names: [(domain_name("a.example"), domain)].into(), ..Existing::default() }
+}
+
+fn of(numbers: [Option<i64>; 3]) -> DomainLimits {
+    let [users, aliases, storage_bytes] = numbers.map(|one| one.map(Limit::AtMost));
+    DomainLimits { users, aliases, storage_bytes }
+}
+
+#[test]
+fn limits_of_domains_are_those_that_mean_the_same() {
+    const MIB: i64 = 1 << 20;
+    let all = Some(Limit::Unlimited);
+    let unlimited = DomainLimits { users: all, aliases: all, storage_bytes: all };
+    for (limits, expected) in [
+        ("10,20,0,30", Some(of([Some(20), Some(10), Some(30 * MIB)]))),
+        ("0,3,0,0", Some(DomainLimits { users: Some(Limit::AtMost(3)), ..unlimited })),
+        (
+            "0,0,0,3",
+            Some(DomainLimits { storage_bytes: Some(Limit::AtMost(3 * MIB)), ..unlimited }),
+        ),
+        ("0,0,0,0", None),
+        ("0,0,0,-1", None),
+        ("0,0,0,9223372036854775807", None),
+    ] {
+        let found = steps(Panel::PostfixAdmin, &limited(limits, MIB));
+        assert_eq!(found.limits.first().map(|one| one.limits), expected, "{limits}");
+        assert!(found.report.is_complete() && found.report.left_out.is_empty(), "{limits}");
+        let count = found.report.counts.get(&Kind::Limits).map_or(0, |count| count.new);
+        assert_eq!(count, u64::from(expected.is_some()), "{limits}");
+    }
+    // Not of whom has no quota, and not of single mailboxes.
+    let found = steps(Panel::PostfixAdmin, &limited("0,5,7,30", 0));
+    let expected = [
+        "domain a.example: maxquota: a mailbox has at most 7340032 bytes there, and here its plan's",
+        "domain a.example: quota: limits no domain here that has users without a quota: 3",
+    ];
+    assert_eq!(refused(&found.report.left_out), expected);
+    let expected =
+        DomainLimits { users: Some(Limit::AtMost(5)), aliases: all, storage_bytes: None };
+    assert_eq!(found.limits[0].limits, expected);
+    let plan = options(Quota::AtMost(7 * MIB));
+    let dump = limited("0,5,7,30", MIB);
+    let found = steps_of(Panel::PostfixAdmin, &dump, &plan, &Existing::default());
+    assert!(found.report.left_out.is_empty(), "the plan is as small");
+}
+
+#[test]
+fn limits_below_what_there_will_be_are_refused_one_by_one_unless_that_is_wanted() {
+    let dump = limited("-1,2,0,2", 1 << 20);
+    let found = steps(Panel::PostfixAdmin, &dump);
+    let more = "--below-allocated sets it, and nothing more is given then";
+    let expected = [
+        format!("domain a.example: aliases: is a limit of 0 aliases, and there will be 1: {more}"),
+        format!("domain a.example: mailboxes: is a limit of 2 users, and there will be 3: {more}"),
+        format!(
+            "domain a.example: quota: is a limit of 2097152 storage_bytes, and there will be \
+             3145728: {more}"
+        ),
+    ];
+    assert_eq!((refused(&found.report.refused), found.limits.len()), (expected.into(), 0));
+    let found = steps(Panel::PostfixAdmin, &dump.replace("-1,2,0,2", "9,2,0,3"));
+    let limits = of([None, Some(9), Some(3 << 20)]);
+    assert_eq!((found.report.refused.len(), found.limits[0].limits), (1, limits));
+
+    let wish = Options { below_allocated: true, ..options(Quota::Unlimited) };
+    let found = steps_of(Panel::PostfixAdmin, &dump, &wish, &Existing::default());
+    assert_eq!(
+        (found.limits[0].limits, found.report.below),
+        (of([Some(2), Some(0), Some(2 << 20)]), 3)
+    );
+    assert!(found.report.is_complete() && found.limits[0].below_allocated);
+    // What is there already counts as well.
+    let mut existing = there(DomainLimits::default());
+    if let Some(HeldName::Domain { allowance, .. }) =
+        existing.names.get_mut(&domain_name("a.example"))
+    {
+        allowance.allocated.users = 8;
+    }
+    let dump = limited("0,10,0,0", 1 << 20);
+    let found = steps_of(Panel::PostfixAdmin, &dump, &options(Quota::Unlimited), &existing);
+    assert!(found.report.refused[0].reason.contains("10 users, and there will be 11"));
+}
+
+#[test]
+fn limits_that_are_there_stay_unless_they_are_to_be_changed() {
+    let (dump, wish) = (limited("10,20,0,30", 1 << 20), options(Quota::Unlimited));
+    let same = there(of([Some(20), Some(10), Some(30 << 20)]));
+    let found = steps_of(Panel::PostfixAdmin, &dump, &wish, &same);
+    assert_eq!((found.limits.len(), found.report.counts[&Kind::Limits].there), (0, 1));
+    // Where a run was cut off, or some are missing.
+    let some = there(of([None, Some(10), None]));
+    let found = steps_of(Panel::PostfixAdmin, &dump, &wish, &some);
+    assert_eq!((found.limits[0].kind, found.limits[0].wider), (Do::Add, DomainLimits::default()));
+    let other = there(of([Some(5), Some(40), None]));
+    let found = steps_of(Panel::PostfixAdmin, &dump, &wish, &other);
+    let reason = "is there already with other limits (mailboxes, aliases): --update changes it";
+    assert_eq!(refused(&found.report.refused), [format!("domain a.example: {reason}")]);
+    let update = Options { update: true, ..wish };
+    let found = steps_of(Panel::PostfixAdmin, &dump, &update, &other);
+    let [step] = found.limits.as_slice() else { panic!("one step") };
+    assert_eq!(step.kind, Do::Change);
+    // More room comes first, and less last.
+    assert_eq!(step.wider, of([Some(20), None, None]));
+    let free = limited("0,0,0,0", 1 << 20);
+    let found = steps_of(Panel::PostfixAdmin, &free, &update, &other);
+    assert_eq!(found.limits[0].wider.users, Some(Limit::Unlimited));
+}
+
+#[test]
+fn who_administers_a_domain_and_has_a_mailbox_is_appointed_on_request() {
+    let dump = limited("0,0,0,0", 0)
+        + "INSERT INTO admin (username, superadmin, active) VALUES ('u@a.example',0,1),\
+           ('w@a.example',0,0),('chief@a.example',1,1),('boss@a.example',1,1);\n\
+           INSERT INTO domain_admins (username, domain, active) VALUES ('U@a.example','a.example',1),\
+           ('u@a.example','A.example',1),('v@a.example','a.example',0),('w@a.example','a.example',1),\
+           ('v@a.example','other.example',1),('chief@a.example','ALL',1),('who@b.example','a.example',1),\
+           ('somebody','a.example',1);\n";
+    let found = steps(Panel::PostfixAdmin, &dump);
+    assert!(found.administrators.is_empty() && found.report.is_complete());
+    let of_all = "administers everything: add an operator (umail-api operator create)";
+    let nobody = "administers the domain, and is no mailbox: appoint a user \
+                  (POST /v1/users/{user}/role_assignments)";
+    let one = "administers the domain: --administrators appoints whose mailbox it is";
+    let always = [
+        format!("admin boss@a.example: {of_all}"),
+        format!("domain_admins chief@a.example ALL: {of_all}"),
+        format!("domain_admins somebody a.example: {nobody}"),
+        format!("domain_admins who@b.example a.example: {nobody}"),
+    ];
+    let on_request =
+        ["U@a.example a.example", "u@a.example A.example", "v@a.example other.example"];
+    let mut expected = on_request.map(|key| format!("domain_admins {key}: {one}")).to_vec();
+    expected.extend(always.clone());
+    expected.sort();
+    assert_eq!(refused(&found.report.left_out), expected);
+
+    let wish = Options { administrators: true, ..options(Quota::Unlimited) };
+    let found = steps_of(Panel::PostfixAdmin, &dump, &wish, &Existing::default());
+    let [step] = found.administrators.as_slice() else { panic!("once") };
+    assert_eq!((&step.address, &step.domain), (&address("u@a.example"), &domain_name("a.example")));
+    let reason = "domain: domain other.example is not taken over";
+    let expected = [format!("domain_admins v@a.example other.example: {reason}")];
+    assert_eq!(refused(&found.report.refused), expected);
+    assert_eq!(refused(&found.report.left_out), always);
 }

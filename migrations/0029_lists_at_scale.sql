@@ -145,7 +145,8 @@ BEGIN
                            AND (f.with_action IS NULL OR audit_event.action = f.with_action)
                            AND (f.everything OR f.every_domain AND domain_id IS NOT NULL
                                 OR domain_id = ANY (f.domains)
-                                OR actor_id = f.own OR user_id = f.own
+                                OR (actor_id = f.own OR user_id = f.own)
+                                   AND audit_event.action <> 'hide'
                                 OR (SELECT true FROM department_above AS above
                                      WHERE above.department_id = audit_event.department_id
                                        AND above.above_id = ANY (f.tops) LIMIT 1)) AS is_hit
@@ -370,7 +371,8 @@ GRANT EXECUTE ON FUNCTION audit_page TO umail_app, umail_tenant;
 CREATE TABLE department_above (
     above_id      uuid NOT NULL,
     department_id uuid NOT NULL,
-    PRIMARY KEY (above_id, department_id)
+    domain_id     uuid NOT NULL,
+    PRIMARY KEY (above_id, department_id) INCLUDE (domain_id)
 );
 CREATE INDEX department_above_department_id_idx ON department_above (department_id);
 
@@ -387,7 +389,7 @@ BEGIN
                                               WHERE above.department_id = NEW.id
                                                 AND above.above_id <> NEW.id);
     ELSE
-        INSERT INTO department_above VALUES (NEW.id, NEW.id);
+        INSERT INTO department_above VALUES (NEW.id, NEW.id, NEW.domain_id);
     END IF;
     INSERT INTO department_above
     WITH RECURSIVE above AS (
@@ -395,7 +397,7 @@ BEGIN
          UNION
         SELECT parent_id FROM department JOIN above USING (id)
     )
-    SELECT above.id, below.department_id FROM above CROSS JOIN department_above AS below
+    SELECT above.id, below.department_id, NEW.domain_id FROM above CROSS JOIN department_above AS below
      WHERE above.id IS NOT NULL AND below.above_id = NEW.id
     ON CONFLICT DO NOTHING;
     RETURN NULL;
@@ -407,17 +409,18 @@ CREATE TRIGGER department_moved AFTER UPDATE OF parent_id ON department
     EXECUTE FUNCTION place_department();
 INSERT INTO department_above
 WITH RECURSIVE above AS (
-    SELECT id AS department_id, id FROM department
+    SELECT id AS department_id, id, domain_id FROM department
      UNION
-    SELECT department_id, parent_id FROM department JOIN above USING (id) WHERE parent_id IS NOT NULL
+    SELECT department_id, parent_id, department.domain_id FROM department JOIN above USING (id)
+     WHERE parent_id IS NOT NULL
 )
-SELECT id, department_id FROM above;
+SELECT id, department_id, domain_id FROM above;
 
 GRANT SELECT ON department_above TO umail_app, umail_tenant;
 ALTER TABLE department_above ENABLE ROW LEVEL SECURITY;
 CREATE POLICY department_above_all ON department_above TO umail_app USING (true);
 CREATE POLICY department_above_tenant ON department_above FOR SELECT TO umail_tenant
-    USING (above_id = ANY ((SELECT reached('departments'))::uuid[]));
+    USING (domain_id = ANY ((SELECT reached('homes'))::uuid[]));
 
 CREATE OR REPLACE FUNCTION may_limit(level uuid) RETURNS boolean LANGUAGE sql STABLE
     RETURN EXISTS (
@@ -447,8 +450,9 @@ BEGIN
          'USING ({here} OR {below}
                  OR EXISTS (SELECT FROM account WHERE account.id = account_id))'),
         ('audit_event', 'audit_event_tenant_select', 'audit_event.department_id',
-         'USING ({here} OR actor_id = (SELECT reached_user()) OR user_id = (SELECT reached_user())
-                 OR {below})')
+         'USING ({here} OR {below}
+                 OR action <> ''hide'' AND (actor_id = (SELECT reached_user())
+                                          OR user_id = (SELECT reached_user())))')
     ) AS policies (on_table, name, department, conditions)
     LOOP
         EXECUTE format('ALTER POLICY %I ON %I ', policy.name, policy.on_table)
@@ -457,15 +461,17 @@ BEGIN
     END LOOP;
 END $$;
 
--- Of somebody who does not administer the place: what is below the own departments, whatever was said.
-CREATE FUNCTION tops_in_reach(place uuid, tops uuid[]) RETURNS uuid[] LANGUAGE sql STABLE
-    RETURN CASE WHEN is_reached(place) THEN tops ELSE reached('departments') END;
 -- Those of some departments that are below others, or are those.
 CREATE FUNCTION departments_below(departments uuid[], tops uuid[]) RETURNS uuid[] LANGUAGE sql STABLE
     RETURN ARRAY(SELECT one FROM unnest(departments) AS one
                   WHERE tops IS NULL
                      OR EXISTS (SELECT FROM department_above
                                  WHERE department_id = one AND above_id = ANY (tops)));
+-- Of somebody who does not administer the place: as far as they are below the own departments.
+CREATE FUNCTION tops_in_reach(place uuid, tops uuid[]) RETURNS uuid[] LANGUAGE sql STABLE
+    RETURN CASE WHEN is_reached(place) THEN tops
+                WHEN tops IS NULL THEN reached('departments')
+                ELSE departments_below(tops, reached('departments')) END;
 -- All departments below these, unless they are many.
 CREATE FUNCTION few_departments(tops uuid[]) RETURNS uuid[] LANGUAGE sql STABLE
     RETURN (SELECT CASE WHEN count(*) <= 32 AND tops IS NOT NULL

@@ -1,0 +1,62 @@
+//! An automatic reply, from the REST API over two storage nodes and back to who wrote.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use umail_tests::harness::{
+    fleet::FOUR_NODES,
+    mail::{Imap, Smtp, header, message},
+    until,
+};
+
+use crate::stage::{DOMAIN, PASSWORD, Stage};
+
+/// Hands in a message for bob as this user.
+async fn submit(stage: &Stage, from: &str, bob: &str) {
+    let smtp = Smtp::connect(stage.smtp(587)).await.unwrap();
+    let mut smtp = smtp.start_tls(&stage.trust).await.unwrap();
+    assert_eq!(smtp.login(from, PASSWORD).await.unwrap().code, 235);
+    let text = message(from, bob, &format!("of-{from}"), "are you there?");
+    assert_eq!(smtp.send(from, &[bob], &text).await.unwrap().code, 250);
+    stage.arrives(bob, &format!("of-{from}")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_writes_to_somebody_away_is_told_so() {
+    let stage = Stage::start(FOUR_NODES).await;
+    let alice = stage.user("alice", "storage-1").await.unwrap();
+    let carol = stage.user("carol", "storage-1").await.unwrap();
+    let bob = stage.user("bob", "storage-2").await.unwrap();
+    let reply = json!({"enabled": true, "subject": "Weg", "text": "Bis M\u{e4}rz, 100 %."});
+    let path = format!("/v1/users/{bob}/autoreply");
+    let answer = stage.rest.ask(Method::PUT, &path, Some(&reply)).await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+    stage.rest.converged().await.unwrap();
+
+    submit(&stage, &alice, &bob).await;
+    until(Duration::from_secs(30), async || {
+        let there = stage.inbox(&alice).await?.len();
+        Ok(if there == 1 { Ok(()) } else { Err(format!("{there} messages")) })
+    })
+    .await
+    .unwrap();
+    let pop = stage.fleet.node("pop-1").unwrap().address();
+    let mut imap = Imap::open((pop, 993).into(), &stage.trust, &alice, PASSWORD).await.unwrap();
+    imap.select("INBOX").await.unwrap();
+    let text = imap.text(1).await.unwrap();
+    assert_eq!(header(&text, "From"), Some(format!("<bob@{DOMAIN}>")).as_deref(), "{text}");
+    assert_eq!(header(&text, "Subject"), Some("Weg"), "{text}");
+    assert!(text.contains("Bis M\u{e4}rz, 100 %."), "{text}");
+
+    // Without the function nobody is told any more.
+    let functions = ["pop3", "imap", "submission", "external_send"];
+    let narrow = json!({ "functions": functions });
+    stage.rest.patch(&format!("/v1/users/{bob}"), &narrow).await.unwrap();
+    stage.rest.converged().await.unwrap();
+    submit(&stage, &carol, &bob).await;
+    let log = stage.fleet.node("storage-2").unwrap().folder().join("data/log/dovecot.log");
+    let log = std::fs::read_to_string(log).unwrap();
+    assert_eq!(log.matches("sent vacation response").count(), 1, "{log}");
+    assert!(stage.inbox(&carol).await.unwrap().is_empty());
+}
