@@ -168,10 +168,9 @@ pub fn visible_departments(caller: &Caller, domain: DomainId) -> Option<Vec<Depa
 /// The departments that a list shows of all, or of the one that was asked for.
 #[must_use]
 pub fn visible_among(caller: &Caller, domain: DomainId, wanted: Option<DepartmentId>) -> Among {
-    let (assignments, visible) = match (caller, visible_departments(caller, domain)) {
-        (Caller::User { assignments, .. }, Some(visible)) => (assignments, visible),
-        _ => return wanted.map_or(Among::All, |id| Among::These(vec![id])),
-    };
+    let all = || wanted.map_or(Among::All, |id| Among::These(vec![id]));
+    let Caller::User { assignments, .. } = caller else { return all() };
+    let Some(visible) = visible_departments(caller, domain) else { return all() };
     if let Some(id) = wanted {
         return Among::These(Vec::from_iter(visible.contains(&id).then_some(id)));
     }
