@@ -429,7 +429,8 @@ CREATE OR REPLACE FUNCTION may_limit(level uuid) RETURNS boolean LANGUAGE sql ST
                                OR EXISTS (SELECT FROM department_above AS above
                                            WHERE above.department_id = parent_id
                                              AND above.above_id = ANY (reached('departments')))));
--- The policies that compared with each department.
+-- The policies that compared with each department. (With EXISTS, the database may read all departments
+-- below instead of looking for one; not so here.)
 DO $$
 DECLARE
     policy record;
@@ -465,8 +466,8 @@ END $$;
 CREATE FUNCTION departments_below(departments uuid[], tops uuid[]) RETURNS uuid[] LANGUAGE sql STABLE
     RETURN ARRAY(SELECT one FROM unnest(departments) AS one
                   WHERE tops IS NULL
-                     OR EXISTS (SELECT FROM department_above
-                                 WHERE department_id = one AND above_id = ANY (tops)));
+                     OR (SELECT true FROM department_above
+                          WHERE department_id = one AND above_id = ANY (tops) LIMIT 1));
 -- Of somebody who does not administer the place: as far as they are below the own departments.
 CREATE FUNCTION tops_in_reach(place uuid, tops uuid[]) RETURNS uuid[] LANGUAGE sql STABLE
     RETURN CASE WHEN is_reached(place) THEN tops

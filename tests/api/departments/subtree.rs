@@ -215,7 +215,7 @@ async fn lists_cost_the_same_with_many_departments() {
         let mut owner = api.owner().await;
         run(&mut owner, &tree(&top, count)).await;
         run(&mut owner, &users("u", 20_000)).await;
-        run(&mut owner, "ANALYZE").await;
+        run(&mut owner, "VACUUM ANALYZE").await;
         let list = |ids: &str| format!("{{{ids}}}");
         let reach = Reach {
             user: top.clone(),
@@ -261,6 +261,6 @@ async fn lists_cost_the_same_with_many_departments() {
         seen.push(blocks);
     }
     let both = seen[0].iter().zip(&seen[1]);
-    let dearer: Vec<_> = both.filter(|((_, few), (_, many))| *many > few * 2 + 50).collect();
+    let dearer: Vec<_> = both.filter(|((_, few), (_, many))| *many > few * 2 + 10).collect();
     assert!(dearer.is_empty(), "{dearer:#?} {seen:?}");
 }
