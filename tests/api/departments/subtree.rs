@@ -161,21 +161,31 @@ async fn lists_of_many_departments_show_what_is_in_them() {
     let side = department(&api, "side", None).await;
     let mut owner = api.owner().await;
     run(&mut owner, &tree(&top, 300)).await;
-    run(&mut owner, &users("u", 1_500)).await;
-    // Few of many rows are in it, and come last.
-    let mid = column(&mut owner, "SELECT id::text FROM tree WHERE n = 3").await.remove(0);
+    run(&mut owner, &users("u", 3_000)).await;
+    let mid = column(&mut owner, "SELECT id::text FROM tree WHERE n = 2").await.remove(0);
     let few = column(&mut owner, "SELECT id::text FROM tree WHERE n = 29").await.remove(0);
     run(
         &mut owner,
         "UPDATE account SET deleted_at = now(), purge_at = now() WHERE local_part LIKE 'u%4'",
     )
     .await;
+    // Few of all users are in these departments.
+    let thin = column(&mut owner, "SELECT id::text FROM tree WHERE n = 1").await.remove(0);
+    let most = format!(
+        "UPDATE account SET department_id = NULL WHERE {} AND hashtext(local_part) % 8 <> 0",
+        inside(&[&thin])
+    );
+    run(&mut owner, &most).await;
+    let again = "UPDATE allowance SET users = again.users
+                   FROM allowance_recount AS again WHERE again.id = allowance.id";
+    run(&mut owner, again).await;
     let all_of_it = api.department_admin("a1@example.com", &top).await;
     let some = api.department_admin("a2@example.com", &mid).await;
     let leaf = api.department_admin("a3@example.com", &few).await;
     let twice = api.department_admin("a4@example.com", &mid).await;
     api.assign("a4@example.com", "department_admin", Some(&top)).await;
     let none = api.department_admin("a5@example.com", &side).await;
+    let sparse = api.department_admin("a6@example.com", &thin).await;
 
     for (token, tops) in [
         (&all_of_it, vec![top.as_str()]),
@@ -183,6 +193,7 @@ async fn lists_of_many_departments_show_what_is_in_them() {
         (&leaf, vec![&few]),
         (&twice, vec![&mid, &top]),
         (&none, vec![&side]),
+        (&sparse, vec![&thin]),
     ] {
         let inside = inside(&tops);
         for (table, query, condition) in LISTS {
