@@ -29,11 +29,11 @@ pub(super) async fn signed_in(
     client: &Client,
 ) -> Result<()> {
     let event = of_session(cx, "sign_in", owner, session).await?;
-    let mut after = json!({"user_agent": client.user_agent});
-    if let Some((id, made_by)) = by_link {
-        after["login_link_id"] = json!(id);
-        after["made_by"] = json!(made_by);
-    }
+    let agent = &client.user_agent;
+    let after = match by_link {
+        Some((id, by)) => json!({"user_agent": agent, "login_link_id": id, "made_by": by}),
+        None => json!({"user_agent": agent}),
+    };
     let after = Some(after.to_string());
     store::audit_events::insert(&mut **tx, &AuditEvent { after, ..event }).await
 }

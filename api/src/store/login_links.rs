@@ -52,7 +52,7 @@ pub async fn find_by_hash(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option
     );
     let Some(row) = row.fetch_optional(db).await? else { return Ok(None) };
     let session = row.session_id.map(MadeWith::Session);
-    let made_with = session.or(row.api_key_id.map(MadeWith::ApiKey));
+    let made_with = session.or_else(|| row.api_key_id.map(MadeWith::ApiKey));
     Ok(made_with.map(|made_with| LoginLink {
         id: row.id,
         user_id: row.account_id,

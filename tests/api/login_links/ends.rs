@@ -142,6 +142,30 @@ async fn what_a_key_let_in_ends_with_the_key() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_revoked_while_links_are_redeemed_lets_nobody_stay() {
+    let (api, admin) = world(Clock::system()).await;
+    for _ in 0..10 {
+        let (id, secret) = key(&api, &admin, json!({})).await;
+        let links =
+            [link(&api, &secret).await, link(&api, &secret).await, link(&api, &secret).await];
+        let revoke = api.ask(Method::DELETE, format!("/v1/api_keys/{id}")).by(&admin).send();
+        let redeem = join_all(links.iter().map(|link| redeem(&api, link, None)));
+        let (revoked, redeemed) = tokio::join!(revoke, redeem);
+        revoked.is(StatusCode::NO_CONTENT);
+        for answer in redeemed {
+            match answer.status {
+                StatusCode::CREATED => {
+                    let token = answer.body["access_token"].as_str().unwrap();
+                    within_a_second(&api, token, StatusCode::UNAUTHORIZED).await;
+                }
+                status => assert_eq!(status, StatusCode::UNAUTHORIZED, "{}", answer.body),
+            }
+        }
+        assert!(api.get(format!("{ANNA}/sessions")).await.items("id").is_empty());
+    }
+}
+
+#[tokio::test]
 async fn who_may_not_sign_in_is_not_let_in() {
     let (api, _) = world(Clock::system()).await;
     let root = api.sign_in("root").await;

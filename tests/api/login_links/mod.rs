@@ -132,6 +132,14 @@ async fn of_all_who_redeem_a_link_at_the_same_time_one_is_let_in() {
 }
 
 #[tokio::test]
+async fn of_all_who_make_links_at_the_same_time_ten_do() {
+    let (api, admin) = world(Clock::system()).await;
+    let made = join_all((0..15).map(|_| ask(&api, &admin, "anna@example.com", json!({})))).await;
+    let count = |status| made.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(StatusCode::CREATED), count(StatusCode::CONFLICT)), (10, 5));
+}
+
+#[tokio::test]
 async fn a_link_lasts_for_as_long_as_was_said_and_a_user_has_ten() {
     let clock = clock();
     let (api, admin) = world(clock.clone()).await;
