@@ -299,6 +299,7 @@ pub struct Context {
     credential: Option<Credential>,
     confinement: Option<Confinement>,
     key: Option<Arc<Found>>,
+    is_by_link: bool,
     request_id: Arc<str>,
     client_address: Option<IpAddr>,
     enclosing: Option<Enclosing>,
@@ -319,6 +320,7 @@ impl Context {
             credential: None,
             confinement: None,
             key: None,
+            is_by_link: false,
             request_id,
             client_address: None,
             enclosing: None,
@@ -333,9 +335,10 @@ impl Context {
 
     /// A request of whoever is behind this session or API key.
     pub async fn of(state: State, credential: Credential, request_id: Arc<str>) -> Result<Self> {
-        let Known { caller, confinement, key } = callers::find(&state, credential).await?;
+        let Known { caller, confinement, key, is_by_link } =
+            callers::find(&state, credential).await?;
         let cx = Self::new(state, caller, request_id);
-        Ok(Self { credential: Some(credential), confinement, key, ..cx })
+        Ok(Self { credential: Some(credential), confinement, key, is_by_link, ..cx })
     }
 
     /// The same, all its transactions being parts of this one.
@@ -396,8 +399,19 @@ impl Context {
         self.key.as_deref()
     }
 
-    /// Refuses API keys: what follows is for whoever has signed in.
+    /// Refuses API keys, and sessions that others began by a login link: what follows is for whoever
+    /// has signed in with the own password.
     pub fn require_person(&self) -> Result<()> {
+        self.require_session()?;
+        if self.is_by_link {
+            let text = "this in a session of a login link: sign in with the password";
+            return Err(Error::Forbidden(text.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Refuses API keys: what follows is about the caller's sessions.
+    pub fn require_session(&self) -> Result<()> {
         match self.key {
             None => Ok(()),
             Some(_) => Err(Error::Forbidden("this with an API key: sign in".to_owned())),

@@ -22,11 +22,13 @@ pub enum Function {
     AppPasswords = 1 << 6,
     /// Have mail answered while away.
     Autoreply = 1 << 7,
+    /// Have others, who know the user, open a session by a login link.
+    Sso = 1 << 8,
 }
 
 impl Function {
     /// Every function there is, in the order of their bits.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Pop3,
         Self::Imap,
         Self::Submission,
@@ -35,6 +37,7 @@ impl Function {
         Self::Forwarding,
         Self::AppPasswords,
         Self::Autoreply,
+        Self::Sso,
     ];
 
     /// The name used in the REST API.
@@ -49,6 +52,7 @@ impl Function {
             Self::Forwarding => "forwarding",
             Self::AppPasswords => "app_passwords",
             Self::Autoreply => "autoreply",
+            Self::Sso => "sso",
         }
     }
 

@@ -90,6 +90,8 @@ ids! {
     ImportId,
     /// Identifies a join token.
     JoinTokenId,
+    /// Identifies a login link.
+    LoginLinkId,
     /// Identifies a mail node.
     NodeId,
     /// Identifies tracked long work of the API.

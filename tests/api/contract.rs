@@ -8,7 +8,7 @@ use umail_api::http;
 use umail_tests::api::Api;
 
 /// Routes that need nobody to be signed in.
-pub(crate) const PUBLIC: [&str; 2] = ["create_session", "refresh_session"];
+pub(crate) const PUBLIC: [&str; 3] = ["create_session", "redeem_login_link", "refresh_session"];
 /// Routes that are about the caller, whoever it is.
 pub(crate) const OWN: [&str; 18] = [
     "list_api_keys",
@@ -232,6 +232,7 @@ pub(crate) fn bodies() -> serde_json::Map<String, Value> {
         "update_user": {},
         "update_user_password": {"new_password": "correct horse"},
         "create_app_password": {"label": "x"},
+        "create_login_link": {},
         "create_role_assignment": {"role": "domain_admin"},
         "update_forwarding": {"targets": [], "keep_copy": true},
         "update_autoreply": {"enabled": false},

@@ -20,6 +20,7 @@ mod groups;
 mod imports;
 mod join_tokens;
 mod layers;
+mod login_links;
 mod matrix;
 mod me;
 mod migration;

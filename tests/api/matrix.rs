@@ -357,6 +357,7 @@ pub(crate) fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
     let placed = json!({"local_part": "NEW", "password": PASSWORD, "storage_node": "node-1"});
     match operation {
         "create_session" => vec![("", json!({"name": "x", "password": "x"}))],
+        "redeem_login_link" => vec![("", json!({"login_link": "x"}))],
         "refresh_session" => vec![("", json!({"refresh_token": "x"}))],
         "update_my_password" => vec![("", json!({"current_password": "x", "new_password": "x"}))],
         "enrol_my_totp" => vec![("", json!({"current_password": "x"}))],
@@ -400,7 +401,9 @@ pub(crate) fn bodies(operation: &str) -> Vec<(&'static str, Value)> {
         }
         "move_mailbox" => vec![("", json!({"storage_node": "node-1"}))],
         "create_join_token" => vec![("", json!({"node_name": "NEW", "roles": ["smtp"]}))],
-        "create_import" | "create_domain_import" | "rotate_api_key" => vec![("", json!({}))],
+        "create_import" | "create_domain_import" | "create_login_link" | "rotate_api_key" => {
+            vec![("", json!({}))]
+        }
         "create_bulk_change" => {
             vec![("", json!({"filter": {"status": "closed"}, "change": {"status": "active"}}))]
         }

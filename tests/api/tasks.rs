@@ -10,6 +10,7 @@ use umail_tests::api::{Api, PASSWORD};
 
 const TASKS: &str = include_str!("../../docs/tasks.md");
 const KEYS: &str = include_str!("../../docs/api-keys.md");
+const SINGLE_SIGN_ON: &str = include_str!("../../docs/single-sign-on.md");
 const AUDIT: &str = include_str!("../../docs/audit.md");
 const IMPORTS: &str = include_str!("../../docs/import.md");
 const BULK_CHANGES: &str = include_str!("../../docs/bulk-changes.md");
@@ -76,6 +77,28 @@ async fn every_command_of_the_guide_of_the_api_keys_does_what_it_says() {
     let functions = commands(TASKS);
     let out = run(&[&functions[..1], &[before], &guide].concat()).await;
     assert!(out.contains("HR system") && out.contains("domain_admin"), "{out}");
+}
+
+#[tokio::test]
+async fn every_command_of_the_guide_to_single_sign_on_does_what_it_says() {
+    let api = Api::start().await;
+    api.domain("example.com").await;
+    let admin = api.domain_admin("admin@example.com").await;
+    let domain = api.get("/v1/domains/example.com").await.id();
+    for name in ["ada", "ben"] {
+        api.user(&format!("{name}@example.com")).await;
+    }
+    let plan = json!({"name": "small", "quota_bytes": 1_000_000_000});
+    let plan = api.post("/v1/plans", plan).await.id();
+    let small = api.patch("/v1/users/ben@example.com", json!({"plan_id": plan})).await;
+    assert!(small.status.is_success());
+    let root = api.sign_in("root").await;
+    let (functions, guide) = (commands(TASKS), commands(SINGLE_SIGN_ON));
+    let mut shell = shell(&api, &[&functions[..1], &guide].concat());
+    let shell = shell.env("TOKEN", admin).env("ROOT", root).env("DOMAIN", domain);
+    let out = finish(shell).await;
+    assert!(out.contains("ada@example.com\n401\n"), "{out}");
+    assert!(out.contains("login_link\t") && out.contains("\"allowed\": false"), "{out}");
 }
 
 #[tokio::test]

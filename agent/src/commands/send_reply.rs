@@ -4,7 +4,7 @@
 use std::{
     io::{self, Read as _},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -16,6 +16,7 @@ use lettre::{
     transport::smtp::{
         Error,
         client::{Certificate, CertificateStore, Tls, TlsParameters},
+        extension::ClientId,
     },
 };
 
@@ -33,6 +34,9 @@ pub(super) struct Arguments {
     /// The smtp nodes: the first one that answers takes the reply.
     #[arg(required = true, value_delimiter = ',')]
     servers: Vec<SocketAddr>,
+    /// The name of this node, said in greeting.
+    #[arg(long)]
+    name: String,
     /// The roots that certificates of the nodes are verified with. Without them there is no TLS.
     #[arg(long)]
     roots: Option<PathBuf>,
@@ -62,7 +66,7 @@ pub(super) fn send(arguments: &Arguments) -> ExitCode {
     let shift = usize::try_from(std::process::id()).unwrap_or(0) % servers.len().max(1);
     servers.rotate_left(shift);
     for server in servers {
-        match hand_in(server, arguments.roots.as_deref(), &envelope, &text) {
+        match hand_in(server, arguments, &envelope, &text) {
             Ok(()) => return ExitCode::SUCCESS,
             Err(Failure::Refused(error)) if error.is_permanent() => return complain(&error),
             Err(Failure::Refused(error)) => complain(&error),
@@ -89,12 +93,12 @@ fn read() -> io::Result<Vec<u8>> {
 
 fn hand_in(
     server: SocketAddr,
-    roots: Option<&Path>,
+    arguments: &Arguments,
     envelope: &Envelope,
     text: &[u8],
 ) -> Result<(), Failure> {
     let host = server.ip().to_string();
-    let tls = match roots {
+    let tls = match &arguments.roots {
         Some(path) => {
             let pem = std::fs::read(path).map_err(Failure::Roots)?;
             let roots = Certificate::from_pem(&pem).map_err(Failure::Refused)?;
@@ -110,6 +114,7 @@ fn hand_in(
     SmtpTransport::builder_dangerous(host)
         .port(server.port())
         .tls(tls)
+        .hello_name(ClientId::Domain(arguments.name.clone()))
         .timeout(Some(PATIENCE))
         .build()
         .send_raw(envelope, text)

@@ -19,7 +19,7 @@ use crate::{
     client,
     directory::{self, ALL, alias, autoreply, id, remove, row, user},
     fleet::{Fleet, at},
-    node::{NODE, Node, wait_until},
+    node::{NAME, NODE, Node, wait_until},
     single::{ALICE, BOB, arrived, rows, running},
 };
 
@@ -258,7 +258,7 @@ async fn a_reply_goes_to_a_node_that_is_there() {
         let message = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(message.path(), "From: <alice@example.org>\nSubject: x\n\n.\n..\n").unwrap();
         Command::new(env!("CARGO_BIN_EXE_umail-agent"))
-            .args(["send-reply", servers, "--roots"])
+            .args(["send-reply", servers, "--name", NAME, "--roots"])
             .arg(&roots)
             .args(["-i", "-f", "<>", "--", to])
             .stdin(Stdio::from(std::fs::File::open(message.path()).unwrap()))

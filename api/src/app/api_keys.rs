@@ -134,7 +134,11 @@ async fn scope(cx: &Context, new: &NewApiKey) -> Result<Result<KeyScope, Wrong>>
         domain_id: new.domain_id,
         department_id: new.department_id,
         read_only: new.read_only,
+        login_links: new.login_links,
     };
+    if new.read_only && new.login_links {
+        return Ok(Err(("/login_links", "is not for a key that only reads")));
+    }
     let (of_domain, of_department) =
         (new.role == Some(KeyRole::DomainAdmin), new.role == Some(KeyRole::DepartmentAdmin));
     if new.department_id.is_some() != of_department {

@@ -29,6 +29,7 @@ pub mod imports;
 pub mod join_tokens;
 mod lists;
 pub mod lockouts;
+pub mod login_links;
 pub mod mail_certificates;
 pub mod me;
 pub mod migration;

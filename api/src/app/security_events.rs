@@ -1,7 +1,7 @@
 //! What is not a change and yet to be known: who signed in, who failed to, who was refused.
 
 use serde_json::{Value, json};
-use umail_proto::ids::{DomainId, RoleAssignmentId, SessionId};
+use umail_proto::ids::{DomainId, LoginLinkId, RoleAssignmentId, SessionId};
 use uuid::Uuid;
 
 use crate::{
@@ -18,7 +18,8 @@ use crate::{
     model::{
         audit::{AuditEvent, Kind},
         lockout::Lockout,
-        session::Client,
+        login_link::LoginLink,
+        session::{Client, LinkMaker},
         user::UserRef,
     },
     store::{self, sessions::Owner},
@@ -28,16 +29,35 @@ use crate::{
 /// The action of who asked for what is there and was told that it is not.
 const HIDE: &str = "hide";
 
-/// Somebody has signed in; written in the transaction of the session.
+/// Somebody has signed in, with the password or by a login link that somebody else made; written in
+/// the transaction of the session.
 pub(super) async fn signed_in(
     tx: &mut Transaction,
     cx: &Context,
     (owner, session): (Owner, SessionId),
+    by_link: Option<(LoginLinkId, LinkMaker)>,
     client: &Client,
 ) -> Result<()> {
     let event = of_session(cx, "sign_in", owner, session).await?;
-    let after = Some(json!({"user_agent": client.user_agent}).to_string());
+    let agent = &client.user_agent;
+    let after = match by_link {
+        Some((id, by)) => json!({"user_agent": agent, "login_link_id": id, "made_by": by}),
+        None => json!({"user_agent": agent}),
+    };
+    let after = Some(after.to_string());
     store::audit_events::insert(&mut **tx, &AuditEvent { after, ..event }).await
+}
+
+/// A login link was shown that is not good; nothing if there never was one.
+pub(super) async fn link_refused(cx: &Context, link: Option<&LoginLink>) -> Result<()> {
+    let (subject, after) = match link {
+        Some(link) => {
+            let subject = subject(cx, link.user_id.into()).await?;
+            (Some(subject), json!({"login_link_id": link.id}))
+        }
+        None => (None, Value::Null),
+    };
+    write_first(cx, "login_link_refused", subject, after).await
 }
 
 /// A refresh token was shown again, which ends the session: written in its transaction.

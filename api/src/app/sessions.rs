@@ -4,7 +4,7 @@ use time::Duration;
 use umail_api_types::sessions::{NewSession, Session};
 use umail_proto::{
     agent::RowKind,
-    ids::{OperatorId, SessionId},
+    ids::{LoginLinkId, OperatorId, SessionId},
 };
 
 use crate::{
@@ -18,10 +18,11 @@ use crate::{
     error::{Error, Result},
     model::{
         address::EmailAddress,
+        lockout::Lockout,
         operator::OperatorName,
         page::Page,
         password::Password,
-        session::{Client, SignIn},
+        session::{Client, LinkMaker, SignIn},
         user::UserRef,
     },
     store::{self, sessions::Owner},
@@ -52,25 +53,58 @@ pub async fn create(cx: &Context, client: &Client, new: NewSession) -> Result<Se
         security_events::failed(cx, name, owner, attempt).await?;
         return Err(WRONG);
     };
-    match totp::is_passed(cx, owner, name, new.totp.as_deref()).await {
-        Ok(true) => {}
+    check_factor(cx, (owner, name), new.totp.as_deref(), attempt).await?;
+    lockouts::forget(cx, name).await?;
+    renew_hash(cx, owner, password, hash.as_deref().unwrap_or_default()).await?;
+    let begin = Begin { owner, lifetime: LIFETIME, by_link: None };
+    begin_in(cx.begin().await?, cx, begin, client).await
+}
+
+/// Refuses whoever has a second factor and does not prove it; a code that is wrong stays counted.
+pub(super) async fn check_factor(
+    cx: &Context,
+    (owner, name): (Owner, &str),
+    code: Option<&str>,
+    attempt: Lockout,
+) -> Result<()> {
+    match totp::is_passed(cx, owner, name, code).await {
+        Ok(true) => Ok(()),
         Ok(false) => {
             security_events::failed(cx, name, Some(owner), attempt).await?;
-            return Err(Error::invalid("/totp", "is wrong, or was used"));
+            Err(Error::invalid("/totp", "is wrong, or was used"))
         }
         Err(cause) => {
             lockouts::take_back(cx, name).await?;
-            return Err(cause);
+            Err(cause)
         }
     }
-    lockouts::forget(cx, name).await?;
-    renew_hash(cx, owner, password, hash.as_deref().unwrap_or_default()).await?;
+}
+
+/// A session that begins.
+pub(super) struct Begin {
+    pub(super) owner: Owner,
+    pub(super) lifetime: Duration,
+    /// The login link that it is begun with, and who made that.
+    pub(super) by_link: Option<(LoginLinkId, LinkMaker)>,
+}
+
+/// Begins a session of somebody who has proved to be who it is, in this transaction, and commits.
+pub(super) async fn begin_in(
+    mut tx: Transaction,
+    cx: &Context,
+    Begin { owner, lifetime, by_link }: Begin,
+    client: &Client,
+) -> Result<Session> {
     let (id, refresh_token) = (SessionId::generate(cx.now()), random::secret("umr_")?);
-    let hash = random::hash(&refresh_token);
-    let time = (cx.now(), cx.now() + LIFETIME);
-    let mut tx = cx.begin().await?;
-    store::sessions::insert(&mut *tx, id, owner, &hash, client, time).await?;
-    security_events::signed_in(&mut tx, cx, (owner, id), client).await?;
+    let new = store::sessions::New {
+        id,
+        owner,
+        made_by: by_link.map(|(_, maker)| maker),
+        created_at: cx.now(),
+        expires_at: cx.now() + lifetime,
+    };
+    store::sessions::insert(&mut *tx, &new, &random::hash(&refresh_token), client).await?;
+    security_events::signed_in(&mut tx, cx, (owner, id), by_link, client).await?;
     tx.commit().await?;
     answer(cx, id, refresh_token)
 }
@@ -119,7 +153,7 @@ pub async fn refresh(cx: &Context, client: &Client, refresh_token: &str) -> Resu
 
 /// Signs out.
 pub async fn delete_current(cx: &Context) -> Result<()> {
-    cx.require_person()?;
+    cx.require_session()?;
     let id = cx.session().ok_or(Error::Unauthenticated("sign in first"))?;
     let owner = find_owner(cx, &Whose::Own, Action::Delete).await?;
     let mut tx = cx.begin().await?;
@@ -166,7 +200,10 @@ pub async fn delete_all(cx: &Context, whose: &Whose) -> Result<()> {
 
 /// The owner, if the caller may do this to the sessions.
 async fn find_owner(cx: &Context, whose: &Whose, action: Action) -> Result<Subject> {
-    cx.require_person()?;
+    match whose {
+        Whose::Own => cx.require_session()?,
+        Whose::User(_) | Whose::Operator(_) => cx.require_person()?,
+    }
     match (whose, cx.caller()) {
         (Whose::Own, Caller::Operator { id, .. }) => Ok(Subject::system("sessions", *id)),
         (Whose::Own, Caller::User { id, domain_id, .. }) => {

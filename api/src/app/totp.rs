@@ -130,6 +130,12 @@ pub async fn reset(cx: &Context, whose: &Whose) -> Result<()> {
     finish(tx, cx, Action::Delete, subject).await
 }
 
+/// Whether an operator or user has a second factor.
+pub(super) async fn is_enrolled(cx: &Context, owner: Uuid) -> Result<bool> {
+    let stored = store::totps::find(cx.pool(), owner).await?;
+    Ok(stored.is_some_and(|stored| stored.confirmed_at.is_some()))
+}
+
 /// Whether somebody who signs in with this name may, as far as the second factor is concerned. A
 /// code that was right is used up.
 pub(super) async fn is_passed(

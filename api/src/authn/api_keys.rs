@@ -37,7 +37,7 @@ pub(super) async fn load(state: &State, hash: [u8; 32]) -> Result<Known> {
     }
     let confinement = confinement(state, found.owner, found.must_change_password, found.has_totp);
     let caller = Arc::new(narrowed(state, maker, key.id, key.scope).await?);
-    Ok(Known { caller, confinement, key: Some(Arc::new(found)) })
+    Ok(Known { caller, confinement, key: Some(Arc::new(found)), is_by_link: false })
 }
 
 /// What is left of the maker.

@@ -7,7 +7,10 @@ use std::{
 };
 
 use umail_api_types::status::Status;
-use umail_proto::ids::{DomainId, SessionId};
+use umail_proto::{
+    functions::Function,
+    ids::{DomainId, SessionId},
+};
 
 use crate::{
     authn::api_keys,
@@ -47,6 +50,8 @@ pub struct Known {
     pub confinement: Option<Confinement>,
     /// The key, if it is one.
     pub key: Option<Arc<Found>>,
+    /// Whether it is a session that was begun by a login link.
+    pub is_by_link: bool,
 }
 
 impl Callers {
@@ -98,9 +103,22 @@ async fn load(state: &State, session: SessionId) -> Result<Known> {
     if now - good.last_used_at >= NOTED_EVERY {
         store::sessions::touch(state.pool(), session, now).await?;
     }
-    let confinement = confinement(state, good.owner, good.must_change_password, good.has_totp);
     let caller = Arc::new(of_owner(state, good.owner).await?);
-    Ok(Known { caller, confinement, key: None })
+    let mut must_change_password = good.must_change_password;
+    if good.is_by_link {
+        may_be_let_in(state, good.owner).await?;
+        // The password that somebody else set was not used, and cannot be changed by this session.
+        must_change_password = false;
+    }
+    let confinement = confinement(state, good.owner, must_change_password, good.has_totp);
+    Ok(Known { caller, confinement, key: None, is_by_link: good.is_by_link })
+}
+
+/// Refuses a session that was begun by a login link, while its owner lacks the function.
+async fn may_be_let_in(state: &State, owner: Owner) -> Result<()> {
+    let id = owner.user_id.ok_or(ENDED)?;
+    let functions = store::accounts::find_functions(state.pool(), id).await?;
+    functions.filter(|has| has.contains(Function::Sso)).map(drop).ok_or(ENDED)
 }
 
 /// What somebody has to do before anything else.

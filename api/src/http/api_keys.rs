@@ -33,6 +33,7 @@ impl From<model::api_key::ApiKey> for ApiKey {
             domain_id: key.scope.domain_id,
             department_id: key.scope.department_id,
             read_only: key.scope.read_only,
+            login_links: key.scope.login_links,
             networks: key.networks.iter().map(ToString::to_string).collect(),
             created_at: key.created_at,
             expires_at: key.expires_at,
@@ -55,7 +56,8 @@ async fn list_api_keys(cx: Context, pages: Pages) -> Result<(HeaderMap, axum::Js
 ///
 /// The secret is shown in this answer only. Whoever sends it as `Authorization: Bearer …` acts on
 /// your behalf, with those of your rights that the key has, for as long as you have them. A key makes
-/// no keys, and has nothing to do with passwords, second factors, sign-ins and operators.
+/// no keys, and has nothing to do with passwords, second factors, sign-ins and operators; login links
+/// it makes if it was made with `login_links`.
 #[utoipa::path(post, path = "/v1/api_keys", tag = "api_keys", request_body = NewApiKey,
     responses((status = 201, description = "Made", body = ApiKeyCreated)))]
 async fn create_api_key(

@@ -25,6 +25,8 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_LEN: usize = 255;
 /// Where keys are of no effect: the answers are secrets of those who sign in.
 const UNKEPT: [&str; 2] = ["/v1/sessions", "/v1/me/totp"];
+/// The same, as the path ends: a link that was answered before may be used up, or over.
+const UNKEPT_OF_USERS: &str = "/login_links";
 /// Headers that belong to an answer.
 const HEADERS: [HeaderName; 3] = [CONTENT_TYPE, ETAG, LOCATION];
 
@@ -43,7 +45,7 @@ pub(super) async fn layer(Shared(state): Shared<State>, request: Request, next: 
 
 /// Whether a key is of effect for this path.
 pub(super) fn is_kept(path: &str) -> bool {
-    !UNKEPT.iter().any(|start| path.starts_with(start))
+    !UNKEPT.iter().any(|start| path.starts_with(start)) && !path.ends_with(UNKEPT_OF_USERS)
 }
 
 async fn answer(cx: &Context, parts: Parts, body: Body, next: Next) -> Result<Response> {

@@ -49,6 +49,7 @@ mod idempotency;
 mod imports;
 mod join_tokens;
 mod lockouts;
+mod login_links;
 mod me;
 mod metering;
 mod moves;
@@ -77,6 +78,7 @@ const TIMEOUT: Duration = Duration::from_secs(75);
 fn resources() -> OpenApiRouter<State> {
     OpenApiRouter::with_openapi(document::head())
         .merge(sessions::router())
+        .merge(login_links::router())
         .merge(me::router())
         .merge(totp::router())
         .merge(api_keys::router())

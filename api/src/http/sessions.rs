@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, StatusCode};
 use umail_api_types::{
     page::{Page, PageQuery},
-    sessions::{NewSession, RefreshSession, Session, SignIn},
+    sessions::{Means, NewSession, RefreshSession, Session, SignIn},
 };
 use umail_proto::ids::{OperatorId, SessionId};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -34,6 +34,8 @@ fn shown(cx: &Context) -> impl Fn(model::session::SignIn) -> SignIn {
     move |session| SignIn {
         id: session.id,
         is_current: Some(session.id) == current,
+        means: session.made_by.map_or(Means::Password, |_| Means::LoginLink),
+        made_by: session.made_by,
         client_address: session.client_address,
         user_agent: session.user_agent,
         created_at: session.created_at,

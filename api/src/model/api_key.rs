@@ -62,6 +62,8 @@ pub struct KeyScope {
     pub department_id: Option<DepartmentId>,
     /// Whether it changes nothing.
     pub read_only: bool,
+    /// Whether it makes login links.
+    pub login_links: bool,
 }
 
 impl ApiKey {

@@ -19,6 +19,7 @@ pub mod hash;
 pub mod import;
 pub mod join_token;
 pub mod lockout;
+pub mod login_link;
 pub mod migration;
 pub mod moves;
 pub mod network;

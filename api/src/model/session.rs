@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 
 use time::OffsetDateTime;
-pub use umail_api_types::me::Confinement;
-use umail_proto::ids::SessionId;
+use umail_api_types::me::CallerKind;
+pub use umail_api_types::{login_links::LinkMaker, me::Confinement};
+use umail_proto::ids::{ApiKeyId, SessionId};
+use uuid::Uuid;
 
 use crate::model::text;
 
@@ -36,6 +38,8 @@ impl Client {
 pub struct SignIn {
     /// Identifies it.
     pub id: SessionId,
+    /// Who made the login link that it was begun with; nothing: it was begun with a password.
+    pub made_by: Option<LinkMaker>,
     /// Where it was begun or refreshed last.
     pub client_address: Option<String>,
     /// What the client called itself.
@@ -46,6 +50,17 @@ pub struct SignIn {
     pub last_used_at: OffsetDateTime,
     /// When it ends by itself.
     pub expires_at: OffsetDateTime,
+}
+
+/// Whoever made a login link, as it is stored.
+#[must_use]
+pub fn link_maker(
+    id: Option<Uuid>,
+    by_operator: Option<bool>,
+    api_key_id: Option<ApiKeyId>,
+) -> Option<LinkMaker> {
+    let kind = if by_operator? { CallerKind::Operator } else { CallerKind::User };
+    Some(LinkMaker { kind, id: id?, api_key_id })
 }
 
 #[cfg(test)]

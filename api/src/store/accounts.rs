@@ -6,7 +6,10 @@ use std::slice;
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use umail_api_types::status::Status;
-use umail_proto::ids::{DepartmentId, DomainId, NodeId, PlanId, UserId};
+use umail_proto::{
+    functions::Functions,
+    ids::{DepartmentId, DomainId, NodeId, PlanId, UserId},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -873,6 +876,29 @@ pub async fn find_sign_in_domain(
     let status = Status::from_number(row.status);
     let status = status.ok_or_else(|| Error::corrupt("domain", row.domain_id, "status"))?;
     Ok(Some((row.domain_id, status)))
+}
+
+/// The functions that a user has on every level; nothing if there is no such user.
+pub async fn find_functions(db: impl PgExecutor<'_>, id: UserId) -> Result<Option<Functions>> {
+    let bits = sqlx::query_scalar!(
+        r#"WITH RECURSIVE above AS (
+               SELECT department.id, parent_id, department.functions, 0 AS depth
+                 FROM account JOIN department ON department.id = department_id
+                WHERE account.id = $1
+                UNION
+               SELECT parent.id, parent.parent_id, parent.functions, depth + 1
+                 FROM department parent JOIN above ON parent.id = above.parent_id
+                WHERE depth < 100
+           )
+           SELECT account.functions & domain.functions & plan.functions
+                  & coalesce((SELECT bit_and(functions) FROM above), -1) AS "functions!"
+             FROM account
+             JOIN domain ON domain.id = account.domain_id
+             JOIN plan ON plan.id = account.plan_id
+            WHERE account.id = $1"#,
+        id.uuid(),
+    );
+    Ok(bits.fetch_optional(db).await?.map(functions::from_column))
 }
 
 /// The user of this address who may sign in, with the hash of the password.

@@ -23,6 +23,7 @@ struct Row {
     domain_id: Option<DomainId>,
     department_id: Option<DepartmentId>,
     read_only: bool,
+    login_links: bool,
     networks: Vec<String>,
     created_at: OffsetDateTime,
     expires_at: OffsetDateTime,
@@ -49,6 +50,7 @@ impl TryFrom<Row> for ApiKey {
                 domain_id: row.domain_id,
                 department_id: row.department_id,
                 read_only: row.read_only,
+                login_links: row.login_links,
             },
             networks,
             created_at: row.created_at,
@@ -69,8 +71,9 @@ pub async fn insert(
     let networks: Vec<_> = key.networks.iter().map(ToString::to_string).collect();
     sqlx::query!(
         "INSERT INTO api_key (id, operator_id, account_id, name, prefix, secret_hash, role, domain_id,
-                              department_id, read_only, networks, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                              department_id, read_only, networks, created_at, expires_at,
+                              login_links)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         key.id.uuid(),
         owner.operator_id.map(OperatorId::uuid),
         owner.user_id.map(UserId::uuid),
@@ -84,6 +87,7 @@ pub async fn insert(
         &networks,
         key.created_at,
         key.expires_at,
+        key.scope.login_links,
     )
     .execute(db)
     .await?;
@@ -103,8 +107,8 @@ pub async fn count(db: impl PgExecutor<'_>, owner: Uuid) -> Result<i64> {
 pub async fn list(db: impl PgExecutor<'_>, owner: Uuid, page: Page) -> Result<Vec<ApiKey>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT id, name, prefix, role, domain_id, department_id, read_only, networks, created_at,
-                expires_at, last_used_at, former_until
+        "SELECT id, name, prefix, role, domain_id, department_id, read_only, login_links, networks,
+                created_at, expires_at, last_used_at, former_until
            FROM api_key
           WHERE (operator_id = $1 OR account_id = $1) AND id > $2
           ORDER BY id LIMIT $3",
@@ -119,8 +123,8 @@ pub async fn list(db: impl PgExecutor<'_>, owner: Uuid, page: Page) -> Result<Ve
 pub async fn find(db: impl PgExecutor<'_>, owner: Uuid, id: ApiKeyId) -> Result<Option<ApiKey>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, name, prefix, role, domain_id, department_id, read_only, networks, created_at,
-                expires_at, last_used_at, former_until
+        "SELECT id, name, prefix, role, domain_id, department_id, read_only, login_links, networks,
+                created_at, expires_at, last_used_at, former_until
            FROM api_key WHERE id = $2 AND (operator_id = $1 OR account_id = $1)",
         owner,
         id.uuid(),
@@ -132,8 +136,8 @@ pub async fn find(db: impl PgExecutor<'_>, owner: Uuid, id: ApiKeyId) -> Result<
 pub async fn lock(db: impl PgExecutor<'_>, owner: Uuid, id: ApiKeyId) -> Result<Option<ApiKey>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, name, prefix, role, domain_id, department_id, read_only, networks, created_at,
-                expires_at, last_used_at, former_until
+        "SELECT id, name, prefix, role, domain_id, department_id, read_only, login_links, networks,
+                created_at, expires_at, last_used_at, former_until
            FROM api_key WHERE id = $2 AND (operator_id = $1 OR account_id = $1) FOR UPDATE",
         owner,
         id.uuid(),
@@ -169,8 +173,8 @@ pub struct Found {
 pub async fn find_by_hash(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option<Found>> {
     let row = sqlx::query!(
         r#"SELECT api_key.id, api_key.operator_id, api_key.account_id, api_key.name, prefix,
-                  api_key.role, api_key.domain_id, department_id, read_only, networks,
-                  api_key.created_at, api_key.expires_at, last_used_at, former_until,
+                  api_key.role, api_key.domain_id, department_id, read_only, login_links,
+                  networks, api_key.created_at, api_key.expires_at, last_used_at, former_until,
                   secret_hash = $1 AS "is_current!",
                   coalesce(operator.must_change_password, credential.must_change, false)
                       AS "must_change_password!",
@@ -195,6 +199,7 @@ pub async fn find_by_hash(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option
         domain_id: row.domain_id,
         department_id: row.department_id,
         read_only: row.read_only,
+        login_links: row.login_links,
         networks: row.networks,
         created_at: row.created_at,
         expires_at: row.expires_at,
@@ -208,6 +213,12 @@ pub async fn find_by_hash(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option
         must_change_password: row.must_change_password,
         has_totp: row.has_totp,
     }))
+}
+
+/// Keeps a key from being removed until the end of the transaction; false if it is gone already.
+pub async fn hold(db: impl PgExecutor<'_>, id: ApiKeyId) -> Result<bool> {
+    let row = sqlx::query!("SELECT FROM api_key WHERE id = $1 FOR KEY SHARE", id.uuid());
+    Ok(row.fetch_optional(db).await?.is_some())
 }
 
 /// The hash of the secret that a key has now.

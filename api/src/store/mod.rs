@@ -29,6 +29,7 @@ pub mod imports;
 pub mod join_tokens;
 pub mod load;
 pub mod lockouts;
+pub mod login_links;
 pub mod mail_certificates;
 pub mod mailbox_removals;
 pub mod node_certificates;

@@ -2,14 +2,15 @@
 
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
-use umail_proto::ids::{OperatorId, SessionId, UserId};
+use umail_api_types::me::CallerKind;
+use umail_proto::ids::{ApiKeyId, OperatorId, SessionId, UserId};
 use uuid::Uuid;
 
 use crate::{
     error::Result,
     model::{
         page::Page,
-        session::{Client, SignIn},
+        session::{Client, LinkMaker, SignIn, link_maker},
     },
 };
 
@@ -43,27 +44,44 @@ impl From<UserId> for Owner {
     }
 }
 
-/// Adds a session that is good from one time to another.
+/// A session to be.
+#[derive(Clone, Copy, Debug)]
+pub struct New {
+    /// Identifies it.
+    pub id: SessionId,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Who made the login link that it is begun with; nothing: it is begun with a password.
+    pub made_by: Option<LinkMaker>,
+    /// From when on it is good.
+    pub created_at: OffsetDateTime,
+    /// Until when.
+    pub expires_at: OffsetDateTime,
+}
+
+/// Adds a session.
 pub async fn insert(
     db: impl PgExecutor<'_>,
-    id: SessionId,
-    owner: Owner,
+    new: &New,
     refresh_hash: &[u8],
     client: &Client,
-    (created_at, expires_at): (OffsetDateTime, OffsetDateTime),
 ) -> Result<()> {
     sqlx::query!(
         "INSERT INTO session (id, operator_id, account_id, refresh_hash, created_at, expires_at,
-                              last_used_at, client_address, user_agent)
-         VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8)",
-        id.uuid(),
-        owner.operator_id.map(OperatorId::uuid),
-        owner.user_id.map(UserId::uuid),
+                              last_used_at, client_address, user_agent, link_maker_id,
+                              link_by_operator, link_api_key_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8, $9, $10, $11)",
+        new.id.uuid(),
+        new.owner.operator_id.map(OperatorId::uuid),
+        new.owner.user_id.map(UserId::uuid),
         refresh_hash,
-        created_at,
-        expires_at,
+        new.created_at,
+        new.expires_at,
         client.address.map(|address| address.to_string()),
         client.user_agent,
+        new.made_by.map(|maker| maker.id),
+        new.made_by.map(|maker| maker.kind == CallerKind::Operator),
+        new.made_by.and_then(|maker| maker.api_key_id).map(ApiKeyId::uuid),
     )
     .execute(db)
     .await?;
@@ -81,6 +99,8 @@ pub struct Good {
     pub must_change_password: bool,
     /// Whether the owner has a second factor.
     pub has_totp: bool,
+    /// Whether it was begun by a login link.
+    pub is_by_link: bool,
 }
 
 /// The session, if it is still good.
@@ -95,7 +115,8 @@ pub async fn find_good(
                       AS "must_change_password!",
                   EXISTS (SELECT FROM totp
                            WHERE owner_id = coalesce(session.operator_id, session.account_id)
-                             AND confirmed_at IS NOT NULL) AS "has_totp!"
+                             AND confirmed_at IS NOT NULL) AS "has_totp!",
+                  link_maker_id IS NOT NULL AS "is_by_link!"
              FROM session
              LEFT JOIN operator ON operator.id = session.operator_id
              LEFT JOIN credential ON credential.account_id = session.account_id
@@ -110,6 +131,7 @@ pub async fn find_good(
         last_used_at: row.last_used_at,
         must_change_password: row.must_change_password,
         has_totp: row.has_totp,
+        is_by_link: row.is_by_link,
     }))
 }
 
@@ -128,9 +150,10 @@ pub async fn list(
     page: Page,
     now: OffsetDateTime,
 ) -> Result<Vec<SignIn>> {
-    let rows = sqlx::query_as!(
-        SignIn,
-        "SELECT id, client_address, user_agent, created_at, last_used_at, expires_at FROM session
+    let rows = sqlx::query!(
+        "SELECT id, client_address, user_agent, created_at, last_used_at, expires_at,
+                link_maker_id, link_by_operator, link_api_key_id
+           FROM session
           WHERE (operator_id = $1 OR account_id = $1) AND revoked_at IS NULL AND expires_at > $2
             AND id > $3
           ORDER BY id LIMIT $4",
@@ -139,7 +162,16 @@ pub async fn list(
         page.after(),
         page.limit,
     );
-    Ok(rows.fetch_all(db).await?)
+    let rows = rows.fetch_all(db).await?.into_iter().map(|row| SignIn {
+        id: row.id,
+        made_by: link_maker(row.link_maker_id, row.link_by_operator, row.link_api_key_id),
+        client_address: row.client_address,
+        user_agent: row.user_agent,
+        created_at: row.created_at,
+        last_used_at: row.last_used_at,
+        expires_at: row.expires_at,
+    });
+    Ok(rows.collect())
 }
 
 /// A session that a refresh token leads to, locked.
@@ -227,7 +259,8 @@ pub async fn revoke_one_of_owner(
     Ok(done.rows_affected() > 0)
 }
 
-/// Ends all sessions of an operator or user, except this one.
+/// Ends all sessions of an operator or user, except this one, and the login links that would begin
+/// more.
 pub async fn revoke_of_owner(
     db: impl PgExecutor<'_>,
     owner: Uuid,
@@ -235,7 +268,8 @@ pub async fn revoke_of_owner(
     now: OffsetDateTime,
 ) -> Result<()> {
     sqlx::query!(
-        "UPDATE session SET revoked_at = $3
+        "WITH link AS (DELETE FROM login_link WHERE account_id = $1)
+         UPDATE session SET revoked_at = $3
           WHERE (operator_id = $1 OR account_id = $1) AND revoked_at IS NULL
             AND ($2::uuid IS NULL OR id <> $2)",
         owner,

@@ -9,6 +9,8 @@ use crate::{context::Context, error::Result, model::lockout::PAUSE, store};
 const GRACE: time::Duration = time::Duration::minutes(5);
 const ACTIONS_KEPT: time::Duration = time::Duration::days(30);
 const SESSIONS_KEPT: time::Duration = time::Duration::days(7);
+/// Whoever shows one that was good is told apart from whoever guesses.
+const LOGIN_LINKS_KEPT: time::Duration = time::Duration::hours(1);
 const KEYS_KEPT: time::Duration = time::Duration::days(30);
 const ANSWERS_KEPT: time::Duration = time::Duration::days(1);
 /// Longer than any spool keeps a report that was not accepted.
@@ -32,6 +34,7 @@ impl Task for Expiry {
         done += store::actions::delete_before(db, now - ACTIONS_KEPT).await?;
         done += store::sessions::delete_ended(db, now - SESSIONS_KEPT).await?;
         done += store::api_keys::delete_expired(db, now - KEYS_KEPT).await?;
+        done += store::login_links::delete_expired(db, now - LOGIN_LINKS_KEPT).await?;
         done += store::lockouts::delete_before(db, now - PAUSE).await?;
         done += store::idempotency_keys::delete_old(db, now - ANSWERS_KEPT).await?;
         let (keys, figures) = (now - REPORT_KEYS_KEPT, now - FIGURES_KEPT);

@@ -42,6 +42,8 @@ pub struct ApiKey {
     pub department_id: Option<DepartmentId>,
     /// Whether it reads and changes nothing.
     pub read_only: bool,
+    /// Whether it makes login links, by which others sign in as users.
+    pub login_links: bool,
     /// The addresses that it is good from, in CIDR notation; empty: all.
     #[schema(example = json!(["192.0.2.0/24"]))]
     pub networks: Vec<String>,
@@ -91,6 +93,9 @@ pub struct NewApiKey {
     /// Whether it shall read and change nothing.
     #[serde(default)]
     pub read_only: bool,
+    /// Whether it shall make login links, by which others sign in as users; not with `read_only`.
+    #[serde(default)]
+    pub login_links: bool,
     /// The addresses that it shall be good from, in CIDR notation; absent or empty: all.
     #[serde(default)]
     #[schema(max_items = 50, example = json!(["192.0.2.0/24"]))]

@@ -24,10 +24,12 @@ pub enum FunctionName {
     AppPasswords,
     /// Have mail answered while away.
     Autoreply,
+    /// Have a session opened by a login link, without the password.
+    Sso,
 }
 
 impl FunctionName {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Pop3,
         Self::Imap,
         Self::Submission,
@@ -36,6 +38,7 @@ impl FunctionName {
         Self::Forwarding,
         Self::AppPasswords,
         Self::Autoreply,
+        Self::Sso,
     ];
 }
 
@@ -50,6 +53,7 @@ impl From<FunctionName> for Function {
             FunctionName::Forwarding => Self::Forwarding,
             FunctionName::AppPasswords => Self::AppPasswords,
             FunctionName::Autoreply => Self::Autoreply,
+            FunctionName::Sso => Self::Sso,
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod imports;
 pub mod join_tokens;
 pub mod limit;
 pub mod lockouts;
+pub mod login_links;
 pub mod me;
 pub mod nodes;
 pub mod operations;

@@ -5,6 +5,8 @@ use time::OffsetDateTime;
 use umail_proto::ids::SessionId;
 use utoipa::ToSchema;
 
+use crate::login_links::LinkMaker;
+
 /// Who signs in.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +47,16 @@ pub struct Session {
     pub refresh_token: String,
 }
 
+/// How somebody has signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Means {
+    /// With the own name and password.
+    Password,
+    /// By a login link that somebody else made.
+    LoginLink,
+}
+
 /// Where somebody is signed in.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SignIn {
@@ -52,6 +64,10 @@ pub struct SignIn {
     pub id: SessionId,
     /// Whether it is the session of this request.
     pub is_current: bool,
+    /// How it was begun.
+    pub means: Means,
+    /// Who made the login link; null: there was none.
+    pub made_by: Option<LinkMaker>,
     /// The address that it was begun or refreshed from last; null: from before this was noted.
     #[schema(example = "192.0.2.7")]
     pub client_address: Option<String>,

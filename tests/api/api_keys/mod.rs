@@ -306,12 +306,13 @@ async fn a_compromised_user_has_no_keys_any_more() {
 }
 
 /// What is for people only, whatever the key may otherwise.
-const FOR_PEOPLE: [&str; 34] = [
+pub(crate) const FOR_PEOPLE: [&str; 35] = [
     "confirm_my_totp",
     "create_api_key",
     "create_app_password",
     "create_domain_import",
     "create_import",
+    "create_login_link",
     "create_operator",
     "create_role_assignment",
     "delete_api_key",

@@ -33,6 +33,7 @@ const NARROWED: [(&str, &str); 26] = [
     ("domain_alias", "domain_id"),
     ("group_member", "account_id"),
     ("idempotency_key", "caller_id"),
+    ("login_link", "account_id"),
     ("mail_group", "domain_id"),
     ("import", "created_by"),
     ("import_block", "import_id"),
@@ -85,6 +86,8 @@ impl Side {
             api.put(format!("/v1/users/{id}/forwarding"), forwarding).await.is(StatusCode::OK);
             let reply = json!({"enabled": true, "text": "Away."});
             api.put(format!("/v1/users/{id}/autoreply"), reply).await.is(StatusCode::OK);
+            let link = api.post(format!("/v1/users/{id}/login_links"), json!({})).await;
+            link.is(StatusCode::CREATED);
             ids.push(id);
         }
         let [admin, head, member, other] = ids.try_into().unwrap();
@@ -199,6 +202,7 @@ async fn a_user_changes_no_foreign_row_whatever_is_asked() {
             format!("UPDATE session SET revoked_at = now() WHERE account_id = '{}'", far.other),
             format!("UPDATE allowance SET users = 0 WHERE id = '{}'", far.domain),
             format!("DELETE FROM department WHERE id = '{}'", far.department),
+            format!("DELETE FROM login_link WHERE account_id = '{}'", far.other),
         ] {
             let done = sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(cx.pool()).await.unwrap();
             assert_eq!(done.rows_affected(), 0, "{who}: {sql}");
@@ -311,8 +315,20 @@ fn foreign_secrets(w: &World, own: &str, peer: &str) -> Vec<String> {
          VALUES (gen_random_uuid(), now(), 'change', 'user', '{own}', 'x', 'x', 'x', '{}')",
         w.far.domain
     );
+    // By whose session for whom: nobody for oneself, for somebody elsewhere, or as somebody else.
+    let link = |of: &str, by: &str| {
+        format!(
+            "INSERT INTO login_link (id, account_id, secret_hash, session_id, created_at, expires_at)
+             VALUES (gen_random_uuid(), '{of}', 'x', (SELECT id FROM session
+                     WHERE account_id = '{by}' LIMIT 1), now(), now())"
+        )
+    };
     vec![
         session,
+        link(own, own),
+        link(&w.far.other, own),
+        link(&w.near.member, peer),
+        "UPDATE login_link SET redeemed_at = NULL".to_owned(),
         format!("UPDATE session SET account_id = '{own}'"),
         "DELETE FROM session".to_owned(),
         totp(&w.far.other),

@@ -46,11 +46,12 @@ pub(super) fn settings(source: &Source<'_>) -> String {
     let roots =
         if source.has_tls { format!(" --roots {}", roots.display()) } else { String::new() };
     format!(
-        "sendmail_path = {program} send-reply {ways}{roots}\n\
+        "sendmail_path = {program} send-reply {ways} --name {name}{roots}\n\
          plugin {{\n  sieve_before = file:{script};bindir={compiled}\n  \
          sieve_global_extensions = +vnd.dovecot.environment\n}}\n\
          protocol lmtp {{\n  mail_plugins = quota notify mail_log sieve\n}}\n",
         program = source.program.display(),
+        name = source.settings.hostname,
         script = source.folder.join(SCRIPT).display(),
         compiled = source.layout.sieve().display(),
     )
