@@ -18,7 +18,7 @@ use umail_tests::api::Api;
 
 /// Tables whose rows are somebody's, each with the column that tells whose: of a user, of a
 /// domain, or of a level.
-const NARROWED: [(&str, &str); 26] = [
+const NARROWED: [(&str, &str); 27] = [
     ("account", "id"),
     ("address", "domain_id"),
     ("alias", "domain_id"),
