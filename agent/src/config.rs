@@ -126,7 +126,7 @@ impl Default for Ports {
             imap: 143,
             imaps: 993,
             lmtp: 24,
-            reply: 10_025,
+            reply: 7_445,
         }
     }
 }

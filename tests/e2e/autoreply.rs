@@ -53,6 +53,15 @@ async fn who_writes_to_somebody_away_is_told_so() {
     stage.rest.patch(&format!("/v1/users/{bob}"), &narrow).await.unwrap();
     stage.rest.converged().await.unwrap();
     submit(&stage, &carol, &bob).await;
+    let smtp = stage.fleet.node("smtp-1").unwrap().folder().join("data/log/postfix.log");
+    until(Duration::from_secs(30), async || {
+        let log = std::fs::read_to_string(&smtp)?;
+        let for_bob = |line: &&str| line.contains(&format!("to=<{bob}>")) && line.contains("sent");
+        let count = log.lines().filter(for_bob).count();
+        Ok(if count == 2 { Ok(()) } else { Err(format!("{count} delivered to bob")) })
+    })
+    .await
+    .unwrap();
     let log = stage.fleet.node("storage-2").unwrap().folder().join("data/log/dovecot.log");
     let log = std::fs::read_to_string(log).unwrap();
     assert_eq!(log.matches("sent vacation response").count(), 1, "{log}");

@@ -3,19 +3,19 @@
 
 use std::{
     io::{self, Read as _},
-    net::SocketAddr,
-    path::PathBuf,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
 use lettre::{
-    Address, SmtpTransport, Transport as _,
+    Address,
     address::Envelope,
     transport::smtp::{
         Error,
-        client::{Certificate, CertificateStore, Tls, TlsParameters},
+        client::{Certificate, CertificateStore, SmtpConnection, TlsParameters},
         extension::ClientId,
     },
 };
@@ -24,8 +24,12 @@ use super::complain;
 
 /// A reply is shorter.
 const BYTES_MAX: u64 = 64 << 10;
-/// How long one node may take for each step; Dovecot waits for 30 seconds.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one node may take for each step.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// No further node is tried afterwards: Dovecot holds the message back meanwhile.
+const TIME_MAX: Duration = Duration::from_secs(6);
+/// RFC 5322 allows 998 bytes.
+const LINE_BYTES_MAX: usize = 900;
 /// `sysexits.h`: another time it may be taken.
 const EX_TEMPFAIL: u8 = 75;
 
@@ -37,15 +41,18 @@ pub(super) struct Arguments {
     /// The name of this node, said in greeting.
     #[arg(long)]
     name: String,
+    /// The address that smtp nodes know this node by, if it is one of this machine.
+    #[arg(long)]
+    address: IpAddr,
     /// The roots that certificates of the nodes are verified with. Without them there is no TLS.
     #[arg(long)]
     roots: Option<PathBuf>,
     /// Dovecot says it as to sendmail: a dot alone ends nothing.
     #[arg(short = 'i')]
     ignore_dots: bool,
-    /// Dovecot says it as to sendmail: `<>`. A reply has no other sender.
+    /// The user who is away. In the envelope the reply is from nobody.
     #[arg(short = 'f')]
-    from: Option<String>,
+    user: Address,
     /// Who gets the reply.
     #[arg(last = true, required = true)]
     recipient: Address,
@@ -65,59 +72,87 @@ pub(super) fn send(arguments: &Arguments) -> ExitCode {
     let mut servers = arguments.servers.clone();
     let shift = usize::try_from(std::process::id()).unwrap_or(0) % servers.len().max(1);
     servers.rotate_left(shift);
-    for server in servers {
-        match hand_in(server, arguments, &envelope, &text) {
-            Ok(()) => return ExitCode::SUCCESS,
-            Err(Failure::Refused(error)) if error.is_permanent() => return complain(&error),
-            Err(Failure::Refused(error)) => complain(&error),
-            Err(Failure::Roots(error)) => complain(&error),
+    let begin = Instant::now();
+    for server in servers.into_iter().take_while(|_| begin.elapsed() < TIME_MAX) {
+        // One that does not know this node is no reason to give the reply up; another does.
+        let mut connection = match connect(server, arguments) {
+            Ok(connection) => connection,
+            Err(error) => {
+                complain(error.as_ref());
+                continue;
+            }
+        };
+        match connection.send(&envelope, &text) {
+            Ok(_taken) => return ExitCode::SUCCESS,
+            Err(error) if error.is_permanent() => return complain(&error),
+            Err(error) => complain(&error),
         };
     }
     ExitCode::from(EX_TEMPFAIL)
 }
 
-/// Why a node has not taken a reply.
-enum Failure {
-    /// The dialogue failed.
-    Refused(Error),
-    /// The roots could not be read.
-    Roots(io::Error),
-}
-
-/// The text, its lines as SMTP ends them.
+/// The text, its lines as SMTP ends them, and no longer than it allows.
 fn read() -> io::Result<Vec<u8>> {
     let mut text = String::new();
     io::stdin().take(BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text.replace("\r\n", "\n").replace('\n', "\r\n").into_bytes())
+    let mut lines = Vec::new();
+    for mut line in text.lines() {
+        while line.len() > LINE_BYTES_MAX {
+            let (head, _) = line.split_at(line.floor_char_boundary(LINE_BYTES_MAX));
+            let (head, rest) = line.split_at(head.rfind(' ').map_or(head.len(), |at| at + 1));
+            lines.push(head.trim_end());
+            line = rest;
+        }
+        lines.push(line);
+    }
+    lines.push("");
+    Ok(lines.join("\r\n").into_bytes())
 }
 
-fn hand_in(
+/// Opens a dialogue on behalf of the user: what the user may send holds there.
+fn connect(
     server: SocketAddr,
     arguments: &Arguments,
-    envelope: &Envelope,
-    text: &[u8],
-) -> Result<(), Failure> {
-    let host = server.ip().to_string();
-    let tls = match &arguments.roots {
-        Some(path) => {
-            let pem = std::fs::read(path).map_err(Failure::Roots)?;
-            let roots = Certificate::from_pem(&pem).map_err(Failure::Refused)?;
-            let parameters = TlsParameters::builder(host.clone())
-                .certificate_store(CertificateStore::None)
-                .add_root_certificate(roots)
-                .build()
-                .map_err(Failure::Refused)?;
-            Tls::Required(parameters)
+) -> Result<SmtpConnection, Box<dyn std::error::Error + Send + Sync>> {
+    let hello = ClientId::Domain(arguments.name.clone());
+    let is_local = UdpSocket::bind((arguments.address, 0)).is_ok();
+    let from = is_local.then_some(arguments.address);
+    let mut connection = SmtpConnection::connect(server, Some(PATIENCE), &hello, None, from)?;
+    if let Some(roots) = &arguments.roots {
+        connection.starttls(&tls(server, roots)?, &hello)?;
+    }
+    // Postfix begins anew then: https://www.postfix.org/XCLIENT_README.html
+    let user = xtext(&without_tag(&arguments.user));
+    for command in [format!("XCLIENT LOGIN={user}\r\n"), format!("EHLO {hello}\r\n")] {
+        let answer = connection.command(command)?;
+        if !answer.is_positive() {
+            return Err(answer.message().collect::<Vec<_>>().join(" ").into());
         }
-        None => Tls::None,
-    };
-    SmtpTransport::builder_dangerous(host)
-        .port(server.port())
-        .tls(tls)
-        .hello_name(ClientId::Domain(arguments.name.clone()))
-        .timeout(Some(PATIENCE))
-        .build()
-        .send_raw(envelope, text)
-        .map(|_accepted| ())
-        .map_err(Failure::Refused)
+    }
+    Ok(connection)
+}
+
+fn tls(
+    server: SocketAddr,
+    roots: &Path,
+) -> Result<TlsParameters, Box<dyn std::error::Error + Send + Sync>> {
+    let roots = Certificate::from_pem(&std::fs::read(roots)?)?;
+    let parameters = TlsParameters::builder(server.ip().to_string())
+        .certificate_store(CertificateStore::None)
+        .add_root_certificate(roots)
+        .build();
+    parameters.map_err(|error: Error| error.into())
+}
+
+/// Dovecot names the address that the message came to.
+fn without_tag(address: &Address) -> String {
+    match address.user().split_once('+') {
+        Some((user, _tag)) if !user.is_empty() => format!("{user}@{}", address.domain()),
+        _ => address.to_string(),
+    }
+}
+
+/// RFC 1891, section 5.
+fn xtext(text: &str) -> String {
+    text.replace('+', "+2B").replace('=', "+3D")
 }

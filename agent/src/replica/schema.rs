@@ -456,9 +456,10 @@ CREATE VIEW sender_owner AS
 CREATE VIEW reply AS
   SELECT r.user_id, replace(r.text, '%', '%%') AS text,
          replace(nullif(r.subject, ''), '%', '%%') AS subject,
-         (SELECT replace(group_concat(address, ' '), '%', '%%') FROM (
+         (SELECT group_concat(address, ' ') FROM (
             SELECT address, sum(length(address) + 1) OVER (ORDER BY place, address) AS bytes FROM (
-              SELECT l.local_part || '@' || n.name AS address, l.place + n.is_alias AS place
+              SELECT replace(l.local_part, '%', '%%') || '@' || n.name AS address,
+                     l.place + n.is_alias AS place
                 FROM (SELECT a.local_part, 0 AS place
                       UNION ALL SELECT value, 1 FROM json_each(r.other_local_parts)) l
                 JOIN domain_name n ON n.domain_id = a.domain_id))

@@ -10,16 +10,17 @@ use umail_agent::{
     supervisors::direct::Direct,
 };
 use umail_proto::{
-    agent::{AccountStatus, Autoreply, DomainAlias, RowKind, ServiceHealth, User},
+    agent::{AccountStatus, Autoreply, DomainAlias, RowKind, SendingLimits, ServiceHealth, User},
     clock::Clock,
     functions::Function,
 };
 
 use crate::{
     client,
-    directory::{self, ALL, alias, autoreply, id, remove, row, user},
+    directory::{self, ALL, alias, autoreply, domain, id, remove, row, user},
     fleet::{Fleet, at},
     node::{NAME, NODE, Node, wait_until},
+    sending::Policy,
     single::{ALICE, BOB, arrived, rows, running},
 };
 
@@ -38,6 +39,16 @@ fn bob_writes(node: &Node, to: &str) {
 /// The message of bob's that has this number.
 fn bobs(node: &Node, number: usize) -> String {
     client::pop3(node.config.ports.pop3, BOB, &number.to_string()).ok()
+}
+
+/// Waits until Postfix has handed over so many messages for alice: what is answered was answered.
+async fn delivered(node: &Node, count: usize) {
+    wait_until(&format!("{count} messages are delivered"), || async {
+        let log = node.log("postfix");
+        let is_hers = |line: &&str| line.contains("to=<alice") && line.contains("status=sent");
+        log.lines().filter(is_hers).count() == count
+    })
+    .await;
 }
 
 /// What Dovecot's log says of replies.
@@ -65,7 +76,7 @@ async fn a_sender_is_answered_once_with_the_text_as_it_is() {
     }
     // Once in a while, until there is something else to say.
     bob_writes(&node, ALICE.0);
-    arrived(&node, ALICE, 2).await;
+    delivered(&node, 2).await;
     away(&node, autoreply(11, "Still away.")).await;
     bob_writes(&node, ALICE.0);
     arrived(&node, BOB, 2).await;
@@ -73,7 +84,7 @@ async fn a_sender_is_answered_once_with_the_text_as_it_is() {
     assert_eq!(made(&node), 2);
     remove(&node.replica, RowKind::Autoreply, &id(11)).await;
     bob_writes(&node, ALICE.0);
-    arrived(&node, ALICE, 4).await;
+    delivered(&node, 4).await;
     assert_eq!(made(&node), 2);
 }
 
@@ -100,7 +111,7 @@ async fn mail_for_other_addresses_of_the_user_is_answered_and_for_others_not() {
     .enumerate()
     {
         client::send(port, &format!("x{place}@elsewhere.example"), to, "to whom").ok();
-        arrived(&node, ALICE, place + 1).await;
+        delivered(&node, place + 1).await;
         assert_eq!(made(&node), answers, "{to}");
     }
     // Nobody else's machine is answered: lists, bulk mail, other replies, and what nobody sent.
@@ -111,7 +122,7 @@ async fn mail_for_other_addresses_of_the_user_is_answered_and_for_others_not() {
     to_alice("l2@elsewhere.example", "Precedence: bulk");
     to_alice("l3@elsewhere.example", "Auto-Submitted: auto-generated");
     to_alice("<>", "X-Nothing: y");
-    arrived(&node, ALICE, 9).await;
+    delivered(&node, 9).await;
     assert_eq!(made(&node), 4);
 }
 
@@ -145,14 +156,7 @@ async fn only_who_may_is_answered_for_and_only_in_time() {
     {
         directory::change(&node.replica, rows).await;
         client::send(node.config.ports.smtp, OUTSIDE, ALICE.0, "are you there?").ok();
-        wait_until("it is saved", || async {
-            node.log("dovecot").matches("save: box=INBOX").count() == place + 1
-        })
-        .await;
-        wait_until("it is dealt with", || async {
-            node.log("postfix").matches("status=sent").count() == place + 1
-        })
-        .await;
+        delivered(&node, place + 1).await;
         assert_eq!(made(&node), answers, "{place}");
     }
     // It is on its way out, from nobody.
@@ -174,7 +178,7 @@ async fn who_may_not_send_outside_answers_inside_only() {
         [OUTSIDE, "x@example.org.elsewhere.example", "x@ple.org"].into_iter().enumerate()
     {
         client::send(node.config.ports.smtp, from, ALICE.0, "from outside").ok();
-        arrived(&node, ALICE, place + 1).await;
+        delivered(&node, place + 1).await;
     }
     assert_eq!(made(&node), 0);
     bob_writes(&node, ALICE.0);
@@ -196,7 +200,7 @@ async fn the_longest_reply_is_sent_and_a_longer_one_keeps_no_mail_back() {
     directory::change(&node.replica, names.collect()).await;
     let longest = Autoreply {
         subject: "%".repeat(250),
-        other_local_parts: (0..50).map(|number| format!("{}%{number}", "a".repeat(50))).collect(),
+        other_local_parts: (0..50).map(|number| format!("{}{number}", "%".repeat(60))).collect(),
         ..autoreply(11, &format!("{}.", "\n".repeat(2_499)))
     };
     let functions = ALL & !(Function::ExternalSend as u64);
@@ -217,7 +221,7 @@ async fn the_longest_reply_is_sent_and_a_longer_one_keeps_no_mail_back() {
         away(&node, longer).await;
         bob_writes(&node, ALICE.0);
     }
-    arrived(&node, ALICE, 6).await;
+    delivered(&node, 6).await;
     assert_eq!(made(&node), 1, "what cannot be said is left out, and so is what was there before");
 }
 
@@ -231,21 +235,66 @@ async fn replies_of_a_storage_node_leave_by_a_smtp_node_and_nothing_else_does() 
         fleet.smtp.log("postfix").contains("to=<x@elsewhere.example>, relay=")
     })
     .await;
-    assert!(fleet.smtp.log("postfix").contains("postfix/reply/smtpd"));
+    let log = fleet.smtp.log("postfix");
+    let own = format!("client=unknown[{}], sasl_method=XCLIENT", fleet.first.config.address);
+    assert!(log.contains(&format!("{own}, sasl_username={}", ALICE.0)), "{log}");
     // Storage nodes send nothing else by it, and nobody else sends anything.
     let storage = fleet.first.config.address.to_string();
     let send = |from: &str, to: &str, more: &[&str]| {
         client::swaks_at(at(&fleet.smtp, reply), from, to, more)
     };
-    let by_storage = ["--local-interface", &storage, "-tls"];
+    let from_storage = ["--local-interface", &storage, "-tls"];
+    let by_storage = [from_storage.as_slice(), &["--xclient-login", ALICE.0]].concat();
     send("<>", OUTSIDE, &by_storage).ok();
     send(ALICE.0, OUTSIDE, &by_storage).refused("554 5.7.1");
+    send("<>", OUTSIDE, &from_storage).refused("554 5.7.1");
     send("<>", OUTSIDE, &["--local-interface", &storage]).refused("530 5.7.0");
     let both = send("<>", "a@elsewhere.example,b@elsewhere.example", &by_storage);
     assert!(both.text.contains("452 4.5.3"), "{}", both.text);
     send("<>", "nobody@example.org", &by_storage).refused("550 5.1.1");
-    let stranger = fleet.pop.config.address.to_string();
-    send("<>", OUTSIDE, &["--local-interface", &stranger, "-tls"]).refused("554 5.7.1");
+    for stranger in [fleet.pop.config.address.to_string(), "127.0.0.1".to_owned()] {
+        let login = ["--local-interface", &*stranger, "-tls", "--xclient-login", ALICE.0];
+        send("<>", OUTSIDE, &login).refused("554 5.7.1");
+    }
+}
+
+#[tokio::test]
+async fn what_a_user_may_send_holds_for_replies() {
+    let node = running().await;
+    let policy = Policy::start(&node).await;
+    let limits = SendingLimits { messages_per_day: Some(2), ..SendingLimits::default() };
+    let here = id(NODE);
+    let alice = User { sending: Some(limits), ..user(11, "alice", &here) };
+    // Carol, in another domain, takes no mail from outside.
+    let functions = ALL & !(Function::ExternalReceive as u64);
+    let carol = User { domain_id: id(2), functions, ..user(13, "carol", &here) };
+    let rows = [row(alice), row(domain(2, "example.net")), row(carol), row(autoreply(11, "Away."))];
+    directory::change(&node.replica, rows.into()).await;
+    let port = node.config.ports.smtp;
+    let send = async |from: &str, count: usize| {
+        client::send(port, from, ALICE.0, "are you there?").ok();
+        delivered(&node, count).await;
+    };
+    send("carol@example.net", 1).await;
+    assert!(node.log("dovecot").contains("takes mail from inside only"));
+    send("x1@elsewhere.example", 2).await;
+    send("x2@elsewhere.example", 3).await;
+    assert_eq!(made(&node), 2);
+    send("x3@elsewhere.example", 4).await;
+    assert_eq!(made(&node), 2);
+    assert!(node.log("dovecot").contains("Your limit of 2 messages per day"));
+    policy.stop().await;
+}
+
+/// A delivery that fails is tried again, and nobody is told each time.
+#[tokio::test]
+async fn who_writes_to_a_full_mailbox_is_not_told_that_the_user_is_away() {
+    let node = running().await;
+    let alice = User { quota_unlimited: false, quota_bytes: 100, ..user(11, "alice", &id(NODE)) };
+    directory::change(&node.replica, vec![row(alice), row(autoreply(11, "Away."))]).await;
+    client::send(node.config.ports.smtp, OUTSIDE, ALICE.0, "too much").ok();
+    wait_until("it is refused", || async { node.log("postfix").contains("status=bounced") }).await;
+    assert_eq!(made(&node), 0);
 }
 
 /// The program that Dovecot starts, against smtp nodes of which one is away.
@@ -256,11 +305,13 @@ async fn a_reply_goes_to_a_node_that_is_there() {
     let roots = node.layout.etc("dovecot").join("roots.pem");
     let run = |servers: &str, to: &str| {
         let message = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(message.path(), "From: <alice@example.org>\nSubject: x\n\n.\n..\n").unwrap();
+        let long = "Ünd so weiter, ".repeat(200);
+        let text = format!("From: <alice@example.org>\nSubject: x\n\n.\n..\n{long}\n");
+        std::fs::write(message.path(), text).unwrap();
         Command::new(env!("CARGO_BIN_EXE_umail-agent"))
-            .args(["send-reply", servers, "--name", NAME, "--roots"])
+            .args(["send-reply", servers, "--name", NAME, "--address", "127.0.0.1", "--roots"])
             .arg(&roots)
-            .args(["-i", "-f", "<>", "--", to])
+            .args(["-i", "-f", "alice+tag@example.org", "--", to])
             .stdin(Stdio::from(std::fs::File::open(message.path()).unwrap()))
             .stderr(Stdio::null())
             .status()
@@ -273,7 +324,10 @@ async fn a_reply_goes_to_a_node_that_is_there() {
         assert_eq!(run(&format!("127.0.0.1:1,{there}"), BOB.0), Some(0));
         arrived(&node, BOB, place).await;
     }
-    assert!(bobs(&node, 1).replace("\r\n", "\n").contains("\n\n.\n..\n"));
+    let text = bobs(&node, 1).replace("\r\n", "\n");
+    assert!(text.contains("\n\n.\n..\n"), "{text}");
+    let words = text.split_whitespace().filter(|word| *word == "weiter,").count();
+    assert!(words == 200 && text.lines().all(|line| line.len() <= 998), "{text}");
     assert_eq!(run("127.0.0.1:1,127.0.0.1:2", BOB.0), Some(75), "another time");
     assert_eq!(run(&there, "nobody@example.org"), Some(1), "never");
     assert_eq!(run(&there.replace("127.0.0.1", "127.0.0.2"), BOB.0), Some(75), "another's name");
@@ -289,7 +343,7 @@ async fn a_node_that_cannot_reply_says_so_and_delivers() {
     node.start().await;
     away(&node, autoreply(11, "Away.")).await;
     bob_writes(&node, ALICE.0);
-    arrived(&node, ALICE, 1).await;
+    delivered(&node, 1).await;
     assert_eq!(made(&node), 0);
     let seen = node.dovecot.observe().await;
     assert_eq!(seen.health, ServiceHealth::Running);

@@ -41,14 +41,13 @@ pub async fn upsert(db: impl PgExecutor<'_>, reply: &Autoreply) -> Result<()> {
     Ok(())
 }
 
-/// Notes that nodes have to read that of a user again, if there is one: which mail it answers goes by
-/// the addresses of the user.
+/// Notes that nodes have to read that of a user again, if there is one by then: which mail it answers
+/// goes by the addresses of the user.
 pub async fn note_addresses(db: impl PgExecutor<'_>, user: UserId) -> Result<()> {
     sqlx::query!(
         "INSERT INTO change (entity, key, nodes)
-         SELECT $2, account_id, array_remove(ARRAY[storage_node_id, companion_node_id], NULL)
-           FROM autoreply JOIN account ON account.id = account_id
-          WHERE account_id = $1 AND is_enabled",
+         SELECT $2, id, array_remove(ARRAY[storage_node_id, companion_node_id], NULL)
+           FROM account WHERE id = $1",
         user.uuid(),
         RowKind::Autoreply as i16,
     )

@@ -1,15 +1,20 @@
 //! What the server takes the nodes take. A row that an agent refuses stops its whole directory, so
 //! one value that only the server likes would stop every node for everybody.
 
+use std::{path::Path, process::Command};
+
+use time::OffsetDateTime;
 use umail_agent::{layout::Layout, replica::Replica};
 use umail_api::model::{
+    self,
     address::{DomainName, EmailAddress, LocalPart},
     hash::Hash,
     node,
 };
+use umail_api_types::autoreply;
 use umail_proto::agent::{
-    Alias, Credential, Delta, DirectoryRow, Domain, SnapshotBegin, SnapshotEnd, StorageNode, User,
-    directory_row::Row,
+    Alias, Autoreply, Credential, Delta, DirectoryRow, Domain, SnapshotBegin, SnapshotEnd,
+    StorageNode, User, directory_row::Row,
 };
 use umail_tests::random::Random;
 use uuid::Uuid;
@@ -61,6 +66,10 @@ const OF_NAMES: &[&str] = &[
     "$",
     "&",
     "*",
+    "\n",
+    "\r\n",
+    "\t",
+    "\u{85}",
 ];
 
 /// Parts of hashes.
@@ -121,17 +130,37 @@ fn rows(random: &mut Random) -> Vec<Row> {
         let hash = hash.canonical();
         rows.push(Row::Credential(Credential { id, user_id, hash, ..Credential::default() }));
     }
+    let body = autoreply::Autoreply {
+        enabled: true,
+        subject: text(random, OF_NAMES),
+        text: text(random, OF_NAMES).repeat(1 + random.below(60)),
+        starts_at: None,
+        ends_at: None,
+    };
+    let none = model::autoreply::Autoreply::none(Uuid::new_v4().into());
+    if let Ok(reply) = none.changed(&body, OffsetDateTime::UNIX_EPOCH) {
+        let (user_id, subject, text) = (reply.user_id.to_string(), reply.subject, reply.text);
+        rows.push(Row::Autoreply(Autoreply { user_id, subject, text, ..Autoreply::default() }));
+    }
     rows
 }
 
+/// How many rows a file of the replica has; what an agent cannot read it leaves out.
+fn count(file: &Path, table: &str) -> usize {
+    let mut sqlite = Command::new("sqlite3");
+    let output = sqlite.arg(file).arg(format!("SELECT count(*) FROM {table}")).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+}
+
 #[tokio::test]
-async fn nodes_take_every_name_address_and_hash_that_the_server_takes() {
+async fn nodes_take_every_name_address_hash_and_text_that_the_server_takes() {
     let folder = tempfile::tempdir().unwrap();
-    let replica = Replica::open(&Layout::new(folder.path())).await.unwrap();
+    let layout = Layout::new(folder.path());
+    let replica = Replica::open(&layout).await.unwrap();
     let begin = SnapshotBegin { epoch: "one".to_owned(), version: 0 };
     let writer = replica.begin_snapshot(&begin).unwrap();
     writer.finish(&SnapshotEnd { rows: 0 }).await.unwrap();
-    let (mut random, mut taken) = (Random::new(7), [0_usize; 5]);
+    let (mut random, mut taken) = (Random::new(7), [0_usize; 6]);
     let all: Vec<_> = (0..TRIES).flat_map(|_try| rows(&mut random)).collect();
     for (row, from_version) in all.into_iter().zip(0..) {
         let kind = match row {
@@ -139,6 +168,7 @@ async fn nodes_take_every_name_address_and_hash_that_the_server_takes() {
             Row::User(_) => 1,
             Row::Alias(_) => 2,
             Row::StorageNode(_) => 3,
+            Row::Autoreply(_) => 5,
             _ => 4,
         };
         taken[kind] += 1;
@@ -149,4 +179,6 @@ async fn nodes_take_every_name_address_and_hash_that_the_server_takes() {
     }
     // A generator of what nobody takes proves nothing.
     assert!(taken.iter().all(|one| *one > 50), "{taken:?}");
+    assert_eq!(count(&layout.secrets_db(), "credential"), taken[4]);
+    assert_eq!(count(&layout.directory_db(), "autoreply"), taken[5]);
 }

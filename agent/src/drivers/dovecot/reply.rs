@@ -46,12 +46,15 @@ pub(super) fn settings(source: &Source<'_>) -> String {
     let roots =
         if source.has_tls { format!(" --roots {}", roots.display()) } else { String::new() };
     format!(
-        "sendmail_path = {program} send-reply {ways} --name {name}{roots}\n\
+        "sendmail_path = {program} send-reply {ways} --name {name} --address {address}{roots}\n\
          plugin {{\n  sieve_before = file:{script};bindir={compiled}\n  \
-         sieve_global_extensions = +vnd.dovecot.environment\n}}\n\
+         sieve_global_extensions = +vnd.dovecot.environment\n  \
+         # Only the program is told so: the reply is from nobody.\n  \
+         sieve_vacation_send_from_recipient = yes\n}}\n\
          protocol lmtp {{\n  mail_plugins = quota notify mail_log sieve\n}}\n",
         program = source.program.display(),
         name = source.settings.hostname,
+        address = source.config.address,
         script = source.folder.join(SCRIPT).display(),
         compiled = source.layout.sieve().display(),
     )
@@ -61,7 +64,7 @@ pub(super) fn settings(source: &Source<'_>) -> String {
 /// mail that names an address of the user: not for lists, bulk mail and other replies. A user who
 /// may not send outside answers the names of the own domain only.
 const TEXT: &str = r#"# Rendered by umail-agent; changes are overwritten.
-require ["vacation", "variables", "environment", "vnd.dovecot.environment", "envelope"];
+require ["vacation", "variables", "environment", "vnd.dovecot.environment", "envelope", "fileinto"];
 
 if environment :matches "vnd.dovecot.config.umail_reply_text" "*" {
   set "text" "${1}";
@@ -81,6 +84,8 @@ if envelope :domain :matches "from" "*" {
 if allof(not string "${text}" "",
          anyof(string "${inside}" "", string :contains "${inside}" " ${domain} "),
          string :matches "${addresses} {nobody}" "{stars}") {
+  # First of all: what is left to the end is done after the reply, once for each attempt.
+  fileinto "INBOX";
   if string "${subject}" "" {
     vacation :days {days} :addresses [{places}] "${text}";
   } else {

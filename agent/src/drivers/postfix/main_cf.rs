@@ -99,6 +99,10 @@ submission_sender_restrictions =
 submission_relay_restrictions = reject_sender_login_mismatch,
     check_sasl_access sqlite:${config_directory}/inside_senders.cf,
     permit_sasl_authenticated, reject
+";
+
+/// What users may send, by submission and by automatic replies.
+const SENDING: &str = "
 smtpd_restriction_classes = inside_only, inside_senders, group_senders
 # Only the agent knows who asks for whom. Without it the whole fleet is inside, and nobody else.
 inside_only = check_policy_service $sending_policy,
@@ -122,23 +126,23 @@ smtpd_policy_service_timeout = 1s
 smtpd_policy_service_try_limit = 1
 ";
 
-/// Named in `master.cf`. Replies come from nobody, so that nobody replies to them; they go anywhere
-/// that mail may go.
+/// Named in `master.cf`. Replies come from nobody, so that nobody replies to them. The storage node
+/// says whose they are (XCLIENT): what that user may send holds, as by submission.
 const REPLY: &str = "
 reply_client_restrictions = check_client_access sqlite:${config_directory}/unready.cf,
     permit_mynetworks, reject
-reply_sender_restrictions = check_sender_access inline:{ { <> = OK } }, reject
-reply_recipient_restrictions =
-    check_recipient_access sqlite:${config_directory}/refusals.cf,
-    check_recipient_access sqlite:${config_directory}/domain_refusals.cf,
-    check_recipient_access sqlite:${config_directory}/closed_groups.cf,
-    reject_unlisted_recipient
+reply_sender_restrictions =
+    check_sasl_access sqlite:${config_directory}/resting_senders.cf,
+    check_sender_access inline:{ { <> = permit_sasl_authenticated } }, reject
+reply_relay_restrictions =
+    check_sasl_access sqlite:${config_directory}/inside_senders.cf,
+    permit_sasl_authenticated, reject
 ";
 
-/// The nodes whose automatic replies are sent here: all that hold mailboxes, and this one.
+/// The nodes whose automatic replies are sent here: all that hold mailboxes.
 pub(super) fn reply_clients(source: &Source<'_>) -> Vec<IpAddr> {
     let mut clients = source.settings.peers_with(&[Role::Storage]);
-    if !clients.is_empty() || has_role(source.desired, Role::Storage) {
+    if has_role(source.desired, Role::Storage) {
         clients.extend([source.config.address, Ipv4Addr::LOCALHOST.into()]);
         clients.push(Ipv6Addr::LOCALHOST.into());
     }
@@ -168,11 +172,15 @@ pub(super) fn render(source: &Source<'_>) -> String {
         log_folder = log_folder.display(),
         sasl = layout.run("dovecot").join("postfix-auth").display(),
     );
-    if wants(source.desired, ServiceKind::Postfix, ListenerKind::Submission) {
+    let clients = reply_clients(source);
+    let is_submission = wants(source.desired, ServiceKind::Postfix, ListenerKind::Submission);
+    if is_submission {
         text += SUBMISSION;
+    }
+    if is_submission || !clients.is_empty() {
+        text += SENDING;
         let _ = writeln!(text, "sending_policy = unix:{}", layout.sending_socket().display());
     }
-    let clients = reply_clients(source);
     if !clients.is_empty() {
         let network = |address: &IpAddr| match address {
             IpAddr::V4(address) => format!("{address}/32"),
