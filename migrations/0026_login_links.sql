@@ -27,6 +27,7 @@ ALTER TABLE session
     ADD CHECK ((link_maker_id IS NULL) = (link_by_operator IS NULL)),
     ADD CHECK (link_maker_id IS NOT NULL OR link_api_key_id IS NULL),
     ADD CHECK (link_maker_id IS NULL OR account_id IS NOT NULL);
+CREATE INDEX session_link_maker_id_idx ON session (link_maker_id) WHERE link_maker_id IS NOT NULL;
 CREATE INDEX session_link_api_key_id_idx ON session (link_api_key_id)
     WHERE link_api_key_id IS NOT NULL;
 

@@ -5,6 +5,10 @@
 -- action. What was done, and to what kind of thing, are few words, so which pairs of them a domain has is
 -- found by skipping through the same index, and each pair is a stream.
 
+-- All at once, and in the order in which a server takes them: one that runs beside would otherwise hold
+-- some of them and wait for others.
+LOCK TABLE account, mail_group, department, role_assignment, audit_event IN ACCESS EXCLUSIVE MODE;
+
 -- Instead of two: who filters by one of the words asks for the pairs with it.
 DROP INDEX audit_event_resource_idx;
 DROP INDEX audit_event_action_idx;
@@ -66,9 +70,9 @@ CREATE FUNCTION audit_month(id uuid, later integer) RETURNS uuid LANGUAGE sql ST
     RETURN (SELECT CASE WHEN month < '9999-01-01' THEN audit_floor(month)
                         WHEN later > 0 THEN 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
                         ELSE audit_floor('9999-01-01') END
-              FROM (SELECT date_trunc('month', to_timestamp(
+              FROM (SELECT greatest(to_timestamp(0), date_trunc('month', to_timestamp(
                         ('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0), 'UTC')
-                        + later * interval '1 month' AS month) AS minted);
+                        + later * interval '1 month') AS month) AS minted);
 
 -- Events of a kind have actions of that kind.
 CREATE FUNCTION audit_is_wanted(f audit_filter, resource text, action text) RETURNS boolean
@@ -164,7 +168,13 @@ END $body$ $walk$;
         statement := replace(statement, '{name}', kind.name);
         statement := replace(statement, '{keys}', kind.keys);
         statement := replace(statement, '{sought}', kind.sought);
-        statement := replace(statement, '{same}', kind.same);
+        -- Of what is hidden from who asked, and from whom it is about, the time tells nothing either.
+        statement := replace(statement, '{same}', kind.same || $hidden$
+            AND (audit_event.action = 'hide' AND (actor_id = f.own OR user_id = f.own)
+                 AND (domain_id = ANY (f.domains)) IS NOT TRUE
+                 AND (SELECT true FROM department_above AS above
+                       WHERE above.department_id = audit_event.department_id
+                         AND above.above_id = ANY (f.tops) LIMIT 1) IS NULL) IS NOT TRUE $hidden$);
         EXECUTE replace(statement, '{order}', regexp_replace(kind.keys, ', $', ' DESC, '));
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %I FROM PUBLIC', 'audit_walk_' || kind.name);
     END LOOP;
@@ -207,7 +217,12 @@ BEGIN
     RETURN s;
 END $body$ $pairs$;
         statement := replace(statement, '{name}', kind.name);
-        statement := replace(statement, '{same}', kind.same);
+        statement := replace(statement, '{same}', kind.same || $hidden$
+            AND (audit_event.action = 'hide' AND (actor_id = f.own OR user_id = f.own)
+                 AND (domain_id = ANY (f.domains)) IS NOT TRUE
+                 AND (SELECT true FROM department_above AS above
+                       WHERE above.department_id = audit_event.department_id
+                         AND above.above_id = ANY (f.tops) LIMIT 1) IS NULL) IS NOT TRUE $hidden$);
         statement := replace(statement, '{sought}', kind.sought);
         EXECUTE replace(statement, '{keys}', kind.keys);
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %I FROM PUBLIC', 'audit_pairs_' || kind.name);
@@ -225,7 +240,7 @@ BEGIN
              UNION ALL
             SELECT next.id FROM place CROSS JOIN LATERAL
                    (SELECT or_none(domain_id) AS id FROM audit_event
-                     WHERE actor_id = actor AND or_none(domain_id) > place.id
+                     WHERE actor_id = actor AND or_none(domain_id) > place.id AND action <> 'hide'
                        AND audit_event.id < behind AND audit_event.id >= w.since
                      ORDER BY or_none(domain_id) LIMIT 1) AS next
         )
@@ -370,7 +385,8 @@ GRANT EXECUTE ON FUNCTION audit_page TO umail_app, umail_tenant;
 -- administers; servers of the version before name all below as well, which is the same.
 CREATE TABLE department_above (
     above_id      uuid NOT NULL,
-    department_id uuid NOT NULL,
+    -- One that is removed while one above it is moved leaves nothing behind.
+    department_id uuid NOT NULL REFERENCES department ON DELETE CASCADE,
     domain_id     uuid NOT NULL,
     PRIMARY KEY (above_id, department_id) INCLUDE (domain_id)
 );

@@ -86,6 +86,10 @@ pub async fn rotate(cx: &Context, id: ApiKeyId, wanted: &Rotation) -> Result<(Ap
         ..before.clone()
     };
     store::api_keys::rotate(&mut *tx, &key, &random::hash(&secret)).await?;
+    if overlap.is_zero() {
+        // Whoever has the old secret is to be kept out.
+        store::sessions::revoke_of_key(&mut tx, id, cx.now()).await?;
+    }
     let subject = subject(cx, id).await?;
     audit::record(&mut tx, cx, Action::Update, subject, shown(&before)?, shown(&key)?).await?;
     tx.commit().await?;

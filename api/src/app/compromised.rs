@@ -101,7 +101,7 @@ async fn shut(tx: &mut Transaction, cx: &Context, before: &User) -> Result<i64> 
     user.revision += 1;
     user.updated_at = cx.now();
     store::accounts::update(&mut **tx, before, &user).await?;
-    store::sessions::revoke_of_owner(&mut **tx, user.id.uuid(), None, cx.now()).await?;
+    store::sessions::revoke_of_owner(tx, user.id.uuid(), None, cx.now()).await?;
     store::api_keys::delete_of_user(&mut **tx, user.id).await?;
     let nodes = user.nodes();
     for credential in store::credentials::delete_all(&mut **tx, user.id).await? {

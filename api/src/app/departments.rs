@@ -182,8 +182,9 @@ async fn check_parent(tx: &mut Transaction, department: &Department, levels: usi
 
 /// Removes a department that nothing is in; who administers it no longer does.
 pub async fn delete(cx: &Context, id: DepartmentId, precondition: Precondition) -> Result<()> {
-    find(cx, id, Action::Delete).await?;
+    let found = find(cx, id, Action::Delete).await?;
     let mut tx = cx.begin().await?;
+    store::departments::lock_tree(&mut *tx, found.domain_id).await?;
     let before = store::departments::lock(&mut *tx, id).await?;
     precondition.check(before.revision)?;
     // Whoever administers it may be of another domain; and users in no department are not in the

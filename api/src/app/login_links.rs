@@ -93,7 +93,9 @@ pub async fn redeem(cx: &Context, client: &Client, asked: &LoginLinkRedemption) 
     };
     pass_second_factor(cx, &user, asked.totp.as_deref()).await?;
     let mut tx = cx.begin().await?;
-    // The key first, as whoever removes it does.
+    // The user first, as whoever ends the sessions of the user does; then the key, as whoever removes
+    // it does.
+    store::accounts::hold(&mut *tx, user.id).await?;
     let is_held = match link.made_with {
         MadeWith::ApiKey(key) => store::api_keys::hold(&mut *tx, key).await?,
         MadeWith::Session(_) => true,

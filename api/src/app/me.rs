@@ -107,7 +107,7 @@ async fn store_of_operator(cx: &Context, id: OperatorId, hash: &str) -> Result<(
     operator.updated_at = cx.now();
     operator.must_change_password = false;
     store::operators::update(&mut *tx, &operator, Some(hash)).await?;
-    store::sessions::revoke_of_owner(&mut *tx, id.uuid(), cx.session(), cx.now()).await?;
+    store::sessions::revoke_of_owner(&mut tx, id.uuid(), cx.session(), cx.now()).await?;
     let subject = Subject::system("operator password", id);
     audit::record(&mut tx, cx, Action::Update, subject, None, None).await?;
     tx.commit().await

@@ -92,7 +92,7 @@ pub async fn update(
     operator.updated_at = cx.now();
     store::operators::update(&mut *tx, &operator, hash.as_deref()).await?;
     if hash.is_some() || !operator.active {
-        store::sessions::revoke_of_owner(&mut *tx, id.uuid(), None, cx.now()).await?;
+        store::sessions::revoke_of_owner(&mut tx, id.uuid(), None, cx.now()).await?;
     }
     let subject = Subject::system("operator", id);
     audit::record(&mut tx, cx, Action::Update, subject, shown(&before)?, shown(&operator)?).await?;

@@ -1,7 +1,7 @@
 //! What is not a change and yet to be known: who signed in, who failed to, who was refused.
 
 use serde_json::{Value, json};
-use umail_proto::ids::{DomainId, LoginLinkId, RoleAssignmentId, SessionId};
+use umail_proto::ids::{DepartmentId, DomainId, LoginLinkId, RoleAssignmentId, SessionId};
 use uuid::Uuid;
 
 use crate::{
@@ -123,14 +123,20 @@ pub fn unseen(cx: &Context, thing: Thing, (method, path): (&str, &str)) {
 /// who asked does not.
 pub async fn write_unseen(cx: &Context) -> Result<u64> {
     let (mut written, repeats) = (0, cx.state().unseen().repeats());
-    for Asked { caller, address, thing, event } in cx.state().unseen().take() {
-        let Some((subject, resource)) = find(cx, &thing).await? else { continue };
+    let mut asked = cx.state().unseen().take().into_iter();
+    while let Some(Asked { caller, address, thing, event }) = asked.next() {
+        let found = find(cx, &thing).await.inspect_err(|_away| {
+            cx.state().unseen().lose(asked.len() + 1);
+        })?;
+        let Some((subject, resource)) = found else { continue };
         let answer = authz::authorize(&caller, Action::Read, resource);
         // Seen, then: it was something of it that is not there.
         if !matches!(answer, Err(Error::NotFound { .. })) {
             continue;
         }
-        let key = Key::new(HIDE, event.actor_id, address).within(subject.domain_id);
+        let place = subject.department_id.map(DepartmentId::uuid);
+        let place = place.or_else(|| subject.domain_id.map(DomainId::uuid));
+        let key = Key::new(subject.kind, event.actor_id, address).within(place);
         let event = AuditEvent {
             resource: subject.kind.into(),
             resource_id: Some(subject.id),

@@ -143,11 +143,12 @@ pub async fn refresh(cx: &Context, client: &Client, refresh_token: &str) -> Resu
         cx.state().callers().forget();
         return Err(ENDED);
     }
+    // Before the token is used up: who is refused for now comes back with it.
+    crate::authn::callers::of_session(cx.state(), session.id).await?;
     let next = random::secret("umr_")?;
     let hash = random::hash(&next);
     store::sessions::rotate(&mut *tx, session.id, &hash, client, cx.now()).await?;
     tx.commit().await?;
-    crate::authn::callers::of_session(cx.state(), session.id).await?;
     answer(cx, session.id, next)
 }
 
@@ -194,7 +195,7 @@ pub async fn delete_all(cx: &Context, whose: &Whose) -> Result<()> {
     let owner = find_owner(cx, whose, Action::Delete).await?;
     let mut tx = cx.begin().await?;
     lock_owner(&mut tx, cx, whose, owner).await?;
-    store::sessions::revoke_of_owner(&mut *tx, owner.id, None, cx.now()).await?;
+    store::sessions::revoke_of_owner(&mut tx, owner.id, None, cx.now()).await?;
     finish(tx, cx, owner).await
 }
 

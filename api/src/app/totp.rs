@@ -77,7 +77,7 @@ pub async fn confirm(cx: &Context, confirmation: &TotpConfirmation) -> Result<Ve
         return Err(nothing());
     }
     store::recovery_codes::insert(&mut *tx, id, &hashes).await?;
-    store::sessions::revoke_of_owner(&mut *tx, id, cx.session(), cx.now()).await?;
+    store::sessions::revoke_of_owner(&mut tx, id, cx.session(), cx.now()).await?;
     finish(tx, cx, Action::Update, own.subject).await?;
     Ok(codes)
 }

@@ -405,7 +405,7 @@ pub async fn delete(cx: &Context, user: &UserRef, precondition: Precondition) ->
     if before.moving {
         return Err(Error::Conflict("the mailbox is being moved; try again later".to_owned()));
     }
-    store::sessions::revoke_of_owner(&mut *tx, id.uuid(), None, cx.now()).await?;
+    store::sessions::revoke_of_owner(&mut tx, id.uuid(), None, cx.now()).await?;
     let purge_at = store::settings::get(&mut *tx).await?.purge_at(cx.now());
     let deletion = Deletion { deleted_at: cx.now(), purge_at, is_purging: false };
     write(tx, cx, Action::Delete, &before, Some(deletion)).await.map(drop)
@@ -495,7 +495,7 @@ pub(super) async fn store_password(
         store::credentials::upsert_password(&mut *tx, user.id, password, cx.now()).await?;
     let nodes = user.nodes();
     store::changes::insert(&mut *tx, RowKind::Credential, credential.uuid(), Some(&nodes)).await?;
-    store::sessions::revoke_of_owner(&mut *tx, user.id.uuid(), except, cx.now()).await?;
+    store::sessions::revoke_of_owner(&mut tx, user.id.uuid(), except, cx.now()).await?;
     let subject = Subject::of_user(&user, "user password", user.id);
     audit::record(&mut tx, cx, Action::Update, subject, None, None).await?;
     tx.commit().await?;

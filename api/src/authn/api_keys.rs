@@ -40,6 +40,16 @@ pub(super) async fn load(state: &State, hash: [u8; 32]) -> Result<Known> {
     Ok(Known { caller, confinement, key: Some(Arc::new(found)), is_by_link: false })
 }
 
+/// What a key that is good stands for now; it is not used by that.
+pub(super) async fn find(state: &State, id: ApiKeyId) -> Result<Caller> {
+    let hash = store::api_keys::find_hash(state.pool(), id).await?.ok_or(REFUSED)?;
+    let found = store::api_keys::find_by_hash(state.pool(), &hash).await?.ok_or(REFUSED)?;
+    if found.until <= state.clock().now() {
+        return Err(REFUSED);
+    }
+    narrowed(state, of_owner(state, found.owner).await?, id, found.key.scope).await
+}
+
 /// What is left of the maker.
 async fn narrowed(state: &State, maker: Caller, key: ApiKeyId, scope: KeyScope) -> Result<Caller> {
     match (scope.role, maker) {

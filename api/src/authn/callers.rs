@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use umail_api_types::status::Status;
+use umail_api_types::{me::CallerKind, status::Status};
 use umail_proto::{
     functions::Function,
     ids::{DomainId, SessionId},
@@ -14,9 +14,13 @@ use umail_proto::{
 
 use crate::{
     authn::api_keys,
+    authz::{self, Action, Resource},
     context::{Assignment, Caller, State},
     error::{Error, Result},
-    model::session::Confinement,
+    model::{
+        session::{Confinement, LinkMaker},
+        user::UserRef,
+    },
     store::{self, api_keys::Found, sessions::Owner},
 };
 
@@ -105,20 +109,38 @@ async fn load(state: &State, session: SessionId) -> Result<Known> {
     }
     let caller = Arc::new(of_owner(state, good.owner).await?);
     let mut must_change_password = good.must_change_password;
-    if good.is_by_link {
-        may_be_let_in(state, good.owner).await?;
+    if let Some(maker) = good.made_by {
+        may_be_let_in(state, good.owner, maker).await?;
         // The password that somebody else set was not used, and cannot be changed by this session.
         must_change_password = false;
     }
     let confinement = confinement(state, good.owner, must_change_password, good.has_totp);
-    Ok(Known { caller, confinement, key: None, is_by_link: good.is_by_link })
+    Ok(Known { caller, confinement, key: None, is_by_link: good.made_by.is_some() })
 }
 
-/// Refuses a session that was begun by a login link, while its owner lacks the function.
-async fn may_be_let_in(state: &State, owner: Owner) -> Result<()> {
+/// Refuses a session that was begun by a login link, while its owner lacks the function, or whoever
+/// made the link could make none now: it neither outlives the maker's rights nor rises above them.
+async fn may_be_let_in(state: &State, owner: Owner, maker: LinkMaker) -> Result<()> {
     let id = owner.user_id.ok_or(ENDED)?;
     let functions = store::accounts::find_functions(state.pool(), id).await?;
-    functions.filter(|has| has.contains(Function::Sso)).map(drop).ok_or(ENDED)
+    functions.filter(|has| has.contains(Function::Sso)).ok_or(ENDED)?;
+    let user = store::accounts::find(state.pool(), &UserRef::Id(id)).await?.ok_or(ENDED)?;
+    let maker = match (maker.api_key_id, maker.kind) {
+        (Some(key), _) => api_keys::find(state, key).await,
+        (None, CallerKind::Operator) => {
+            let owner = Owner { operator_id: Some(maker.id.into()), user_id: None };
+            of_owner(state, owner).await
+        }
+        (None, CallerKind::User) => {
+            let owner = Owner { operator_id: None, user_id: Some(maker.id.into()) };
+            of_owner(state, owner).await
+        }
+    };
+    let maker = maker.map_err(|error| match error {
+        Error::Unauthenticated(_) => ENDED,
+        other => other,
+    })?;
+    authz::authorize(&maker, Action::Update, Resource::User(user.scope())).map_err(|_less| ENDED)
 }
 
 /// What somebody has to do before anything else.

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::json;
 use time::OffsetDateTime;
-use umail_proto::ids::{AuditEventId, DomainId};
+use umail_proto::ids::AuditEventId;
 use uuid::Uuid;
 
 use crate::model::audit::AuditEvent;
@@ -41,10 +41,10 @@ impl Key {
         Self { action, about, address, place: None }
     }
 
-    /// The same, in a domain: it is told there, whatever happened elsewhere.
+    /// The same, in a department or domain: it is told there, whatever happened elsewhere.
     #[must_use]
-    pub fn within(self, domain: Option<DomainId>) -> Self {
-        Self { place: domain.map(DomainId::uuid), ..self }
+    pub fn within(self, place: Option<Uuid>) -> Self {
+        Self { place, ..self }
     }
 }
 
@@ -71,7 +71,11 @@ impl Repeats {
             return false;
         }
         let limit = if key.about.is_some() { KNOWN } else { UNKNOWN };
-        let alike = minute.seen.keys().filter(|one| one.about.is_some() == key.about.is_some());
+        let alike = minute.seen.keys().filter(|one| match key.place {
+            // By one account, so that it takes the places of no other.
+            Some(_) => one.about == key.about,
+            None => one.about.is_some() == key.about.is_some(),
+        });
         if alike.count() >= limit {
             minute.others.get_or_insert_with(|| (event.clone(), 0)).1 += 1;
             return false;

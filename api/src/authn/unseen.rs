@@ -19,6 +19,8 @@ use crate::{
 
 /// So many wait to be looked up at most, which is done every second.
 const MOST: usize = 1_000;
+/// And so many of one caller: nobody takes the places of others.
+const MOST_OF_ONE: usize = 100;
 
 /// Something that has a scope, as a request names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,11 +72,18 @@ impl Unseen {
     /// Takes note, as long as there is room.
     pub fn push(&self, asked: Asked) {
         let mut waiting = self.lock();
-        if waiting.asked.len() < MOST {
+        let who = asked.event.actor_id;
+        let own = waiting.asked.iter().filter(|one| one.event.actor_id == who).count();
+        if own < MOST_OF_ONE && waiting.asked.len() < MOST {
             waiting.asked.push(asked);
         } else {
             waiting.lost += 1;
         }
+    }
+
+    /// Counts those that could not be looked up.
+    pub fn lose(&self, number: usize) {
+        self.lock().lost += u64::try_from(number).unwrap_or_default();
     }
 
     /// All that waits.

@@ -162,7 +162,11 @@ pub fn visible_departments(caller: &Caller, domain: DomainId) -> Option<Vec<Depa
         }
         _ => None,
     });
-    Some(subtrees.flatten().copied().collect())
+    // One that is below another is in both.
+    let mut visible: Vec<_> = subtrees.flatten().copied().collect();
+    visible.sort_unstable();
+    visible.dedup();
+    Some(visible)
 }
 
 /// The departments that a list shows of all, or of the one that was asked for.

@@ -940,3 +940,12 @@ pub async fn find_id(
     );
     Ok(row.fetch_optional(db).await?)
 }
+
+/// Keeps a user from being locked or removed until the transaction ends; nothing happens if there is
+/// none.
+pub async fn hold(db: impl PgExecutor<'_>, id: UserId) -> Result<()> {
+    sqlx::query!(r#"SELECT 1 AS "one!" FROM account WHERE id = $1 FOR KEY SHARE"#, id.uuid())
+        .fetch_optional(db)
+        .await?;
+    Ok(())
+}

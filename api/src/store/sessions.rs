@@ -1,6 +1,6 @@
 //! Sessions: chains of refresh tokens, stored hashed.
 
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use umail_api_types::me::CallerKind;
 use umail_proto::ids::{ApiKeyId, OperatorId, SessionId, UserId};
@@ -99,8 +99,8 @@ pub struct Good {
     pub must_change_password: bool,
     /// Whether the owner has a second factor.
     pub has_totp: bool,
-    /// Whether it was begun by a login link.
-    pub is_by_link: bool,
+    /// Who made the login link that it was begun with.
+    pub made_by: Option<LinkMaker>,
 }
 
 /// The session, if it is still good.
@@ -116,7 +116,7 @@ pub async fn find_good(
                   EXISTS (SELECT FROM totp
                            WHERE owner_id = coalesce(session.operator_id, session.account_id)
                              AND confirmed_at IS NOT NULL) AS "has_totp!",
-                  link_maker_id IS NOT NULL AS "is_by_link!"
+                  link_maker_id, link_by_operator, link_api_key_id
              FROM session
              LEFT JOIN operator ON operator.id = session.operator_id
              LEFT JOIN credential ON credential.account_id = session.account_id
@@ -131,7 +131,7 @@ pub async fn find_good(
         last_used_at: row.last_used_at,
         must_change_password: row.must_change_password,
         has_totp: row.has_totp,
-        is_by_link: row.is_by_link,
+        made_by: link_maker(row.link_maker_id, row.link_by_operator, row.link_api_key_id),
     }))
 }
 
@@ -259,21 +259,41 @@ pub async fn revoke_one_of_owner(
     Ok(done.rows_affected() > 0)
 }
 
-/// Ends all sessions of an operator or user, except this one, and the login links that would begin
-/// more.
+/// Ends all sessions of an operator or user, except this one, those of others that their login links
+/// have begun, and the links that would begin more.
 pub async fn revoke_of_owner(
-    db: impl PgExecutor<'_>,
+    db: &mut PgConnection,
     owner: Uuid,
     except: Option<SessionId>,
     now: OffsetDateTime,
 ) -> Result<()> {
+    // First, and by itself: whoever is being let in is then waited for, and found.
+    sqlx::query!("DELETE FROM login_link WHERE account_id = $1", owner).execute(&mut *db).await?;
     sqlx::query!(
-        "WITH link AS (DELETE FROM login_link WHERE account_id = $1)
-         UPDATE session SET revoked_at = $3
-          WHERE (operator_id = $1 OR account_id = $1) AND revoked_at IS NULL
-            AND ($2::uuid IS NULL OR id <> $2)",
+        "UPDATE session SET revoked_at = $3
+          WHERE (operator_id = $1 OR account_id = $1 OR link_maker_id = $1)
+            AND revoked_at IS NULL AND ($2::uuid IS NULL OR id <> $2)",
         owner,
         except.map(SessionId::uuid),
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Ends what the login links of an API key have begun, and would begin.
+pub async fn revoke_of_key(
+    db: &mut PgConnection,
+    key: ApiKeyId,
+    now: OffsetDateTime,
+) -> Result<()> {
+    sqlx::query!("DELETE FROM login_link WHERE api_key_id = $1", key.uuid())
+        .execute(&mut *db)
+        .await?;
+    sqlx::query!(
+        "UPDATE session SET revoked_at = $2 WHERE link_api_key_id = $1 AND revoked_at IS NULL",
+        key.uuid(),
         now,
     )
     .execute(db)

@@ -105,6 +105,56 @@ async fn a_link_is_worth_what_its_maker_is_when_it_is_redeemed() {
 }
 
 #[tokio::test]
+async fn a_session_outlives_no_right_of_its_maker_and_does_not_rise_above_the_maker() {
+    let (api, _) = world(Clock::system()).await;
+    api.user("maker@example.com").await;
+    let maker = "/v1/users/maker@example.com";
+    let role = api.assign("maker@example.com", "domain_admin", None).await;
+    let token = api.sign_in("maker@example.com").await;
+    let (_, secret) = key(&api, &token, json!({})).await;
+    let sessions = [let_in(&api, &token).await, let_in(&api, &secret).await];
+    let are = async |status| {
+        for session in &sessions {
+            within_a_second(&api, session, status).await;
+        }
+    };
+    let (good, ended) = (StatusCode::OK, StatusCode::UNAUTHORIZED);
+    are(good).await;
+    let risen = api.assign("anna@example.com", "domain_admin", None).await;
+    are(ended).await;
+    api.delete(format!("/v1/role_assignments/{risen}")).await.is(StatusCode::NO_CONTENT);
+    are(good).await;
+    for (status, then) in [("suspended", ended), ("active", good)] {
+        api.patch(maker, json!({"status": status})).await.is(StatusCode::OK);
+        are(then).await;
+    }
+    api.delete(format!("/v1/role_assignments/{role}")).await.is(StatusCode::NO_CONTENT);
+    are(ended).await;
+    api.assign("maker@example.com", "domain_admin", None).await;
+    are(good).await;
+    // Whoever is signed out everywhere, was also there where others were let in.
+    api.delete(format!("{maker}/sessions")).await.is(StatusCode::NO_CONTENT);
+    are(ended).await;
+    assert!(api.get(format!("{ANNA}/sessions")).await.items("id").is_empty());
+}
+
+#[tokio::test]
+async fn who_is_refused_for_now_comes_back_with_the_same_token() {
+    let (api, admin) = world(Clock::system()).await;
+    let session = redeem(&api, &link(&api, &admin).await, None).await.is(StatusCode::CREATED);
+    let body = json!({"refresh_token": session.body["refresh_token"]});
+    let refresh =
+        async || api.ask(Method::POST, "/v1/sessions/refresh").json(body.clone()).send().await;
+    let all = api.get(ANNA).await.body["functions"].clone();
+    api.patch(ANNA, json!({"functions": ["imap"]})).await.is(StatusCode::OK);
+    refresh().await.is_problem(StatusCode::UNAUTHORIZED);
+    api.patch(ANNA, json!({"functions": all})).await.is(StatusCode::OK);
+    refresh().await.is(StatusCode::OK);
+    let path = "/v1/audit_events?action=token_reused";
+    assert!(api.get(path).await.items("id").is_empty());
+}
+
+#[tokio::test]
 async fn what_a_key_let_in_ends_with_the_key() {
     let clock = Clock::manual(Clock::system().now());
     let (api, admin) = world(clock.clone()).await;
@@ -116,11 +166,16 @@ async fn what_a_key_let_in_ends_with_the_key() {
     let (_, kept) = key(&api, &admin, json!({})).await;
     let (open, token) = (link(&api, &secret).await, let_in(&api, &secret).await);
     let (kept_open, kept_token) = (link(&api, &kept).await, let_in(&api, &kept).await);
-    // Another secret of the same key is the same key.
-    let path = format!("/v1/api_keys/{id}/rotate");
-    let body = json!({"overlap_seconds": 0});
-    api.ask(Method::POST, path).by(&admin).json(body).send().await.is(StatusCode::OK);
-    within_a_second(&api, &token, StatusCode::OK).await;
+    // Another secret of the same key is the same key, unless the one before is of no use at once.
+    for (overlap, status) in [(60, StatusCode::OK), (0, StatusCode::UNAUTHORIZED)] {
+        let body = json!({"overlap_seconds": overlap});
+        let rotate = api.ask(Method::POST, format!("/v1/api_keys/{id}/rotate")).by(&admin);
+        rotate.json(body).send().await.is(StatusCode::OK);
+        within_a_second(&api, &token, status).await;
+    }
+    is_dead(&api, &open).await;
+    let (id, secret) = key(&api, &admin, json!({})).await;
+    let (open, token) = (link(&api, &secret).await, let_in(&api, &secret).await);
     revoke(&id).await;
     is_dead(&api, &open).await;
     within_a_second(&api, &token, StatusCode::UNAUTHORIZED).await;

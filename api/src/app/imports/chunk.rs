@@ -460,7 +460,7 @@ async fn write(cx: &Context, tx: &mut Transaction, ready: Vec<Ready>) -> Result<
             if one.before.is_some() {
                 events.of_password(&one.user);
                 let id = one.user.id.uuid();
-                store::sessions::revoke_of_owner(&mut **tx, id, None, cx.now()).await?;
+                store::sessions::revoke_of_owner(tx, id, None, cx.now()).await?;
             }
             passwords.push(password);
         }
