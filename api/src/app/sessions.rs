@@ -132,8 +132,13 @@ async fn renew_hash(cx: &Context, owner: Owner, password: Password, before: &str
 /// Gets the next tokens. A refresh token that is shown again ends the session: somebody stole it.
 pub async fn refresh(cx: &Context, client: &Client, refresh_token: &str) -> Result<Session> {
     const ENDED: Error = Error::Unauthenticated("the session has ended; sign in again");
-    let mut tx = cx.begin().await?;
     let hash = random::hash(refresh_token);
+    // Before the token is used up: who is refused for now comes back with it. And before the session
+    // is locked, since the look at it notes that it is used.
+    if let Some(id) = store::sessions::find_by_refresh_hash(cx.pool(), &hash).await? {
+        crate::authn::callers::of_session(cx.state(), id).await?;
+    }
+    let mut tx = cx.begin().await?;
     let found = store::sessions::lock_by_refresh_hash(&mut *tx, &hash, cx.now()).await?;
     let session = found.ok_or(ENDED)?;
     if !session.is_current {
@@ -143,8 +148,6 @@ pub async fn refresh(cx: &Context, client: &Client, refresh_token: &str) -> Resu
         cx.state().callers().forget();
         return Err(ENDED);
     }
-    // Before the token is used up: who is refused for now comes back with it.
-    crate::authn::callers::of_session(cx.state(), session.id).await?;
     let next = random::secret("umr_")?;
     let hash = random::hash(&next);
     store::sessions::rotate(&mut *tx, session.id, &hash, client, cx.now()).await?;

@@ -185,6 +185,15 @@ pub struct Found {
     pub is_current: bool,
 }
 
+/// The session that has this refresh token, be it good or not.
+pub async fn find_by_refresh_hash(
+    db: impl PgExecutor<'_>,
+    hash: &[u8],
+) -> Result<Option<SessionId>> {
+    let id = sqlx::query_scalar!("SELECT id FROM session WHERE refresh_hash = $1", hash);
+    Ok(id.fetch_optional(db).await?.map(SessionId::from))
+}
+
 /// The session that is good and has or had this refresh token, locked.
 pub async fn lock_by_refresh_hash(
     db: impl PgExecutor<'_>,

@@ -105,6 +105,20 @@ async fn access_tokens_and_sessions_expire() {
 }
 
 #[tokio::test]
+async fn a_session_that_has_rested_is_refreshed() {
+    let clock = Clock::manual(OffsetDateTime::UNIX_EPOCH + Duration::days(20_000));
+    let api = Api::start_at(clock.clone()).await;
+    let body = json!({"name": "root", "password": PASSWORD});
+    let session = api.ask(Method::POST, "/v1/sessions").anonymous().json(body).send().await.body;
+    clock.advance(Duration::hours(1));
+    api.state.callers().forget();
+    let body = json!({"refresh_token": session["refresh_token"]});
+    let next = api.ask(Method::POST, "/v1/sessions/refresh").anonymous().json(body).send().await;
+    let token = next.is(StatusCode::OK).body["access_token"].as_str().unwrap().to_owned();
+    api.ask(Method::GET, "/v1/me").by(&token).send().await.is(StatusCode::OK);
+}
+
+#[tokio::test]
 async fn delete_current_session_signs_out_at_once() {
     let api = Api::start().await;
     let token = api.sign_in("root").await;
