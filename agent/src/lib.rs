@@ -6,6 +6,7 @@
 //! server has committed it.
 
 pub mod actions;
+mod address;
 pub mod agent;
 pub mod commands;
 pub mod config;

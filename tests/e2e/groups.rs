@@ -2,20 +2,9 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use umail_tests::harness::{
-    fleet::SINGLE_NODE,
-    mail::{Smtp, message, smtp::Reply},
-};
+use umail_tests::harness::fleet::SINGLE_NODE;
 
-use crate::stage::{DOMAIN, PASSWORD, Stage};
-
-/// Hands in a message as this user.
-async fn submit(stage: &Stage, from: &str, to: &str, id: &str) -> Reply {
-    let smtp = Smtp::connect(stage.smtp(587)).await.unwrap();
-    let mut smtp = smtp.start_tls(&stage.trust).await.unwrap();
-    assert_eq!(smtp.login(from, PASSWORD).await.unwrap().code, 235);
-    smtp.send(from, &[to], &message(from, to, id, "to a group")).await.unwrap()
-}
+use crate::stage::{DOMAIN, Stage};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_to_a_group_is_in_the_mailboxes_of_its_members() {
@@ -40,10 +29,10 @@ async fn what_is_written_to_a_group_is_in_the_mailboxes_of_its_members() {
 
     // Closed to strangers, and to who is no member.
     assert_eq!(stage.send(&team, "stranger@groups").await.unwrap().code, 550);
-    let refused = submit(&stage, &carol, &team, "carol@groups").await;
+    let refused = stage.submit(&carol, &team, "carol@groups").await.unwrap();
     assert_eq!(refused.code, 550, "{refused:?}");
     assert!(refused.text.contains("Only its members may write to the group"), "{refused:?}");
-    assert_eq!(submit(&stage, &alice, &team, "alice@groups").await.code, 250);
+    assert_eq!(stage.submit(&alice, &team, "alice@groups").await.unwrap().code, 250);
     for member in [&alice, &bob] {
         stage.arrives(member, "alice@groups").await.unwrap();
     }

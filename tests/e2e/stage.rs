@@ -74,6 +74,13 @@ impl Stage {
         smtp.send(GUEST, &[to], &message(GUEST, to, id, "a test")).await
     }
 
+    /// Hands in a message as this user.
+    pub(crate) async fn submit(&self, from: &str, to: &str, id: &str) -> Result<Reply> {
+        let mut smtp = Smtp::connect(self.smtp(587)).await?.start_tls(&self.trust).await?;
+        assert_eq!(smtp.login(from, PASSWORD).await?.code, 235);
+        smtp.send(from, &[to], &message(from, to, id, "a test")).await
+    }
+
     /// Whether mail to the address is taken: the recipient only, no message.
     pub(crate) async fn accepts(&self, to: &str) -> Result<Reply> {
         let mut smtp = Smtp::connect(self.smtp(25)).await?;

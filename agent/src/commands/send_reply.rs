@@ -21,6 +21,7 @@ use lettre::{
 };
 
 use super::complain;
+use crate::address::without_tag;
 
 /// A reply is shorter.
 const BYTES_MAX: u64 = 64 << 10;
@@ -122,7 +123,8 @@ fn connect(
         connection.starttls(&tls(server, roots)?, &hello)?;
     }
     // Postfix begins anew then: https://www.postfix.org/XCLIENT_README.html
-    let user = xtext(&without_tag(&arguments.user));
+    // Dovecot names the address that the message came to.
+    let user = xtext(&without_tag(arguments.user.as_ref()));
     for command in [format!("XCLIENT LOGIN={user}\r\n"), format!("EHLO {hello}\r\n")] {
         let answer = connection.command(command)?;
         if !answer.is_positive() {
@@ -142,14 +144,6 @@ fn tls(
         .add_root_certificate(roots)
         .build();
     parameters.map_err(|error: Error| error.into())
-}
-
-/// Dovecot names the address that the message came to.
-fn without_tag(address: &Address) -> String {
-    match address.user().split_once('+') {
-        Some((user, _tag)) if !user.is_empty() => format!("{user}@{}", address.domain()),
-        _ => address.to_string(),
-    }
 }
 
 /// RFC 1891, section 5.

@@ -30,6 +30,7 @@ use self::{
     rules::Refused,
 };
 use crate::{
+    address::without_tag,
     layout::Layout,
     ledger::Ledger,
     replica::{Reader, ReplicaError, Sender},
@@ -145,7 +146,7 @@ impl Sending {
         };
         match request.stage {
             Stage::Recipient if request.is_about_group => {
-                let address = rules::without_tag(&request.recipient);
+                let address = without_tag(&request.recipient);
                 let mut reader = self.reader.lock().await;
                 let group = reader.closed_group(&address, &sender.user_id).await?;
                 Ok(rules::group(&sender, group.as_ref()))
@@ -166,7 +167,7 @@ impl Sending {
         recipient: &str,
     ) -> Result<Option<Refused>, ReplicaError> {
         let mut reader = self.reader.lock().await;
-        let hosted = reader.hosted(&rules::without_tag(recipient)).await?;
+        let hosted = reader.hosted(&without_tag(recipient)).await?;
         let refused = rules::recipient(sender, hosted.as_ref());
         if refused.is_some() || sender.sends_outside {
             return Ok(refused);
@@ -174,7 +175,7 @@ impl Sending {
         let mut next = hosted.map(|hosted| hosted.targets).unwrap_or_default();
         let mut seen = Vec::new();
         while let Some(target) = next.pop() {
-            let target = rules::without_tag(&target.to_ascii_lowercase());
+            let target = without_tag(&target.to_ascii_lowercase());
             if seen.contains(&target) {
                 continue;
             }

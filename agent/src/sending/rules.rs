@@ -120,17 +120,6 @@ fn share(most: i64, nodes: usize) -> i64 {
     if nodes <= FACTOR { most } else { (most.saturating_mul(FACTOR) / nodes).clamp(1, most) }
 }
 
-/// The address without the tag that its user has put there.
-pub(super) fn without_tag(address: &str) -> String {
-    match address.rsplit_once('@') {
-        Some((local_part, domain)) => match local_part.split_once('+') {
-            Some((user, _tag)) if !user.is_empty() => format!("{user}@{domain}"),
-            _ => address.to_owned(),
-        },
-        None => address.to_owned(),
-    }
-}
-
 impl fmt::Display for Refused {
     /// An action of access(5).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -272,14 +261,5 @@ mod tests {
             "552 5.3.4 The message has 1001 bytes, and yours may have 1000 at most"
         );
         assert_eq!(size(&sender(true), 1_000), None);
-    }
-
-    #[test]
-    fn a_tag_is_no_part_of_an_address() {
-        for (address, without) in
-            [("a+b@c", "a@c"), ("a@c", "a@c"), ("+b@c", "+b@c"), ("a+b", "a+b"), ("", "")]
-        {
-            assert_eq!(without_tag(address), without);
-        }
     }
 }

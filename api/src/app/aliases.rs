@@ -216,7 +216,8 @@ async fn finish(
     store::changes::insert(&mut *tx, RowKind::Alias, alias.id.uuid(), Some(&[])).await?;
     let holders = [before, after].map(|one| one.and_then(|alias| alias.user_id));
     for holder in holders.into_iter().flatten().collect::<BTreeSet<_>>() {
-        store::autoreply::note_addresses(&mut *tx, holder).await?;
+        // Which mail it answers goes by the addresses of the user.
+        store::changes::insert_of_user(&mut *tx, RowKind::Autoreply, holder).await?;
     }
     let subject = Subject::of(alias.domain_id, "alias", alias.id).about(alias.user_id);
     let (before, after) = (before.map(shown).transpose()?, after.map(shown).transpose()?);

@@ -86,9 +86,7 @@ impl Export {
         while !self.is_over {
             self.cx = self.cx.renewed().await?;
             let Found { rows, upto, .. } = find(&self.cx, &self.filter).await?;
-            let is_full = i64::try_from(rows.len()).is_ok_and(|len| len >= EXPORTED);
-            let last = rows.last().filter(|_| is_full).map(|one| one.event.id.uuid());
-            match upto.or(last) {
+            match upto {
                 Some(end) => self.filter.end = end,
                 None => self.is_over = true,
             }

@@ -86,7 +86,7 @@ async fn leave(tx: &mut Transaction, cx: &Context, (before, after): (&User, &Use
     store::addresses::insert(&mut **tx, domain, &alias.local_part, id, &alias.address).await?;
     store::aliases::insert(&mut **tx, &alias).await?;
     log(tx, alias.id).await?;
-    store::autoreply::note_addresses(&mut **tx, after.id).await?;
+    store::changes::insert_of_user(&mut **tx, RowKind::Autoreply, after.id).await?;
     let subject = Subject::of_user(after, "alias", alias.id);
     audit::record(tx, cx, Action::Create, subject, None, shown(&alias)?).await
 }

@@ -13,7 +13,7 @@ use crate::{
         api_key::{KeyRole, KeyScope},
         operator::OperatorRole,
     },
-    store,
+    store::{self, api_keys::Found},
 };
 
 /// The same whatever is wrong: a thief learns nothing. The audit tells the maker.
@@ -22,32 +22,38 @@ pub(crate) const REFUSED: Error =
 
 /// The caller of a key that is good, and whose maker may sign in.
 pub(super) async fn load(state: &State, hash: [u8; 32]) -> Result<Known> {
-    let now = state.clock().now();
-    let found = store::api_keys::find_by_hash(state.pool(), &hash).await?.ok_or(REFUSED)?;
-    if found.until <= now {
+    let (found, caller) = good(state, &hash).await?;
+    let (key, now) = (&found.key, state.clock().now());
+    if key.last_used_at.is_none_or(|last| now - last >= NOTED_EVERY) {
+        store::api_keys::touch(state.pool(), key.id, now).await?;
+    }
+    let confinement = confinement(state, found.owner, found.must_change_password, found.has_totp);
+    Ok(Known {
+        caller: Arc::new(caller),
+        confinement,
+        key: Some(Arc::new(found)),
+        is_by_link: false,
+    })
+}
+
+/// What a key that is good stands for now; it is not used by that.
+pub(super) async fn find(state: &State, id: ApiKeyId) -> Result<Caller> {
+    let hash = store::api_keys::find_hash(state.pool(), id).await?.ok_or(REFUSED)?;
+    good(state, &hash).await.map(|(_found, caller)| caller)
+}
+
+/// A key that is good, and what is left of its maker.
+async fn good(state: &State, hash: &[u8]) -> Result<(Found, Caller)> {
+    let found = store::api_keys::find_by_hash(state.pool(), hash).await?.ok_or(REFUSED)?;
+    if found.until <= state.clock().now() {
         return Err(REFUSED);
     }
     let maker = of_owner(state, found.owner).await.map_err(|error| match error {
         Error::Unauthenticated(_) => REFUSED,
         other => other,
     })?;
-    let key = &found.key;
-    if key.last_used_at.is_none_or(|last| now - last >= NOTED_EVERY) {
-        store::api_keys::touch(state.pool(), key.id, now).await?;
-    }
-    let confinement = confinement(state, found.owner, found.must_change_password, found.has_totp);
-    let caller = Arc::new(narrowed(state, maker, key.id, key.scope).await?);
-    Ok(Known { caller, confinement, key: Some(Arc::new(found)), is_by_link: false })
-}
-
-/// What a key that is good stands for now; it is not used by that.
-pub(super) async fn find(state: &State, id: ApiKeyId) -> Result<Caller> {
-    let hash = store::api_keys::find_hash(state.pool(), id).await?.ok_or(REFUSED)?;
-    let found = store::api_keys::find_by_hash(state.pool(), &hash).await?.ok_or(REFUSED)?;
-    if found.until <= state.clock().now() {
-        return Err(REFUSED);
-    }
-    narrowed(state, of_owner(state, found.owner).await?, id, found.key.scope).await
+    let caller = narrowed(state, maker, found.key.id, found.key.scope).await?;
+    Ok((found, caller))
 }
 
 /// What is left of the maker.

@@ -9,7 +9,7 @@ use std::{
 use umail_api_types::{me::CallerKind, status::Status};
 use umail_proto::{
     functions::Function,
-    ids::{DomainId, SessionId},
+    ids::{DomainId, OperatorId, SessionId, UserId},
 };
 
 use crate::{
@@ -127,14 +127,8 @@ async fn may_be_let_in(state: &State, owner: Owner, maker: LinkMaker) -> Result<
     let user = store::accounts::find(state.pool(), &UserRef::Id(id)).await?.ok_or(ENDED)?;
     let maker = match (maker.api_key_id, maker.kind) {
         (Some(key), _) => api_keys::find(state, key).await,
-        (None, CallerKind::Operator) => {
-            let owner = Owner { operator_id: Some(maker.id.into()), user_id: None };
-            of_owner(state, owner).await
-        }
-        (None, CallerKind::User) => {
-            let owner = Owner { operator_id: None, user_id: Some(maker.id.into()) };
-            of_owner(state, owner).await
-        }
+        (None, CallerKind::Operator) => of_owner(state, OperatorId::from(maker.id).into()).await,
+        (None, CallerKind::User) => of_owner(state, UserId::from(maker.id).into()).await,
     };
     let maker = maker.map_err(|error| match error {
         Error::Unauthenticated(_) => ENDED,

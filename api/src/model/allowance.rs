@@ -84,6 +84,16 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Nothing is limited.
+    pub const NONE: Self = Self {
+        users: Limit::Unlimited,
+        aliases: Limit::Unlimited,
+        groups: Limit::Unlimited,
+        departments: Limit::Unlimited,
+        storage_bytes: Limit::Unlimited,
+        overselling_percent: 100,
+    };
+
     /// The most that may be given away of each kind, in the order of [`Amounts::named`].
     fn most(&self) -> [Option<i64>; 6] {
         let storage = self.storage_bytes.number().map(|bytes| {
@@ -226,14 +236,7 @@ mod tests {
         Allowance { id: Uuid::max(), level, name, limits, allocated, revision: 1 }
     }
 
-    const NONE: Limits = Limits {
-        users: Limit::Unlimited,
-        aliases: Limit::Unlimited,
-        groups: Limit::Unlimited,
-        departments: Limit::Unlimited,
-        storage_bytes: Limit::Unlimited,
-        overselling_percent: 100,
-    };
+    const NONE: Limits = Limits::NONE;
 
     fn user(quota: Option<i64>) -> Amounts {
         let (storage_bytes, unlimited_users) = (quota.unwrap_or(0), i64::from(quota.is_none()));

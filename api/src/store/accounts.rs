@@ -881,17 +881,12 @@ pub async fn find_sign_in_domain(
 /// The functions that a user has on every level; nothing if there is no such user.
 pub async fn find_functions(db: impl PgExecutor<'_>, id: UserId) -> Result<Option<Functions>> {
     let bits = sqlx::query_scalar!(
-        r#"WITH RECURSIVE above AS (
-               SELECT department.id, parent_id, department.functions, 0 AS depth
-                 FROM account JOIN department ON department.id = department_id
-                WHERE account.id = $1
-                UNION
-               SELECT parent.id, parent.parent_id, parent.functions, depth + 1
-                 FROM department parent JOIN above ON parent.id = above.parent_id
-                WHERE depth < 100
-           )
-           SELECT account.functions & domain.functions & plan.functions
-                  & coalesce((SELECT bit_and(functions) FROM above), -1) AS "functions!"
+        r#"SELECT account.functions & domain.functions & plan.functions
+                  & coalesce((SELECT bit_and(department.functions)
+                                FROM department_above AS above
+                                JOIN department ON department.id = above.above_id
+                               WHERE above.department_id = account.department_id), -1)
+                  AS "functions!"
              FROM account
              JOIN domain ON domain.id = account.domain_id
              JOIN plan ON plan.id = account.plan_id

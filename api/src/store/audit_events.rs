@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     model::{
         audit::{AuditEvent, Kind, Scope},
-        page::Found,
+        page::{Found, Page},
     },
 };
 
@@ -200,11 +200,9 @@ pub async fn list(
         BOUND,
     );
     let page = page.fetch_one(db).await?;
-    // One may be gone in between, and a full page has a next one nevertheless.
-    let is_full = i64::try_from(page.ids.len()).is_ok_and(|len| len >= filter.limit);
-    let upto = page.upto.or_else(|| page.ids.last().copied().filter(|_| is_full));
     let rows = list_by_id(db, &page.ids).await?;
-    Ok(Found { upto, ..rows.into() })
+    let wanted = Page { after: None, limit: filter.limit };
+    Ok(Found::of_ids(rows, &page.ids, wanted).ended(page.upto))
 }
 
 /// The events of these ids, the newest first. Each is looked for in its month only.

@@ -1,7 +1,7 @@
 //! Automatic replies.
 
 use sqlx::PgExecutor;
-use umail_proto::{agent::RowKind, ids::UserId};
+use umail_proto::ids::UserId;
 
 use crate::{error::Result, model::autoreply::Autoreply};
 
@@ -35,21 +35,6 @@ pub async fn upsert(db: impl PgExecutor<'_>, reply: &Autoreply) -> Result<()> {
         reply.ends_at,
         reply.revision,
         reply.updated_at,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Notes that nodes have to read that of a user again, if there is one by then: which mail it answers
-/// goes by the addresses of the user.
-pub async fn note_addresses(db: impl PgExecutor<'_>, user: UserId) -> Result<()> {
-    sqlx::query!(
-        "INSERT INTO change (entity, key, nodes)
-         SELECT $2, id, array_remove(ARRAY[storage_node_id, companion_node_id], NULL)
-           FROM account WHERE id = $1",
-        user.uuid(),
-        RowKind::Autoreply as i16,
     )
     .execute(db)
     .await?;

@@ -2,7 +2,10 @@
 
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
-use umail_proto::{agent::RowKind, ids::NodeId};
+use umail_proto::{
+    agent::RowKind,
+    ids::{NodeId, UserId},
+};
 use uuid::Uuid;
 
 use crate::error::Result;
@@ -50,6 +53,20 @@ pub async fn insert(
         entity(kind),
         key,
         nodes.as_deref(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The same of a row that lies where the mailbox of its user does, and has the id of the user.
+pub async fn insert_of_user(db: impl PgExecutor<'_>, kind: RowKind, user: UserId) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO change (entity, key, nodes)
+         SELECT $1, id, array_remove(ARRAY[storage_node_id, companion_node_id], NULL)
+           FROM account WHERE id = $2",
+        entity(kind),
+        user.uuid(),
     )
     .execute(db)
     .await?;

@@ -475,8 +475,24 @@ struct AutoreplyRow {
     other_local_parts: Vec<String>,
 }
 
-/// Those of the users whose mailboxes the node has, with the aliases that stand for them: it has
-/// no others.
+/// Automatic replies with the aliases that stand for their users, and what is asked of them.
+macro_rules! select_autoreplies {
+    ($conditions:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            AutoreplyRow,
+            r#"SELECT account.id, subject, text, starts_at, ends_at,
+                      ARRAY(SELECT alias.local_part FROM alias
+                             WHERE alias.account_id = account.id
+                               AND alias.local_part <> account.local_part
+                             ORDER BY alias.id LIMIT 100) AS "other_local_parts!"
+                 FROM autoreply JOIN account ON account.id = autoreply.account_id
+                WHERE is_enabled AND $1 IN (storage_node_id, companion_node_id) AND "# + $conditions,
+            $($argument),+
+        )
+    };
+}
+
+/// Those of the users whose mailboxes the node has. It has no aliases.
 async fn autoreplies(
     db: &mut PgConnection,
     node: Uuid,
@@ -484,41 +500,14 @@ async fn autoreplies(
 ) -> Result<Vec<(Uuid, DirectoryRow)>> {
     let rows = match keys {
         Keys::Of(ids) => {
-            sqlx::query_as!(
-                AutoreplyRow,
-                r#"SELECT account.id, subject, text, starts_at, ends_at,
-                          ARRAY(SELECT alias.local_part FROM alias
-                                 WHERE alias.account_id = account.id
-                                   AND alias.local_part <> account.local_part
-                                 ORDER BY alias.id LIMIT 100) AS "other_local_parts!"
-                     FROM autoreply JOIN account ON account.id = autoreply.account_id
-                    WHERE autoreply.account_id = ANY ($1) AND is_enabled
-                      AND $2 IN (storage_node_id, companion_node_id)
-                    ORDER BY autoreply.account_id"#,
-                ids,
-                node,
-            )
-            .fetch_all(db)
-            .await?
+            select_autoreplies!("account_id = ANY ($2) ORDER BY account_id", node, ids)
+                .fetch_all(db)
+                .await?
         }
         Keys::After(after, limit) => {
-            sqlx::query_as!(
-                AutoreplyRow,
-                r#"SELECT account.id, subject, text, starts_at, ends_at,
-                          ARRAY(SELECT alias.local_part FROM alias
-                                 WHERE alias.account_id = account.id
-                                   AND alias.local_part <> account.local_part
-                                 ORDER BY alias.id LIMIT 100) AS "other_local_parts!"
-                     FROM autoreply JOIN account ON account.id = autoreply.account_id
-                    WHERE autoreply.account_id > $1 AND is_enabled
-                      AND $2 IN (storage_node_id, companion_node_id)
-                    ORDER BY autoreply.account_id LIMIT $3"#,
-                after,
-                node,
-                limit,
-            )
-            .fetch_all(db)
-            .await?
+            select_autoreplies!("account_id > $2 ORDER BY account_id LIMIT $3", node, after, limit)
+                .fetch_all(db)
+                .await?
         }
     };
     let convert = |row: AutoreplyRow| {

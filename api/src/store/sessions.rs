@@ -191,7 +191,7 @@ pub async fn find_by_refresh_hash(
     hash: &[u8],
 ) -> Result<Option<SessionId>> {
     let id = sqlx::query_scalar!("SELECT id FROM session WHERE refresh_hash = $1", hash);
-    Ok(id.fetch_optional(db).await?.map(SessionId::from))
+    Ok(id.fetch_optional(db).await?)
 }
 
 /// The session that is good and has or had this refresh token, locked.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::TOOL_LIMIT;
 use crate::{
+    address::without_tag,
     drivers::Refusal,
     exec::{self, Program},
     layout::Layout,
@@ -66,17 +67,9 @@ fn of_senders(lines: &str, senders: &BTreeSet<String>) -> BTreeSet<String> {
     let messages = lines.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
     let wanted = messages.filter(|message| {
         ["incoming", "active", "deferred"].contains(&message.queue_name.as_str())
-            && senders.contains(&without_tag(&message.sender))
+            && senders.contains(&without_tag(&message.sender.to_lowercase()))
     });
     wanted.map(|message| message.queue_id).collect()
-}
-
-/// The address in lower case, and without a tag.
-fn without_tag(address: &str) -> String {
-    let address = address.to_lowercase();
-    let Some((local_part, domain)) = address.rsplit_once('@') else { return address };
-    let untagged = local_part.split('+').next().unwrap_or_default();
-    format!("{untagged}@{domain}")
 }
 
 #[cfg(test)]

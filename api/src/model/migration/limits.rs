@@ -218,14 +218,7 @@ fn of(limits: &Limits, column: &str) -> Limit {
 
 /// The allowance of a new domain.
 pub(super) fn unlimited(domain: &DomainName) -> Allowance {
-    let limits = Limits {
-        users: Limit::Unlimited,
-        aliases: Limit::Unlimited,
-        groups: Limit::Unlimited,
-        departments: Limit::Unlimited,
-        storage_bytes: Limit::Unlimited,
-        overselling_percent: 100,
-    };
     let (level, name) = (LevelKind::Domain, domain.as_str().to_owned());
-    Allowance { id: Uuid::nil(), level, name, limits, allocated: Amounts::default(), revision: 0 }
+    let (limits, allocated) = (Limits::NONE, Amounts::default());
+    Allowance { id: Uuid::nil(), level, name, limits, allocated, revision: 0 }
 }
